@@ -1,0 +1,1 @@
+"""The embedded platform: Azure's shape on one machine. Never deployed."""

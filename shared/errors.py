@@ -1,0 +1,123 @@
+"""The one error tree.
+
+::
+
+    BorsaError
+    ├── ConfigurationError        settings are missing or wrong; names every problem at once
+    ├── InvalidInput              a caller's input is wrong; nothing was changed
+    ├── StoreError
+    │   ├── NotFound              no such document
+    │   ├── AlreadyExists         id or unique key is taken
+    │   ├── Conflict              ETag or patch condition no longer holds
+    │   └── StoreUnavailable      throttled, timed out, disk full; the outcome may be unknown
+    ├── ExchangeError             carries Binance's ``code`` and the HTTP ``status``
+    │   ├── ExchangeRejected      final: the venue refused, nothing happened
+    │   ├── ExchangeThrottled     known not executed; retry after ``retry_after`` seconds
+    │   ├── ExchangeUnavailable   known not executed; the venue cannot be used right now
+    │   ├── OutcomeUnknown        the request may or may not have been executed: query, never guess
+    │   └── ExchangeHalted        keys, ban or compliance: no new exposure until a human looked
+    ├── KillSwitchLatched         no order that adds exposure may be sent
+    ├── MarketDataError           a candle is out of order, doubled with other values, or missing
+    └── AuditBroken               the hash chain does not verify
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class BorsaError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigurationError(BorsaError):
+    """Settings that cannot be used.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        One sentence per problem, each naming the setting and what to set.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class InvalidInput(BorsaError):
+    """Input from outside that is refused; nothing was changed."""
+
+
+class StoreError(BorsaError):
+    """A document operation that did not happen as asked."""
+
+
+class NotFound(StoreError):
+    """No document with that id in that partition."""
+
+
+class AlreadyExists(StoreError):
+    """The id, or a unique key, is taken."""
+
+
+class Conflict(StoreError):
+    """The ETag or the patch condition no longer holds; read again and decide again."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is throttling, unreachable or full; a write may or may not have happened."""
+
+
+class ExchangeError(BorsaError):
+    """A request the exchange did not simply answer.
+
+    Parameters
+    ----------
+    message : str
+    code : int
+        Binance's error code, 0 where there was none.
+    status : int
+        HTTP status, 0 where no response arrived.
+    retry_after : float
+        Seconds to wait before any further request, 0 where the venue named none.
+    """
+
+    def __init__(
+        self, message: str, *, code: int = 0, status: int = 0, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ExchangeRejected(ExchangeError):
+    """Final for this request: refused, nothing happened."""
+
+
+class ExchangeThrottled(ExchangeError):
+    """Known not executed; wait ``retry_after`` and send again."""
+
+
+class ExchangeUnavailable(ExchangeError):
+    """Known not executed; the venue cannot be used right now."""
+
+
+class OutcomeUnknown(ExchangeError):
+    """May or may not have been executed; query by client id before anything else."""
+
+
+class ExchangeHalted(ExchangeError):
+    """Bad key, ban or compliance restriction: stop opening and alert a human."""
+
+
+class KillSwitchLatched(BorsaError):
+    """The kill switch is latched; nothing that adds exposure may be sent."""
+
+
+class MarketDataError(BorsaError):
+    """Market data that cannot be used: gap, disorder, contradiction."""
+
+
+class AuditBroken(BorsaError):
+    """The audit chain does not verify."""

@@ -1,0 +1,1 @@
+"""Orders: the exchange port, the executor, protection, guardian, reconciliation, flatten."""

@@ -1,0 +1,1 @@
+"""Instruments, candles, time frames and market events."""

@@ -1,0 +1,48 @@
+"""What the signal engine says about one symbol at one closed bar."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+#: Raised whenever strategies, weights or their meaning change: part of every signal id.
+SIGNAL_VERSION = 1
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's opinion: ``vote`` in [-1, 1] (short to long), and the figures behind it."""
+
+    strategy: str
+    weight: float
+    vote: float
+    figures: dict[str, float]
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """One signal per symbol, time frame and bar.
+
+    ``side`` is ``None`` when the ensemble stays below its threshold. ``strength`` is the weighted
+    mean of the votes in [-1, 1]. ``atr`` is the ATR(14) at the bar in price units and
+    ``volatility`` the standard deviation of the last 96 log returns per bar. ``window_digest`` is the SHA-256 of the candles used.
+    """
+
+    id: str
+    symbol: str
+    timeframe: str
+    bar_open_time: int
+    bar_close_time: int
+    side: Literal["BUY", "SELL"] | None
+    strength: float
+    threshold: float
+    close: float
+    atr: float
+    volatility: float
+    votes: list[Vote]
+    window_digest: str
+    version: int = SIGNAL_VERSION
+
+
+def signal_id(symbol: str, timeframe: str, bar_close_time: int, version: int) -> str:
+    """The deterministic id, also the Durable instance id: no ``/ \\ # ?`` in it."""
+    return f"{symbol}-{timeframe}-{bar_close_time}-v{version}"
