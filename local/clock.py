@@ -6,6 +6,8 @@ every task is waiting, the clock jumps to the next deadline, so one seed gives o
 
 Synchronous code (activities, triggers) runs inline in virtual mode; when it sleeps, the clock
 advances under it and whatever was due meanwhile fires late, as it would in a busy process.
+
+:class:`PacedLoop` lies between the two: virtual time, let out at a pace that people can watch.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ class _VirtualSelector(selectors.DefaultSelector):
         if timeout is None:
             # Nothing is scheduled at all: only another thread can wake us.
             return super().select(1.0)
-        self._clock.sleep(timeout)
+        # Deadlines are floats: a rest below the clock's microsecond must still move it.
+        self._clock.sleep(max(timeout, 1e-6))
         return ready
 
 
@@ -102,6 +105,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(_VirtualSelector(clock))
         self.clock = clock
+        # asyncio runs what is due before now + this; a float of today's seconds since the epoch
+        # swallows the default nanosecond, and a deadline exactly now would be waited for forever.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         return self.clock.seconds()
@@ -113,6 +119,39 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
             future.set_exception(error)
         return future
+
+
+class _PacedSelector(selectors.DefaultSelector):
+    """Waits for real, ``speed`` times shorter, and moves the clock by what was waited."""
+
+    def __init__(self, clock: VirtualClock, speed: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._speed = speed
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        began = time.monotonic()
+        ready = super().select(1.0 if timeout is None else timeout / self._speed)
+        passed = (time.monotonic() - began) * self._speed
+        if timeout is None:
+            self._clock.sleep(passed)
+        else:
+            self._clock.sleep(min(passed, timeout) if ready else max(timeout, 1e-6))
+        return ready
+
+
+class PacedLoop(VirtualLoop):
+    """A :class:`VirtualLoop` that keeps a pace: simulated time passes only while nothing runs.
+
+    However slow the machine, nothing is late in simulated time; sockets are served while waiting.
+    """
+
+    def __init__(self, clock: VirtualClock, speed: float) -> None:
+        asyncio.SelectorEventLoop.__init__(self, _PacedSelector(clock, speed))
+        self.clock = clock
+        self._clock_resolution = 1e-6
 
 
 class _ScaledSelector(selectors.DefaultSelector):

@@ -44,7 +44,7 @@ class DurableFunctions(Protocol):
     """What the task hub needs from the function host: the user's durable functions."""
 
     def orchestrator(self, name: str) -> Callable[[str], str] | None:
-        """The SDK's handle: context JSON in, orchestrator state JSON out (case-insensitive name)."""
+        """The SDK's handle: context JSON in, state JSON out; the name is case-insensitive."""
         ...
 
     def entity(self, name: str) -> Callable[[str], str] | None:

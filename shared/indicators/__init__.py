@@ -1,0 +1,1 @@
+"""TA-Lib as one catalogue: whole columns, incremental handles, and the history each needs."""

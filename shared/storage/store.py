@@ -62,10 +62,8 @@ class Store(Protocol):
         """
         ...
 
-    def replace(
-        self, container: str, body: Body, *, etag: str, ttl: int | None = None
-    ) -> Document:
-        """Replace exactly the version ``etag``; ``Conflict`` if it changed, ``NotFound`` if gone."""
+    def replace(self, container: str, body: Body, *, etag: str, ttl: int | None = None) -> Document:
+        """Replace exactly that version; ``Conflict`` if it changed, ``NotFound`` if gone."""
         ...
 
     def patch(

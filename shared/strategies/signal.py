@@ -22,9 +22,11 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """One signal per symbol, time frame and bar.
 
-    ``side`` is ``None`` when the ensemble stays below its threshold. ``strength`` is the weighted
-    mean of the votes in [-1, 1]. ``atr`` is the ATR(14) at the bar in price units and
-    ``volatility`` the standard deviation of the last 96 log returns per bar. ``window_digest`` is the SHA-256 of the candles used.
+    ``side`` is ``None`` when the ensemble stays below its threshold, or (with ``crossing``, the
+    default) was beyond it on the same side at the bar before. ``strength`` is the weighted mean
+    of the votes in [-1, 1]; a voter without an opinion is not among them. ``atr`` is the ATR(14)
+    at the bar in price units and ``volatility`` the standard deviation of the last 96 log returns
+    per bar. ``window_digest`` is the SHA-256 of the candles used.
     """
 
     id: str

@@ -1,0 +1,11 @@
+"""The function app: registers the blueprints, nothing else."""
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions import api, approvals, events, guardian, market, reports, safety, trading
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+for module in (market, trading, approvals, guardian, safety, events, api, reports):
+    app.register_functions(module.bp)

@@ -1,0 +1,96 @@
+"""Reading the state of the application."""
+
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions.http import answers, reply
+from shared.bootstrap import services
+from shared.errors import InvalidInput
+
+bp = df.Blueprint()
+
+#: Rows per page.
+PAGE = 100
+
+
+@bp.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@answers
+def health(req: func.HttpRequest) -> Any:
+    """Whether the application can trade; 503 when it cannot. Names no figure of the account."""
+    from shared.health import check
+
+    report = check(services())
+    return reply(report, 200 if report["status"] == "ok" else 503)
+
+
+@bp.route(route="status", methods=["GET"])
+@answers
+def status(req: func.HttpRequest) -> Any:
+    """Equity, day, drawdown, kill switch, stage, limits."""
+    from shared.portfolio.overview import overview
+
+    return overview(services().desk())
+
+
+@bp.route(route="positions", methods=["GET"])
+@answers
+def positions(req: func.HttpRequest) -> Any:
+    """Open positions as the exchange has them, with what we know about each."""
+    from shared.portfolio.overview import open_positions
+
+    return {"positions": open_positions(services().desk())}
+
+
+@bp.route(route="orders", methods=["GET"])
+@answers
+def orders(req: func.HttpRequest) -> Any:
+    """Orders of ours, newest first; ``?decision=ID`` for those of one decision."""
+    where = [("decisionId", "=", req.params["decision"])] if "decision" in req.params else []
+    return _page(req, "orders", services().settings.account_id, "createdAt", where)
+
+
+@bp.route(route="trades", methods=["GET"])
+@answers
+def trades(req: func.HttpRequest) -> Any:
+    """Closed round trips, newest first."""
+    return _page(req, "trades", services().settings.account_id, "closedAt", [])
+
+
+@bp.route(route="signals", methods=["GET"])
+@answers
+def signals(req: func.HttpRequest) -> Any:
+    """Signals and decisions of one symbol (``?symbol=``, default: the first), newest first."""
+    known = services().settings.symbols
+    symbol = req.params.get("symbol", known[0])
+    if symbol not in known:
+        raise InvalidInput(f"unknown symbol {symbol!r}; use one of {', '.join(known)}")
+    kind = req.params.get("kind", "signal")
+    if kind not in ("signal", "decision"):
+        raise InvalidInput(f"unknown kind {kind!r}; use signal or decision")
+    return _page(req, "signals", symbol, "time", [("kind", "=", kind)])
+
+
+def _page(
+    req: func.HttpRequest,
+    container: str,
+    partition: str,
+    order_by: str,
+    where: list[tuple[str, Any, Any]],
+) -> dict[str, Any]:
+    from shared.storage.store import Where
+
+    text = req.params.get("limit", str(PAGE))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise InvalidInput(f"limit is {text!r}; use a whole number from 1 to 1000")
+    page = services().store.query(
+        container,
+        partition,
+        where=[Where(*w) for w in where],
+        order_by=order_by,
+        descending=True,
+        limit=int(text),
+        continuation=req.params.get("continuation") or None,
+    )
+    return {container: [d.body for d in page.documents], "continuation": page.continuation}

@@ -1,0 +1,42 @@
+"""Manual approvals: list what waits, take an answer, wake the workflow."""
+
+import asyncio
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions.http import answer as answering
+from functions.http import answers, read, reply
+from shared.bootstrap import services
+
+bp = df.Blueprint()
+
+
+@bp.route(route="approvals", methods=["GET"])
+@answers
+def list_approvals(req: func.HttpRequest) -> Any:
+    """Requests of the last days, newest first."""
+    desk = services().desk()
+    page = desk.store.query(
+        "approvals", desk.account, order_by="requestedAt", descending=True, limit=50
+    )
+    return {"approvals": [d.body for d in page.documents]}
+
+
+@bp.route(route="approvals/{id}", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def answer_approval(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """Approve or reject one trade, once."""
+    return await answering(_answer(req, client))
+
+
+async def _answer(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    from shared.compliance.approval import Answer, answer, event_name
+
+    given = read(req, Answer)
+    desk = services().desk()
+    approval = await asyncio.to_thread(answer, desk, req.route_params["id"], given)
+    # The store holds the answer; the event only wakes the workflow before its timer does.
+    await client.raise_event(approval.id, event_name(approval.nonce), {"state": approval.state})
+    return reply({"id": approval.id, "state": approval.state})

@@ -1,0 +1,74 @@
+"""Consumers of executions, risk alerts and compliance events."""
+
+import json
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions import deadletter
+from functions.outputs import CONNECTION, SIGNALR_CONNECTION, SIGNALR_HUB, signalr
+from shared.bootstrap import services
+
+bp = df.Blueprint()
+
+_SIGNALR = {
+    "arg_name": "dashboard",
+    "type": "signalR",
+    "hub_name": SIGNALR_HUB,
+    "connection": SIGNALR_CONNECTION,
+}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    event = json.loads(body)
+    if not isinstance(event, dict) or not isinstance(event.get("id"), str):
+        raise ValueError("the event is not an object with an id")
+    return event
+
+
+@bp.event_hub_message_trigger(
+    arg_name="events",
+    event_hub_name="executions",
+    connection=CONNECTION,
+    consumer_group="recorder",
+    cardinality=func.Cardinality.MANY,
+)
+@bp.generic_output_binding(**_SIGNALR)
+def on_execution(events: list[func.EventHubEvent], dashboard: func.Out[str]) -> None:
+    """Show openings and closed trades on the dashboard."""
+    shown = deadletter.each("executions", events, _object)
+    if shown:
+        dashboard.set("[" + ",".join(signalr("execution", e) for e in shown) + "]")
+
+
+@bp.event_hub_message_trigger(
+    arg_name="events",
+    event_hub_name="risk",
+    connection=CONNECTION,
+    consumer_group="responder",
+    cardinality=func.Cardinality.MANY,
+)
+@bp.generic_output_binding(**_SIGNALR)
+def on_risk_alert(events: list[func.EventHubEvent], dashboard: func.Out[str]) -> None:
+    """Deliver alerts to people, once each."""
+    from shared.alerts.delivery import deliver
+
+    shown = deadletter.each("risk", events, lambda body: deliver(services(), _object(body)))
+    messages = [signalr("alert", alert) for alert in shown if alert is not None]
+    if messages:
+        dashboard.set("[" + ",".join(messages) + "]")
+
+
+@bp.event_hub_message_trigger(
+    arg_name="events",
+    event_hub_name="compliance",
+    connection=CONNECTION,
+    consumer_group="monitor",
+    cardinality=func.Cardinality.MANY,
+)
+def on_compliance_event(events: list[func.EventHubEvent]) -> None:
+    """Keep compliance events as violations."""
+    from shared.compliance.violations import keep
+
+    deadletter.each("compliance", events, lambda body: keep(services().desk(), _object(body)))

@@ -1,0 +1,98 @@
+"""HTTP in and out: JSON bodies, clear errors, nothing secret in them."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, TypeVar
+
+import azure.functions as func
+import msgspec
+
+from shared.errors import (
+    AlreadyExists,
+    BorsaError,
+    ConfigurationError,
+    Conflict,
+    ExchangeError,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+)
+
+#: Bodies above this are refused unread.
+MAX_BODY_BYTES = 16_384
+
+T = TypeVar("T")
+
+_STATUS: tuple[tuple[type[BorsaError], int], ...] = (
+    (InvalidInput, 400),
+    (NotFound, 404),
+    (AlreadyExists, 409),
+    (Conflict, 409),
+    (ConfigurationError, 503),
+    (StoreUnavailable, 503),
+    (ExchangeError, 502),
+)
+
+
+class TooLarge(InvalidInput):
+    """The request body is larger than is read."""
+
+
+def reply(body: Any, status: int = 200) -> func.HttpResponse:
+    """A JSON response; decimals are strings."""
+    return func.HttpResponse(
+        msgspec.json.encode(body), status_code=status, mimetype="application/json"
+    )
+
+
+def read(request: func.HttpRequest, type_: type[T]) -> T:
+    """The request body as ``type_``.
+
+    Raises
+    ------
+    InvalidInput
+        For a body that is too large, not JSON, or not of that shape; says where.
+    """
+    body = request.get_body() or b"{}"
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLarge(f"the body has {len(body)} bytes; at most {MAX_BODY_BYTES} are read")
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the body cannot be used: {error}") from error
+
+
+def failed(error: BorsaError) -> func.HttpResponse:
+    """The response for an error of ours."""
+    status = next((s for kind, s in _STATUS if isinstance(error, kind)), 500)
+    if isinstance(error, TooLarge):
+        status = 413
+    if status >= 500:
+        logging.getLogger("borsa").error("%s: %s", type(error).__name__, error)
+    return reply({"error": {"kind": type(error).__name__, "message": str(error)}}, status)
+
+
+def answers(
+    function: Callable[[func.HttpRequest], Any],
+) -> Callable[[func.HttpRequest], func.HttpResponse]:
+    """Turn a use case that returns a body (or raises one of our errors) into an endpoint."""
+
+    @wraps(function)
+    def endpoint(req: func.HttpRequest) -> func.HttpResponse:
+        try:
+            result = function(req)
+        except BorsaError as error:
+            return failed(error)
+        return result if isinstance(result, func.HttpResponse) else reply(result)
+
+    endpoint.__annotations__ = {"req": func.HttpRequest, "return": func.HttpResponse}
+    return endpoint
+
+
+async def answer(work: Coroutine[Any, Any, func.HttpResponse]) -> func.HttpResponse:
+    """The same for asynchronous endpoints."""
+    try:
+        return await work
+    except BorsaError as error:
+        return failed(error)

@@ -1,0 +1,75 @@
+"""Market data in, signals out, trade workflows started."""
+
+import asyncio
+import logging
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions import deadletter
+from functions.outputs import CONNECTION, Events
+from shared.bootstrap import services
+
+bp = df.Blueprint()
+
+_published: dict[tuple[str, str], int] = {}
+
+
+@bp.timer_trigger(schedule="2 * * * * *", arg_name="timer", use_monitor=True)
+@bp.event_hub_output(arg_name="market", event_hub_name="market", connection=CONNECTION)
+def poll_candles(timer: func.TimerRequest, market: Events) -> None:
+    """Publish every candle that closed since the last poll, for each symbol and time frame."""
+    from shared.market.poll import poll
+
+    candles = poll(services().exchange, services().plan, services().clock, _published)
+    if candles:
+        from shared.market.events import encode
+
+        market.set([encode(c).decode() for c in candles])
+
+
+@bp.event_hub_message_trigger(
+    arg_name="events",
+    event_hub_name="market",
+    connection=CONNECTION,
+    consumer_group="trader",
+    cardinality=func.Cardinality.MANY,
+)
+@bp.durable_client_input(client_name="client")
+async def on_market(events: list[func.EventHubEvent], client: Any) -> None:
+    """Compute the signal of each closed candle; start a trade workflow for those that act."""
+    for signal in await asyncio.to_thread(_signals, events):
+        await start_once(
+            client, "trade_workflow", signal.id, {"symbol": signal.symbol, "signal": signal.id}
+        )
+
+
+def _signals(events: list[func.EventHubEvent]) -> list[Any]:
+    from shared.market.events import decode
+
+    engine = services().engine
+
+    def process(body: bytes) -> Any:
+        signal = engine.on_candle(decode(body))
+        return None if signal is None else engine.save(signal)
+
+    found = deadletter.each("market", events, process)
+    return [s for s in found if s is not None and s.side is not None]
+
+
+async def start_once(client: Any, workflow: str, instance_id: str, payload: Any) -> bool:
+    """Start an orchestration unless one with this id is running.
+
+    ``start_new`` refuses a running id by raising and runs a finished one again; the workflows are
+    written against the latter (every effect has an intent of its own).
+    """
+    try:
+        await client.start_new(workflow, instance_id, payload)
+    except Exception as error:
+        # The SDK raises a bare Exception with the extension's text; only this one is expected.
+        if "already exists" not in str(error).lower():
+            raise
+        logging.getLogger("borsa").info("%s %s is running already", workflow, instance_id)
+        return False
+    return True

@@ -1,0 +1,132 @@
+"""The emergency stop, and the only way back."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import msgspec
+
+from functions.http import answer, answers, read, reply
+from functions.market import start_once
+from functions.outputs import Events, emits, flush
+from shared.bootstrap import services
+
+bp = df.Blueprint()
+
+#: Runs of the flatten activity before the history is started anew.
+ATTEMPTS_PER_GENERATION = 30
+PAUSE_SECONDS = 2
+
+
+class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /api/emergency-stop``; everything is optional: stopping is never refused."""
+
+    reason: str = "not given"
+    operator: str = "not given"
+
+
+class ClearRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /api/kill-switch/clear``."""
+
+    code: str
+    reason: str
+    operator: str
+
+
+@bp.route(route="emergency-stop", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def emergency_stop(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    """Latch the kill switch at once, then flatten the account until the exchange shows nothing."""
+    return await answer(_stop(req, client))
+
+
+async def _stop(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+    from shared.execution import emergency
+
+    request = read(req, StopRequest)
+    desk = services().desk()
+    now = desk.clock.now_ms()
+    workflow = f"emergency-{now}"
+    evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
+    await asyncio.to_thread(emergency.latch, desk, "manual", evidence, workflow)
+    try:
+        await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
+    except Exception:
+        # Without Durable the stop still stops: flatten in this very request.
+        logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
+        result = await asyncio.to_thread(emergency.flatten_account, desk, workflow)
+        return reply({"state": "latched", "flat": result.flat, "workflow": None}, 202)
+    return reply({"state": "latched", "workflow": workflow}, 202)
+
+
+@bp.route(route="kill-switch/clear", methods=["POST"])
+@answers
+def clear_kill_switch(req: func.HttpRequest) -> Any:
+    """Arm trading again: a person, a second factor, a reason."""
+    from shared.execution.clearing import clear
+
+    request = read(req, ClearRequest)
+    clear(
+        services().desk(),
+        code=request.code,
+        reason=request.reason,
+        operator=request.operator,
+    )
+    return {"state": "armed"}
+
+
+@bp.orchestration_trigger(context_name="context")
+def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
+    """Flatten, read back, repeat until the account is verified flat; then settle the trades."""
+    attempt = (context.get_input() or {}).get("attempt", 0)
+    while True:
+        result = yield context.call_activity(
+            "flatten_account", {"workflow": context.instance_id, "attempt": attempt}
+        )
+        attempt += 1
+        if result["flat"]:
+            break
+        pause = context.current_utc_datetime + timedelta(seconds=PAUSE_SECONDS)
+        yield context.create_timer(pause)
+        if attempt % ATTEMPTS_PER_GENERATION == 0:
+            context.continue_as_new({"attempt": attempt})
+            return None
+    settled = yield context.call_activity("settle_account", {"workflow": context.instance_id})
+    return {"flat": True, "attempts": attempt, "settled": settled["settled"]}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def flatten_account(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """Cancel and close everything, read back. Failing only means: again."""
+    from shared.errors import ExchangeError, StoreError
+    from shared.execution.emergency import flatten_account as flatten
+
+    desk = services().desk()
+    try:
+        result = flatten(desk, payload["workflow"], payload["attempt"])
+    except (ExchangeError, StoreError) as error:
+        logging.getLogger("borsa").error("flatten: %s: %s", type(error).__name__, error)
+        flush(desk.outbox, executions, risk, compliance)
+        return {"flat": False, "remaining": [], "error": str(error)}
+    flush(desk.outbox, executions, risk, compliance)
+    return {"flat": result.flat, "remaining": list(result.remaining)}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def settle_account(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """Write the trades that the stop closed."""
+    from shared.execution.emergency import settle_all
+
+    desk = services().desk()
+    settled = settle_all(desk)
+    flush(desk.outbox, executions, risk, compliance)
+    return {"settled": settled}

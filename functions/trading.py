@@ -1,0 +1,133 @@
+"""The trade workflow: assess -> approve (by stage) -> open -> protect -> record."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+
+from functions.outputs import Events, emits, flush
+from shared.bootstrap import services
+
+bp = df.Blueprint()
+
+
+@bp.orchestration_trigger(context_name="context")
+def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
+    """One signal, from the gate to a protected and recorded position.
+
+    Two hops lead to the order (assess, open). Every activity may run twice: each looks for what
+    an earlier run did before it does anything.
+    """
+    request = context.get_input()
+    decision = yield context.call_activity("assess", request)
+    if decision["outcome"] != "approved":
+        return decision
+    step = {"symbol": request["symbol"], "signal": request["signal"]}
+    if decision["needsApproval"]:
+        deadline = context.current_utc_datetime + timedelta(seconds=decision["approvalSeconds"])
+        answer = context.wait_for_external_event(decision["approvalEvent"])
+        timer = context.create_timer(deadline)
+        first = yield context.task_any([answer, timer])
+        if first == answer:
+            timer.cancel()
+        # Who answered and what counts only as the store has it: events may be lost or doubled.
+        verdict = yield context.call_activity("settle_approval", step)
+        if verdict["state"] != "approved":
+            return {**decision, "outcome": verdict["state"]}
+    opened = yield context.call_activity("open_position", step)
+    if opened["status"] not in ("protected", "flat"):
+        return {**decision, "outcome": opened["status"], "reason": opened["reason"]}
+    protected = yield context.call_activity("protect_position", step)
+    recorded = yield context.call_activity("record_trade", step)
+    if not context.is_replaying:
+        logging.getLogger("borsa").info("trade %s: %s", request["signal"], recorded["state"])
+    return {**decision, "outcome": opened["status"], "protected": protected["protected"]}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def assess(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """Snapshot, gate, reservation, stored decision."""
+    from shared.compliance.approval import request_approval
+    from shared.execution.assess import assess as decide_on
+    from shared.telemetry import span
+
+    desk = services().desk()
+    with span("assess", payload["signal"]):
+        decision = decide_on(desk, payload["symbol"], payload["signal"])
+    result: dict[str, Any] = {
+        "id": decision.id,
+        "symbol": payload["symbol"],
+        "outcome": decision.outcome,
+        "reasons": list(decision.reasons),
+        "needsApproval": decision.needs_approval,
+    }
+    if decision.outcome == "approved" and decision.needs_approval:
+        result |= request_approval(desk, payload["symbol"], decision)
+    flush(desk.outbox, executions, risk, compliance)
+    return result
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def settle_approval(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """What a person decided, or that the time is up."""
+    from shared.compliance.approval import settle
+
+    desk = services().desk()
+    state = settle(desk, payload["symbol"], payload["signal"])
+    flush(desk.outbox, executions, risk, compliance)
+    return {"state": state}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def open_position(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """Permit, intent, entry order, stop."""
+    from shared.execution.entry import open_position as open_it
+    from shared.telemetry import span
+
+    desk = services().desk()
+    with span("open", payload["signal"]):
+        result = open_it(desk, payload["symbol"], payload["signal"])
+    flush(desk.outbox, executions, risk, compliance)
+    return {"status": result.status, "reason": result.reason}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def protect_position(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """See with the exchange's eyes that the stop is live; place it or flatten otherwise."""
+    from shared.execution.guardian import confirm_protection
+    from shared.telemetry import span
+
+    desk = services().desk()
+    with span("protect", payload["signal"]):
+        protected = confirm_protection(desk, payload["symbol"], payload["signal"])
+    flush(desk.outbox, executions, risk, compliance)
+    return {"protected": protected}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def record_trade(
+    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """Tell the world that a position was opened."""
+    from shared.execution.journal import record_opened
+    from shared.telemetry import span
+
+    desk = services().desk()
+    with span("record", payload["signal"]):
+        state = record_opened(desk, payload["symbol"], payload["signal"])
+    flush(desk.outbox, executions, risk, compliance)
+    return {"state": state}

@@ -1,0 +1,517 @@
+targetScope = 'subscription'
+
+metadata name = 'Borsa Quantum Bot'
+metadata description = 'Everything the bot needs in one resource group; `azd up` deploys it.'
+
+// ---------------------------------------------------------------------------------- where and who
+
+@description('Name of the environment; one resource group each. Use separate ones for demo and production.')
+@minLength(1)
+@maxLength(40)
+param environmentName string
+
+@description('Azure region. The exchange refuses some countries (HTTP 451): choose one whose addresses it serves, and that has Flex Consumption and Durable Task Scheduler.')
+@minLength(1)
+@metadata({ azd: { type: 'location' } })
+param location string
+
+@description('Address that receives the alerts of the app and of Azure Monitor.')
+@minLength(5)
+param alertEmail string
+
+@description('Phone for text messages of Azure Monitor, country code and number: 49-1701234567. Empty: none.')
+param alertPhone string = ''
+
+@description('Telegram chat that receives the app\'s alerts. Empty: no Telegram.')
+param telegramChatId string = ''
+
+@description('Object id of who runs the deployment; azd fills it in.')
+param principalId string = ''
+
+@description('A person may store the exchange keys in the vault afterwards; a pipeline may not.')
+@allowed(['User', 'ServicePrincipal'])
+param principalType string = 'User'
+
+// ---------------------------------------------------------------------------------------- secrets
+// Better set with `az keyvault secret set` after the deployment; see docs/deploy.md.
+
+@description('API key of the exchange account. Empty: keep what the vault has.')
+@secure()
+param binanceApiKey string = ''
+
+@description('Secret of the API key. Empty: keep what the vault has.')
+@secure()
+param binanceApiSecret string = ''
+
+@description('Base32 seed of the operator\'s authenticator. Empty: keep what the vault has.')
+@secure()
+param totpSecret string = ''
+
+@description('Token of the Telegram bot. Empty: keep what the vault has.')
+@secure()
+param telegramBotToken string = ''
+
+// ---------------------------------------------------------------------------------------- trading
+// The code holds the ceilings; these can only be stricter. Money and fractions are text, so that
+// no digit is lost on the way.
+
+@description('Venue: demo is the exchange\'s own test venue with play money; simulated needs binanceBaseUrl.')
+@allowed(['demo', 'production', 'simulated'])
+param binanceEnvironment string = 'demo'
+
+@description('Address of a simulated exchange; must be empty for demo and production.')
+param binanceBaseUrl string = ''
+
+@description('Milliseconds that a signed request stays valid.')
+@minValue(1)
+@maxValue(60000)
+param binanceRecvWindowMs int = 3000
+
+@description('Name of the trading account; the partition of its state. Never change it while positions are open.')
+@minLength(1)
+@maxLength(40)
+param accountId string = 'main'
+
+@description('paper, testnet, limited or full.')
+@allowed(['paper', 'testnet', 'limited', 'full'])
+param tradingStage string = 'paper'
+
+@description('Contracts to trade, separated by commas.')
+param symbols string = 'BTCUSDT,ETHUSDT'
+
+@description('Time frames to evaluate, separated by commas.')
+param timeframes string = '5m,1h'
+
+@description('JSON: symbol -> time frame -> ensemble. Empty: the default.')
+param tradingPlan string = ''
+
+@description('Highest leverage.')
+@minValue(1)
+@maxValue(10)
+param maxLeverage int = 5
+
+@description('USDT notional per position, at most 500.')
+param maxPositionNotional string = '500'
+
+@description('USDT notional over all positions.')
+param maxTotalNotional string = '2000'
+
+@description('USDT that may be lost per UTC day, at most 1000.')
+param maxDailyLoss string = '200'
+
+@description('Fraction below the equity peak at which the kill switch latches, at most 0.20.')
+param maxDrawdown string = '0.10'
+
+@description('Fraction of the equity risked between entry and stop.')
+param riskPerTrade string = '0.005'
+
+@description('Annualised volatility that a single position may add.')
+param targetVolatility string = '0.20'
+
+// ------------------------------------------------------------------------------------------- size
+
+@description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
+@allowed(['3.12', '3.13'])
+param pythonVersion string = '3.13'
+
+@description('Memory of one instance in MB.')
+@allowed([2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Most instances of one scale group.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Warm instances each for HTTP (the emergency stop), Durable and the market consumer.')
+@minValue(0)
+@maxValue(20)
+param alwaysReadyInstances int = 1
+
+@description('Partitions of the market stream; fixed at creation.')
+@minValue(1)
+@maxValue(32)
+param marketPartitions int = 4
+
+@description('Throughput units of Event Hubs at rest.')
+@minValue(1)
+@maxValue(40)
+param eventHubsCapacity int = 1
+
+@description('Throughput units Event Hubs may grow to.')
+@minValue(1)
+@maxValue(40)
+param eventHubsMaximumCapacity int = 4
+
+@description('Serverless, or Autoscale with a service level and an optional replica.')
+@allowed(['Serverless', 'Autoscale'])
+param cosmosCapacityMode string = 'Serverless'
+
+@description('Ceiling of the shared throughput in RU/s, with Autoscale.')
+@minValue(1000)
+param cosmosMaxThroughput int = 1000
+
+@description('Region of a Cosmos DB replica, with Autoscale. Empty: none. Strong consistency then waits for both regions.')
+param cosmosSecondaryLocation string = ''
+
+@description('Spread Cosmos DB over availability zones.')
+param cosmosZoneRedundant bool = false
+
+@description('How old the data of a read may be.')
+@allowed(['Strong', 'BoundedStaleness', 'Session'])
+param cosmosConsistency string = 'Strong'
+
+@description('How far back a point-in-time restore of the state reaches.')
+@allowed(['Continuous7Days', 'Continuous30Days'])
+param cosmosBackupTier string = 'Continuous30Days'
+
+@description('Durable Task Scheduler: billed by action, or a reserved unit.')
+@allowed(['Consumption', 'Dedicated'])
+param schedulerSku string = 'Consumption'
+
+@description('SignalR: free for up to 20 viewers, or with a service level.')
+@allowed(['Free_F1', 'Standard_S1'])
+param signalRSku string = 'Free_F1'
+
+@description('Days that logs and metrics are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 90
+
+@description('Daily cap of log ingestion in GB. When it is reached the log alerts go blind, which the missing heartbeat then reports.')
+@minValue(1)
+param logDailyCapGb int = 5
+
+// ---------------------------------------------------------------------------------------- network
+
+@description('Send everything from one fixed public address (virtual network and NAT gateway, about 35 USD a month), so that the exchange key can be bound to it. Needs the Microsoft.App resource provider.')
+param staticEgress bool = false
+
+@description('Address space of that virtual network.')
+param addressPrefix string = '10.20.0.0/24'
+
+@description('CIDR ranges that may call the app over HTTP, separated by commas. Empty: all, with keys.')
+param allowedCallers string = ''
+
+@description('Origins of dashboards on other hosts, separated by commas.')
+param allowedOrigins string = ''
+
+// ----------------------------------------------------------------------------------------- alerts
+
+@description('Seconds after which the newest closed candle counts as stale.')
+@minValue(60)
+param dataStaleSeconds int = 900
+
+@description('Monthly budget in the billing currency; 0 is none.')
+@minValue(0)
+param monthlyBudget int = 0
+
+@description('First day of the month from which the budget counts, yyyy-MM-01; needed with a budget.')
+param budgetStartDate string = ''
+
+@description('Where Communication Services keeps data at rest.')
+param communicationDataLocation string = 'Europe'
+
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = { 'azd-env-name': environmentName }
+var databaseName = 'borsa'
+var taskHubName = 'borsa'
+var packageContainer = 'app-package'
+// What Azure Resource Manager's tokens are issued for: the audience a managed identity can ask for
+// without an app registration of one's own. The caller is pinned by its object id.
+var resourceManager = environment().resourceManager
+var alertAudience = endsWith(resourceManager, '/')
+  ? take(resourceManager, length(resourceManager) - 1)
+  : resourceManager
+
+// Names are decided here and not taken from outputs, so that a what-if sees every resource.
+var identityName = 'id-borsa-${token}'
+var insightsName = 'appi-borsa-${token}'
+var storageName = 'stborsa${token}'
+var eventHubsName = 'evhns-borsa-${token}'
+var keyVaultName = 'kv-borsa-${token}'
+var schedulerName = 'dts-borsa-${token}'
+var signalRName = 'sigr-borsa-${token}'
+
+resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+  name: 'rg-${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity 'modules/identity.bicep' = {
+  scope: group
+  params: { name: identityName, location: location, tags: tags }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  scope: group
+  params: {
+    workspaceName: 'log-borsa-${token}'
+    insightsName: insightsName
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+    dailyCapGb: logDailyCapGb
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  scope: group
+  params: {
+    name: storageName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    packageContainerName: packageContainer
+  }
+}
+
+module eventHubs 'modules/eventhubs.bicep' = {
+  scope: group
+  params: {
+    name: eventHubsName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    capacity: eventHubsCapacity
+    maximumCapacity: eventHubsMaximumCapacity
+    marketPartitions: marketPartitions
+  }
+}
+
+module cosmos 'modules/cosmos.bicep' = {
+  scope: group
+  params: {
+    name: 'cosmos-borsa-${token}'
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    databaseName: databaseName
+    capacityMode: cosmosCapacityMode
+    autoscaleMaxThroughput: cosmosMaxThroughput
+    secondaryLocation: cosmosSecondaryLocation
+    zoneRedundant: cosmosZoneRedundant
+    consistency: cosmosConsistency
+    backupTier: cosmosBackupTier
+    identityName: identityName
+    principalId: identity.outputs.principalId
+  }
+}
+
+module keyVault 'modules/keyvault.bicep' = {
+  scope: group
+  params: {
+    name: keyVaultName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    binanceApiKey: binanceApiKey
+    binanceApiSecret: binanceApiSecret
+    totpSecret: totpSecret
+    telegramBotToken: telegramBotToken
+  }
+}
+
+module durableTask 'modules/durabletask.bicep' = {
+  scope: group
+  params: {
+    name: schedulerName
+    taskHubName: taskHubName
+    location: location
+    tags: tags
+    sku: schedulerSku
+    retentionDays: 30
+  }
+}
+
+module signalR 'modules/signalr.bicep' = {
+  scope: group
+  params: {
+    name: signalRName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    sku: signalRSku
+    allowedOrigins: empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
+  }
+}
+
+module network 'modules/network.bicep' = if (staticEgress) {
+  scope: group
+  params: {
+    name: 'borsa-${token}'
+    location: location
+    tags: tags
+    addressPrefix: addressPrefix
+  }
+}
+
+module notifier 'modules/notifier.bicep' = {
+  scope: group
+  params: {
+    name: 'logic-borsa-alerts-${token}'
+    communicationName: 'acs-borsa-${token}'
+    emailServiceName: 'acse-borsa-${token}'
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    dataLocation: communicationDataLocation
+    callerPrincipalId: identity.outputs.principalId
+    audience: alertAudience
+    recipient: alertEmail
+    telegramChatId: telegramChatId
+    keyVaultName: keyVaultName
+    telegramTokenGiven: !empty(telegramBotToken)
+  }
+  dependsOn: [keyVault]
+}
+
+module roles 'modules/roles.bicep' = {
+  scope: group
+  params: {
+    identityName: identityName
+    storageName: storageName
+    eventHubsName: eventHubsName
+    keyVaultName: keyVaultName
+    schedulerName: schedulerName
+    taskHubName: taskHubName
+    signalRName: signalRName
+    insightsName: insightsName
+    operatorPrincipalId: principalType == 'User' ? principalId : ''
+  }
+  dependsOn: [identity, storage, eventHubs, keyVault, durableTask, signalR, monitoring]
+}
+
+// What shared/settings.py reads; a test keeps the two lists equal.
+var tradingSettings = {
+  BINANCE_ENVIRONMENT: binanceEnvironment
+  BINANCE_BASE_URL: binanceBaseUrl
+  BINANCE_RECV_WINDOW_MS: string(binanceRecvWindowMs)
+  KEY_VAULT_URI: keyVault.outputs.uri
+  ACCOUNT_ID: accountId
+  TRADING_STAGE: tradingStage
+  SYMBOLS: symbols
+  TIMEFRAMES: timeframes
+  TRADING_PLAN: tradingPlan
+  MAX_LEVERAGE: string(maxLeverage)
+  MAX_POSITION_NOTIONAL: maxPositionNotional
+  MAX_TOTAL_NOTIONAL: maxTotalNotional
+  MAX_DAILY_LOSS: maxDailyLoss
+  MAX_DRAWDOWN: maxDrawdown
+  RISK_PER_TRADE: riskPerTrade
+  TARGET_VOLATILITY: targetVolatility
+  COSMOS_DATABASE: cosmos.outputs.databaseName
+  ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
+  ALERT_LOGIC_APP_AUDIENCE: alertAudience
+  AZURE_CLIENT_ID: identity.outputs.clientId
+  BORSA_TELEMETRY: 'true'
+}
+
+// What the Functions host, its extensions and the worker read: addresses and the identity to use,
+// never a key.
+var connectionSettings = {
+  AzureWebJobsStorage__blobServiceUri: storage.outputs.blobEndpoint
+  AzureWebJobsStorage__tableServiceUri: storage.outputs.tableEndpoint
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identity.outputs.clientId
+  EventHubConnection__fullyQualifiedNamespace: eventHubs.outputs.fullyQualifiedNamespace
+  EventHubConnection__credential: 'managedidentity'
+  EventHubConnection__clientId: identity.outputs.clientId
+  CosmosDbConnection__accountEndpoint: cosmos.outputs.endpoint
+  CosmosDbConnection__credential: 'managedidentity'
+  CosmosDbConnection__clientId: identity.outputs.clientId
+  AzureSignalRConnectionString__serviceUri: signalR.outputs.serviceUri
+  AzureSignalRConnectionString__credential: 'managedidentity'
+  AzureSignalRConnectionString__clientId: identity.outputs.clientId
+  TASKHUB_NAME: durableTask.outputs.taskHubName
+  DURABLE_TASK_SCHEDULER_CONNECTION_STRING: 'Endpoint=${durableTask.outputs.endpoint};Authentication=ManagedIdentity;ClientID=${identity.outputs.clientId};TaskHub=${durableTask.outputs.taskHubName}'
+  APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.insightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
+}
+
+module functionApp 'modules/functionapp.bicep' = {
+  scope: group
+  params: {
+    name: 'func-borsa-${token}'
+    planName: 'plan-borsa-${token}'
+    location: location
+    tags: tags
+    serviceName: 'api'
+    pythonVersion: pythonVersion
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    alwaysReadyInstances: alwaysReadyInstances
+    identityName: identityName
+    packageContainerUrl: '${storage.outputs.blobEndpoint}${packageContainer}'
+    settings: union(tradingSettings, connectionSettings)
+    subnetId: staticEgress ? network!.outputs.subnetId : ''
+    allowedCallers: empty(allowedCallers) ? [] : split(allowedCallers, ',')
+    allowedOrigins: empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
+  }
+  // The app starts when it is created; without its roles the first start would fail.
+  dependsOn: [roles]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  scope: group
+  params: {
+    actionGroupName: 'ag-borsa-${token}'
+    name: 'alert-borsa-${token}'
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    email: alertEmail
+    phone: alertPhone
+    dataStaleSeconds: dataStaleSeconds
+    cosmosId: cosmos.outputs.id
+    eventHubsId: eventHubs.outputs.id
+    keyVaultId: keyVault.outputs.id
+    notifierId: notifier.outputs.id
+  }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  scope: group
+  params: {
+    displayName: 'Borsa Quantum Bot (${environmentName})'
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module budget 'modules/budget.bicep' = if (monthlyBudget > 0) {
+  scope: group
+  params: {
+    name: 'budget-borsa-${token}'
+    amount: monthlyBudget
+    startDate: budgetStartDate
+    email: alertEmail
+  }
+}
+
+@description('Resource group that holds everything.')
+output AZURE_RESOURCE_GROUP string = group.name
+
+@description('Name of the function app.')
+output FUNCTION_APP_NAME string = functionApp.outputs.name
+
+@description('Address of the HTTP functions.')
+output API_BASE_URL string = functionApp.outputs.baseUrl
+
+@description('Vault to store the exchange keys in.')
+output KEY_VAULT_NAME string = keyVault.outputs.name
+
+@description('Logic App that sends the alerts.')
+output ALERT_LOGIC_APP_NAME string = notifier.outputs.name
+
+@description('Account that holds the state.')
+output COSMOS_ENDPOINT string = cosmos.outputs.endpoint
+
+@description('Namespace of the event streams.')
+output EVENT_HUBS_NAMESPACE string = eventHubs.outputs.fullyQualifiedNamespace
+
+@description('Address the exchange sees, to bind the API key to; empty without staticEgress.')
+output EGRESS_ADDRESS string = staticEgress ? network!.outputs.egressAddress : ''

@@ -1,0 +1,318 @@
+"""Plain order endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from local.exchange.endpoints import Call, endpoint, per_symbol
+from local.exchange.parameters import Parameters, missing
+from local.exchange.views import order_answer, order_row, trade_row
+from shared.simulation.account import AccountState
+from shared.simulation.entry import CONDITIONAL_TYPES
+from shared.simulation.orders import ZERO, NewOrder, Order
+from shared.simulation.refusal import VenueRefusal
+
+DAY_MS = 86_400_000
+_PRICE_MATCHES = frozenset(
+    {"NONE", "OPPONENT", "OPPONENT_5", "OPPONENT_10", "OPPONENT_20"}
+    | {"QUEUE", "QUEUE_5", "QUEUE_10", "QUEUE_20"}
+)
+_TIMES_IN_FORCE = frozenset({"GTC", "IOC", "FOK", "GTX", "GTD"})
+PREVENTIONS = frozenset({"EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "NONE"})
+
+
+BAD_SIDE = (-1117, "Invalid side.")
+BAD_TYPE = (-1116, "Invalid orderType.")
+BAD_TIME_IN_FORCE = (-1115, "Invalid timeInForce.")
+
+
+def new_order(p: Parameters) -> NewOrder:
+    """A plain order from request parameters.
+
+    Raises
+    ------
+    VenueRefusal
+        A parameter is missing, malformed or does not go with the type.
+    """
+    symbol = p.text("symbol")
+    side = p.choice("side", ("BUY", "SELL"), refusal=BAD_SIDE)
+    kind = p.text("type")
+    if kind in CONDITIONAL_TYPES:
+        raise VenueRefusal(-4120)
+    if kind not in ("LIMIT", "MARKET"):
+        raise VenueRefusal(*BAD_TYPE)
+    limit = kind == "LIMIT"
+    match = p.choice(
+        "priceMatch",
+        _PRICE_MATCHES,
+        default="NONE",
+        refusal=(-5037, "Invalid price match"),
+    )
+    price = ZERO
+    if limit:
+        if match == "NONE":
+            price = p.decimal("price")
+        elif p.optional("price"):
+            raise VenueRefusal(-5038, "Price match only supports order without price.")
+        if not p.optional("timeInForce"):
+            raise missing("timeInForce")
+    elif p.optional("price"):
+        raise VenueRefusal(-1106, "Parameter 'price' sent when not required.")
+    elif p.optional("timeInForce"):
+        raise VenueRefusal(-1106, "Parameter 'timeinforce' sent when not required.")
+    force = p.choice("timeInForce", _TIMES_IN_FORCE, default="GTC", refusal=BAD_TIME_IN_FORCE)
+    good_till = p.optional_integer("goodTillDate") or 0
+    if force == "GTD" and not good_till:
+        raise missing("goodTillDate")
+    return NewOrder(
+        symbol=symbol,
+        side=side,
+        type=kind,
+        quantity=p.decimal("quantity"),
+        price=price,
+        time_in_force=force,
+        position_side=p.optional("positionSide") or "BOTH",
+        reduce_only=p.flag("reduceOnly"),
+        client_order_id=p.client_id("newClientOrderId"),
+        self_trade_prevention=p.choice(
+            "selfTradePreventionMode",
+            PREVENTIONS,
+            default="EXPIRE_MAKER",
+            refusal=(-5040, "Invalid self trade prevention mode."),
+        ),
+        good_till=good_till,
+        price_match=match,
+    )
+
+
+def _place(call: Call, p: Parameters) -> dict[str, Any]:
+    wanted = p.choice(
+        "newOrderRespType",
+        ("ACK", "RESULT"),
+        default="ACK",
+        refusal=(-1119, "Invalid newOrderRespType."),
+    )
+    order = call.venue.place_order(call.owner, new_order(p))
+    return order_answer(
+        order,
+        average_price=call.api.average_price_in_answers,
+        acknowledge=wanted == "ACK",
+    )
+
+
+@endpoint("POST", "/fapi/v1/order", weight=0, orders=(1, 1))
+def place_order(call: Call) -> Any:
+    return _place(call, call.parameters)
+
+
+@endpoint("POST", "/fapi/v1/order/test", weight=0)
+def test_order(call: Call) -> Any:
+    call.venue.test_order(call.owner, new_order(call.parameters))
+    return {}
+
+
+def visible(order: Order, now: int) -> bool:
+    """Orders without a fill are forgotten 3 days after they ended, all others after 90."""
+    if order.is_open:
+        return True
+    age = now - order.update_time
+    return age <= (90 if order.executed else 3) * DAY_MS
+
+
+def _named_order(call: Call) -> Order | None:
+    p = call.parameters
+    symbol = p.text("symbol")
+    call.venue.core.contract(symbol)
+    order_id = p.optional_integer("orderId")
+    client_id = p.optional("origClientOrderId")
+    if order_id is None and client_id is None:
+        raise VenueRefusal(
+            -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
+        )
+    return call.venue.find_order(call.owner, symbol, order_id=order_id, client_order_id=client_id)
+
+
+@endpoint("GET", "/fapi/v1/order")
+def get_order(call: Call) -> Any:
+    order = _named_order(call)
+    if order is None or not visible(order, call.venue.now):
+        raise VenueRefusal(-2013)
+    return order_row(order)
+
+
+@endpoint("GET", "/fapi/v1/openOrder")
+def get_open_order(call: Call) -> Any:
+    order = _named_order(call)
+    if order is None or not order.is_open:
+        raise VenueRefusal(-2013)
+    return order_row(order)
+
+
+@endpoint("DELETE", "/fapi/v1/order")
+def cancel_order(call: Call) -> Any:
+    order = call.venue.cancel_order(call.owner, _named_order(call))
+    return order_answer(order, average_price=call.api.average_price_in_answers, acknowledge=False)
+
+
+@endpoint("GET", "/fapi/v1/openOrders", weight=per_symbol(1, 40))
+def open_orders(call: Call) -> Any:
+    symbol = call.parameters.optional("symbol")
+    if symbol:
+        call.venue.core.contract(symbol)
+    account = call.owner
+    books = [account.open_orders.get(symbol, {})] if symbol else account.open_orders.values()
+    return [order_row(order) for book in books for order in book.values()]
+
+
+def time_range(call: Call, default_ms: int, most_ms: int) -> tuple[int, int]:
+    """The asked-for range of times, both ends included."""
+    p = call.parameters
+    start, end = p.optional_integer("startTime"), p.optional_integer("endTime")
+    if start is None and end is None:
+        return call.venue.now - default_ms, call.venue.now
+    if start is None:
+        start = (end or 0) - default_ms
+    if end is None:
+        end = min(call.venue.now, start + most_ms)
+    if end < start:
+        raise VenueRefusal(-1023, "Start time is greater than end time.")
+    if end - start > most_ms:
+        raise VenueRefusal(-4166, "Search window is restricted to recent 90 days only.")
+    return start, end
+
+
+@endpoint("GET", "/fapi/v1/allOrders", weight=5)
+def all_orders(call: Call) -> Any:
+    p = call.parameters
+    symbol = p.optional("symbol")
+    if symbol:
+        call.venue.core.contract(symbol)
+    limit = p.limit(500, 1000)
+    first_id = p.optional_integer("orderId")
+    orders = [
+        order
+        for order in call.owner.orders.values()
+        if (symbol is None or order.symbol == symbol) and visible(order, call.venue.now)
+    ]
+    if first_id is not None:
+        chosen = [order for order in orders if order.order_id >= first_id][:limit]
+    else:
+        start, end = time_range(call, 7 * DAY_MS, 7 * DAY_MS)
+        chosen = [order for order in orders if start <= order.time <= end][-limit:]
+    return [{**order_row(o), "pair": o.symbol, "cumBase": str(o.executed)} for o in chosen]
+
+
+@endpoint("DELETE", "/fapi/v1/allOpenOrders")
+def cancel_all_orders(call: Call) -> Any:
+    call.venue.cancel_all_orders(call.owner, call.parameters.text("symbol"))
+    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def _json_list(text: str, name: str) -> list[Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, list):
+        raise VenueRefusal(-1130, f"Data sent for parameter '{name}' is not valid.")
+    return found
+
+
+def _each(items: list[Any], run: Any) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for item in items:
+        try:
+            out.append(run(item))
+        except VenueRefusal as refusal:
+            out.append({"code": refusal.code, "msg": refusal.message})
+    return out
+
+
+@endpoint("POST", "/fapi/v1/batchOrders", weight=5, orders=(5, 1))
+def place_batch(call: Call) -> Any:
+    items = _json_list(call.parameters.text("batchOrders"), "batchOrders")
+    if not 1 <= len(items) <= 5:
+        raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+
+    def run(item: Any) -> dict[str, Any]:
+        if not isinstance(item, dict):
+            raise VenueRefusal(-1130, "Data sent for parameter 'batchOrders' is not valid.")
+        values = {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in item.items()
+        }
+        return _place(call, Parameters(values))
+
+    return _each(items, run)
+
+
+@endpoint("DELETE", "/fapi/v1/batchOrders")
+def cancel_batch(call: Call) -> Any:
+    p = call.parameters
+    symbol = p.text("symbol")
+    call.venue.core.contract(symbol)
+    # python-binance only sends these lists in lower case.
+    ids = p.optional("orderIdList") or p.optional("orderidlist")
+    names = p.optional("origClientOrderIdList") or p.optional("origclientorderidlist")
+    if not ids and not names:
+        raise missing("orderIdList")
+    items = _json_list(ids or names or "", "orderIdList" if ids else "origClientOrderIdList")
+    if not 1 <= len(items) <= 10:
+        raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+
+    def run(item: Any) -> dict[str, Any]:
+        order = (
+            call.venue.find_order(call.owner, symbol, order_id=int(item))
+            if ids
+            else call.venue.find_order(call.owner, symbol, client_order_id=str(item))
+        )
+        return order_answer(
+            call.venue.cancel_order(call.owner, order),
+            average_price=call.api.average_price_in_answers,
+            acknowledge=False,
+        )
+
+    return _each(items, run)
+
+
+@endpoint("POST", "/fapi/v1/countdownCancelAll", weight=10)
+def countdown_cancel_all(call: Call) -> Any:
+    symbol = call.parameters.text("symbol")
+    countdown = call.parameters.integer("countdownTime")
+    if countdown < 0:
+        raise VenueRefusal(-1130, "Data sent for parameter 'countdownTime' is not valid.")
+    call.venue.set_countdown(call.owner, symbol, countdown)
+    return {"symbol": symbol, "countdownTime": str(countdown)}
+
+
+@endpoint("GET", "/fapi/v1/userTrades", weight=5)
+def user_trades(call: Call) -> Any:
+    p = call.parameters
+    symbol = p.text("symbol")
+    call.venue.core.contract(symbol)
+    limit = p.limit(500, 1000)
+    order_id, from_id = p.optional_integer("orderId"), p.optional_integer("fromId")
+    if from_id is not None and (p.optional("startTime") or p.optional("endTime")):
+        raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+    trades = [
+        trade
+        for trade in _trades(call.owner, order_id)
+        if trade.symbol == symbol and trade.time >= call.venue.now - 90 * DAY_MS
+    ]
+    if from_id is not None:
+        chosen = [trade for trade in trades if trade.trade_id >= from_id][:limit]
+    elif order_id is not None:
+        chosen = trades[-limit:]
+    else:
+        start, end = time_range(call, 7 * DAY_MS, 7 * DAY_MS)
+        chosen = [trade for trade in trades if start <= trade.time <= end]
+        chosen = chosen[:limit] if p.optional("startTime") else chosen[-limit:]
+    return [trade_row(trade) for trade in chosen]
+
+
+def _trades(account: AccountState, order_id: int | None) -> list[Any]:
+    if order_id is not None:
+        return account.trades_of.get(order_id, [])
+    return account.trades

@@ -1,0 +1,239 @@
+"""Loading a function app and turning the SDK's function objects into specifications."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCRIPT = "function_app.py"
+"""The file of the Python v2 model the worker looks for."""
+
+_SUPPORTED = {
+    "httpTrigger",
+    "http",
+    "timerTrigger",
+    "eventHubTrigger",
+    "eventHub",
+    "activityTrigger",
+    "orchestrationTrigger",
+    "entityTrigger",
+    "durableClient",
+    "signalR",
+}
+
+
+class IndexingError(Exception):
+    """The app cannot be indexed: it has no functions at all then."""
+
+
+@dataclass(frozen=True)
+class BindingSpec:
+    """One binding as ``function.json`` would hold it."""
+
+    name: str
+    type: str
+    direction: str
+    raw: dict[str, Any]
+
+    @property
+    def is_trigger(self) -> bool:
+        return self.type.lower().endswith("trigger")
+
+    @property
+    def is_output(self) -> bool:
+        return self.direction == "OUT"
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """One function of the app, ready to be called."""
+
+    name: str
+    call: Callable[..., Any]
+    is_async: bool
+    needs_context: bool
+    trigger: BindingSpec
+    bindings: tuple[BindingSpec, ...]
+    script_file: str
+    directory: str
+
+    @property
+    def kind(self) -> str:
+        """The trigger's type, such as ``httpTrigger``."""
+        return self.trigger.type
+
+    @property
+    def outputs(self) -> tuple[BindingSpec, ...]:
+        """Output bindings that are parameters (all but ``$return``)."""
+        return tuple(b for b in self.bindings if b.is_output and b.name != "$return")
+
+    @property
+    def returns(self) -> BindingSpec | None:
+        """The binding that takes the return value: ``$return``, or a durable trigger itself."""
+        explicit = next((b for b in self.bindings if b.name == "$return"), None)
+        if explicit is None and self.kind in _IMPLICIT_RETURN:
+            return self.trigger
+        return explicit
+
+    @property
+    def durable_name(self) -> str:
+        """The name orchestrations know this function by."""
+        raw = self.trigger.raw
+        return str(
+            raw.get("orchestration") or raw.get("activity") or raw.get("entityName") or self.name
+        )
+
+    def problem(self) -> str | None:
+        """Why this one function cannot run, though the app was indexed."""
+        for binding in self.bindings:
+            if binding.type not in _SUPPORTED:
+                return (
+                    f"The binding type(s) '{binding.type}' are not registered. Please ensure the"
+                    " type is correct and the binding extension is installed."
+                )
+        return None
+
+    def metadata(self) -> dict[str, Any]:
+        """The function as the worker announces it: name, entry point, raw bindings."""
+        return {
+            "name": self.name,
+            "script_file": self.script_file,
+            "entry_point": self.name,
+            "language": "python",
+            "raw_bindings": [binding.raw for binding in self.bindings],
+        }
+
+
+_IMPLICIT_RETURN = {"activityTrigger", "orchestrationTrigger", "entityTrigger"}
+
+
+def load(folder: Path) -> list[FunctionSpec]:
+    """Import ``function_app`` afresh and index it.
+
+    Parameters
+    ----------
+    folder : Path
+        Put on ``sys.path`` (and left there, for imports inside functions).
+
+    Raises
+    ------
+    IndexingError
+        Whatever the app did wrong: import error, duplicate name, wrong parameter. Azure then
+        runs the host with no functions.
+    """
+    if not (folder / SCRIPT).exists():
+        raise IndexingError(f"{SCRIPT} not found")
+    try:
+        module = _import_fresh(folder)
+        return index(_app_of(module).get_functions(), str(folder))
+    except Exception as error:
+        raise IndexingError(f"{type(error).__name__}: {error}") from error
+
+
+def index(functions: Iterable[Any], directory: str) -> list[FunctionSpec]:
+    """Specifications of SDK function objects.
+
+    Raises
+    ------
+    IndexingError
+        If names or parameters are wrong.
+    """
+    specs = [_spec(function, directory) for function in functions]
+    return sorted(specs, key=lambda spec: spec.name)
+
+
+def forget(folder: Path) -> None:
+    """Remove the app's own modules from the interpreter, so that the next load is fresh."""
+    keep = _host_packages(folder)
+    root = str(folder.resolve()) + "/"
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        file = getattr(module, "__file__", None)
+        if top in keep or (top != "function_app" and not (file and file.startswith(root))):
+            continue
+        if "site-packages" not in (file or ""):
+            del sys.modules[name]
+
+
+def _host_packages(folder: Path) -> set[str]:
+    # When the app is this very repository, its library packages are the host's own as well:
+    # loading them twice would make two of every class.
+    here = Path(__file__).resolve()
+    return {"shared", "local", "tests"} if here.is_relative_to(folder.resolve()) else set()
+
+
+def _import_fresh(folder: Path) -> Any:
+    path = str(folder)
+    if path in sys.path:
+        sys.path.remove(path)
+    sys.path.insert(0, path)
+    sys.modules.pop("function_app", None)
+    forget(folder)
+    importlib.invalidate_caches()
+    return importlib.import_module("function_app")
+
+
+def _app_of(module: Any) -> Any:
+    from azure.functions import FunctionRegister
+
+    apps = [value for value in vars(module).values() if isinstance(value, FunctionRegister)]
+    distinct = list({id(app): app for app in apps}.values())
+    if len(distinct) != 1:
+        raise IndexingError(f"{len(distinct)} top level function app instances in {SCRIPT}")
+    return distinct[0]
+
+
+def _spec(function: Any, directory: str) -> FunctionSpec:
+    name, call = function.get_function_name(), function.get_user_function()
+    raws = [json.loads(text) for text in function.get_raw_bindings()]
+    bindings = tuple(BindingSpec(raw["name"], raw["type"], raw["direction"], raw) for raw in raws)
+    triggers = [binding for binding in bindings if binding.is_trigger]
+    if len(triggers) != 1:
+        raise IndexingError(f"{name} has {len(triggers)} triggers")
+    return FunctionSpec(
+        name=name,
+        call=call,
+        is_async=inspect.iscoroutinefunction(call),
+        needs_context=_check_parameters(name, call, bindings),
+        trigger=triggers[0],
+        bindings=bindings,
+        script_file=function.function_script_file,
+        directory=directory,
+    )
+
+
+def _check_parameters(name: str, call: Any, bindings: tuple[BindingSpec, ...]) -> bool:
+    """The worker's rules about parameters; true if the function asks for its context."""
+    declared = set(inspect.signature(call).parameters)
+    bound = {binding.name for binding in bindings if binding.name != "$return"}
+    needs_context = "context" in declared and "context" not in bound
+    declared -= {"context"} if needs_context else set()
+    if declared - bound:
+        raise IndexingError(
+            f"cannot load the {name} function: the following parameters are declared in Python"
+            f" but not in the function definition: {sorted(declared - bound)}"
+        )
+    if bound - declared:
+        raise IndexingError(
+            f"cannot load the {name} function: the following parameters are declared as"
+            f" bindings but not in Python: {sorted(bound - declared)}"
+        )
+    hints = typing.get_type_hints(call)
+    for binding in bindings:
+        hint = hints.get(binding.name)
+        if hint is None:
+            continue
+        is_out = getattr(typing.get_origin(hint) or hint, "__name__", "") == "Out"
+        if is_out != binding.is_output:
+            raise IndexingError(
+                f"cannot load the {name} function: binding {binding.name} has direction"
+                f" {binding.direction} but the annotation {hint!r}"
+            )
+    return needs_context

@@ -1,0 +1,142 @@
+"""Timer schedules: six-field NCRONTAB (seconds first, UTC) and constant time spans."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Protocol
+
+from local.host.config import timespan
+
+_DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1)
+_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+")
+# Every day-of-month and weekday combination that exists at all occurs within 28 years
+# (40 around a skipped leap day).
+_HORIZON_DAYS = 366 * 41
+
+
+class Schedule(Protocol):
+    """When a timer is due."""
+
+    adjust_for_dst: bool
+
+    def next(self, after_ms: int) -> int:
+        """The first occurrence later than ``after_ms``, UTC milliseconds."""
+        ...
+
+
+class CronSchedule:
+    """NCRONTAB as Azure reads it: with a day of month and a weekday, both must hold.
+
+    (Classic cron takes either; here croniter parses the fields and this class combines them.)
+
+    Raises
+    ------
+    ValueError
+        If the expression is not NCRONTAB or can never occur.
+    """
+
+    adjust_for_dst = True
+
+    def __init__(self, expression: str) -> None:
+        from croniter import croniter
+
+        fields = expression.split()
+        if len(fields) == 5:
+            fields.insert(0, "0")
+        if len(fields) != 6 or not all(_FIELD.fullmatch(field) for field in fields):
+            raise ValueError(f"The schedule expression '{expression}' was not recognized as valid.")
+        expanded, nth = croniter.expand(" ".join(fields), second_at_beginning=True)
+        if nth:
+            raise ValueError(f"The schedule expression '{expression}' was not recognized as valid.")
+        # croniter keeps cron's order with the seconds moved to the end.
+        minutes, hours, days, months, weekdays, seconds = (
+            _values(allowed, low, high)
+            for allowed, (low, high) in zip(
+                expanded,
+                ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6), (0, 59)),
+                strict=True,
+            )
+        )
+        self._days, self._months = frozenset(days), frozenset(months)
+        self._weekdays = frozenset(value % 7 for value in weekdays)
+        self._times = array(
+            "I", [h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds]
+        )
+        self._day_cache: tuple[int, bool] = (-1, False)
+        self.next(0)
+
+    def next(self, after_ms: int) -> int:
+        day, millis = divmod(after_ms, _DAY_MS)
+        if self._on(day):
+            index = bisect_right(self._times, millis // 1000)
+            if index < len(self._times):
+                return day * _DAY_MS + self._times[index] * 1000
+        for later in range(day + 1, day + _HORIZON_DAYS):
+            if self._on(later):
+                return later * _DAY_MS + self._times[0] * 1000
+        raise ValueError("The schedule never occurs.")
+
+    def _on(self, day: int) -> bool:
+        cached_day, on = self._day_cache
+        if day != cached_day:
+            when = _EPOCH + timedelta(days=day)
+            on = (
+                when.month in self._months
+                and when.day in self._days
+                and when.isoweekday() % 7 in self._weekdays
+            )
+            self._day_cache = (day, on)
+        return on
+
+
+class ConstantSchedule:
+    """Every so many seconds, counted from the last occurrence."""
+
+    adjust_for_dst = False
+
+    def __init__(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise ValueError("A constant schedule must be longer than zero.")
+        self._ms = int(seconds * 1000)
+
+    def next(self, after_ms: int) -> int:
+        return after_ms + self._ms
+
+
+def parse(expression: str) -> Schedule:
+    """A schedule from a timer trigger's ``schedule`` (settings already resolved).
+
+    Raises
+    ------
+    ValueError
+        If it is neither NCRONTAB nor a time span.
+    """
+    if ":" in expression:
+        return ConstantSchedule(timespan(expression))
+    return CronSchedule(expression)
+
+
+def interval_ms(schedule: Schedule, now_ms: int) -> int:
+    """Shortest of the next few intervals, which decides whether the schedule is monitored."""
+    times = [schedule.next(now_ms)]
+    for _ in range(5):
+        times.append(schedule.next(times[-1]))
+    return min(b - a for a, b in pairwise(times))
+
+
+def iso_offset(ms: int | None) -> str:
+    """A time as the timer extension writes it; ``None`` is .NET's smallest date."""
+    if ms is None:
+        return "0001-01-01T00:00:00+00:00"
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+
+def _values(allowed: list[int | str], low: int, high: int) -> list[int]:
+    if "*" in allowed:
+        return list(range(low, high + 1))
+    return sorted({int(value) for value in allowed})

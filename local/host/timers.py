@@ -1,0 +1,122 @@
+"""Timer triggers: wait for the schedule, fire, remember."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from local.host.app import FunctionSpec
+from local.host.config import resolve
+from local.host.schedule import Schedule, interval_ms, iso_offset, parse
+from local.host.state import HostState, TimerStatus
+from local.host.worker import Invocation, Worker
+from shared.clock import Clock, utc
+
+log = logging.getLogger("Host.Triggers.Timer")
+
+
+class TimerListener:
+    """One timer function. It never overlaps itself: occurrences during a run are skipped.
+
+    Raises
+    ------
+    ValueError
+        If the schedule cannot be read or names a missing setting.
+    """
+
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        *,
+        settings: Mapping[str, str],
+        clock: Clock,
+        state: HostState,
+        worker: Worker,
+        client_args: Callable[[FunctionSpec], Mapping[str, str]],
+    ) -> None:
+        self.spec = spec
+        self._clock, self._state, self._worker = clock, state, worker
+        self._client_args = client_args
+        self._expression = resolve(spec.trigger.raw["schedule"], settings)
+        self.schedule: Schedule = parse(self._expression)
+        use_monitor = spec.trigger.raw.get("useMonitor", True)
+        self._monitored = use_monitor and interval_ms(self.schedule, clock.now_ms()) >= 60_000
+        self._status: TimerStatus | None = None
+
+    async def run(self) -> None:
+        """Fire until cancelled."""
+        now = self._clock.now_ms()
+        past_due = self._monitored and self._restore(now)
+        if past_due or self.spec.trigger.raw.get("runOnStartup"):
+            await self._fire(now, past_due=past_due)
+        due = now
+        while True:
+            # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
+            due = self.schedule.next(max(due, self._clock.now_ms()))
+            while (wait_ms := due - self._clock.now_ms()) > 0:
+                await asyncio.sleep(wait_ms / 1000)
+            await self._fire(due, past_due=False)
+
+    async def invoke(self, text: str | None = None, *, past_due: bool = False) -> Invocation:
+        """Call the function now, outside its schedule (``text`` as the admin API passes it)."""
+        return await self._invoke(past_due=past_due, text=text)
+
+    def _restore(self, now: int) -> bool:
+        """Read the stored status; true if an occurrence was missed while the host was down."""
+        status = self._state.timer(self.spec.name)
+        if status is not None and status.schedule != self._expression:
+            after = status.updated_ms if status.updated_ms is not None else now
+            status = replace(status, schedule=self._expression, next_ms=self.schedule.next(after))
+        if status is None:
+            status = TimerStatus(self._expression, None, self.schedule.next(now), None)
+        self._status = status
+        self._state.save_timer(self.spec.name, status)
+        if status.next_ms < now:
+            log.warning("Function '%s' is past due on startup. Executing now.", self.spec.name)
+            return True
+        return False
+
+    async def _fire(self, due: int, *, past_due: bool) -> None:
+        await self._invoke(past_due=past_due)
+        if self._monitored:
+            upcoming = self.schedule.next(max(due, self._clock.now_ms()))
+            self._status = TimerStatus(self._expression, due, upcoming, due)
+            self._state.save_timer(self.spec.name, self._status)
+
+    async def _invoke(self, *, past_due: bool, text: str | None = None) -> Invocation:
+        from azure.functions import timer
+
+        status = self._status
+        schedule = {"AdjustForDST": self.schedule.adjust_for_dst}
+        rendered = (
+            None
+            if status is None
+            else {
+                "Last": iso_offset(status.last_ms),
+                "Next": iso_offset(status.next_ms),
+                "LastUpdated": iso_offset(status.updated_ms),
+            }
+        )
+        # The same object the SDK's converter makes of the JSON below, without the detour.
+        request = timer.TimerRequest(past_due=past_due, schedule_status=rendered, schedule=schedule)
+        fired = utc(self._clock.now_ms())
+        name = self.spec.trigger.name
+
+        def inputs() -> Mapping[str, Any]:
+            info = {"Schedule": schedule, "ScheduleStatus": rendered, "IsPastDue": past_due}
+            return {name: {"json": json.dumps(info)}}
+
+        def metadata() -> Mapping[str, Any]:
+            fields = {"TimerTrigger": {"string": fired.strftime("%m/%d/%Y %H:%M:%S")}}
+            return fields if text is None else {name: {"string": text}, **fields}
+
+        return await self._worker.run(
+            self.spec,
+            {name: request, **self._client_args(self.spec)},
+            inputs=inputs,
+            trigger_metadata=metadata,
+        )

@@ -1,0 +1,1 @@
+"""The whole application in virtual time on recorded or synthetic candles."""

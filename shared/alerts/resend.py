@@ -1,0 +1,26 @@
+"""Alerts that were raised but never delivered are sent again."""
+
+from __future__ import annotations
+
+from shared.clock import iso
+from shared.execution.desk import Desk
+from shared.storage.store import Where
+
+#: An alert normally arrives within seconds; after this long it is sent again.
+AFTER_MS = 90_000
+
+
+def resend(desk: Desk, limit: int = 50) -> int:
+    """Put undelivered alerts into the outbox once more; returns how many."""
+    before = iso(desk.clock.now_ms() - AFTER_MS)
+    page = desk.store.query(
+        "alerts",
+        desk.account,
+        where=[Where("state", "=", "raised"), Where("time", "<", before)],
+        order_by="time",
+        limit=limit,
+    )
+    for document in page.documents:
+        body = {k: v for k, v in document.body.items() if k not in ("state", "ttl")}
+        desk.outbox.risk.append(body)
+    return len(page.documents)

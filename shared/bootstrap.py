@@ -1,0 +1,224 @@
+"""Composition root: settings -> ports wired to their adapters. Lazy; nothing happens at import.
+
+The embedded platform and the tests hand in what differs there (clock, HTTP session, secrets)
+through :func:`use`; the code that runs is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared import settings as settings_module
+from shared import telemetry
+from shared.clock import Clock, SystemClock
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.audit.log import AuditLog
+    from shared.compliance.stages import StageRules
+    from shared.execution.desk import Desk
+    from shared.execution.exchange import Exchange
+    from shared.risk.kill_switch import KillSwitch
+    from shared.risk.ledger import RiskLedger
+    from shared.risk.limits import Limits
+    from shared.risk.sizing import SizingConfig
+    from shared.security.secrets import Secrets
+    from shared.storage.store import Store
+    from shared.strategies.engine import Engine, Plan
+
+
+class Services:
+    """Every port of the application, built on first use and then kept.
+
+    Parameters
+    ----------
+    environment : mapping
+        Where settings (and, locally, secrets) are read from.
+    clock, store, secrets : optional
+        Instead of the ones the settings call for.
+    exchange_session : optional
+        What python-binance sends its requests with, instead of a ``requests.Session``.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        clock: Clock | None = None,
+        store: Store | None = None,
+        secrets: Secrets | None = None,
+        exchange_session: Any = None,
+    ) -> None:
+        self.environment = os.environ if environment is None else environment
+        self.clock: Clock = clock or SystemClock()
+        self._store = store
+        self._secrets = secrets
+        self._exchange_session = exchange_session
+
+    @cached_property
+    def settings(self) -> Settings:
+        loaded = settings_module.load(self.environment)
+        telemetry.enable(loaded.telemetry)
+        return loaded
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from shared.security.secrets import EnvironmentSecrets, KeyVaultSecrets
+
+        if self._secrets is not None:
+            return self._secrets
+        if self.settings.key_vault_uri:
+            return KeyVaultSecrets(
+                self.settings.key_vault_uri, self.clock, self.settings.azure_client_id
+            )
+        return EnvironmentSecrets(self.environment)
+
+    @cached_property
+    def store(self) -> Store:
+        if self._store is not None:
+            return self._store
+        if self.settings.cosmos_endpoint:
+            from shared.storage.cosmos import open_cosmos
+
+            return open_cosmos(
+                self.settings.cosmos_endpoint,
+                self.settings.cosmos_database,
+                client_id=self.settings.azure_client_id,
+                key=self.environment.get("CosmosDbConnection__accountKey", ""),
+            )
+        from shared.storage.sqlite import SqliteStore
+
+        return SqliteStore(self.settings.sqlite_path, clock=self.clock)
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        from shared.execution.binance.adapter import BinanceExchange
+        from shared.execution.binance.environment import Credentials, environment
+
+        s = self.settings
+
+        def credentials() -> Credentials:
+            return Credentials(
+                environment=s.binance_environment,
+                key=self.secrets.get("binance-api-key"),
+                secret=self.secrets.get("binance-api-secret"),
+            )
+
+        return BinanceExchange(
+            environment(s.binance_environment, s.binance_base_url or None),
+            credentials,
+            clock=self.clock,
+            session=self._exchange_session,
+            recv_window_ms=s.binance_recv_window_ms,
+        )
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        from shared.audit.log import AuditLog
+
+        return AuditLog(self.store, self.clock, self.settings.account_id)
+
+    @cached_property
+    def ledger(self) -> RiskLedger:
+        from shared.risk.ledger import RiskLedger
+
+        return RiskLedger(self.store, self.clock, self.settings.account_id)
+
+    @cached_property
+    def kill_switch(self) -> KillSwitch:
+        from shared.risk.kill_switch import KillSwitch
+        from shared.security.totp import SecondFactor
+
+        account = self.settings.account_id
+        factor = SecondFactor(
+            self.store, self.clock, account, lambda: self.secrets.get("totp-secret")
+        )
+        return KillSwitch(self.store, self.clock, account, factor)
+
+    @cached_property
+    def limits(self) -> Limits:
+        from shared.risk.limits import Limits
+
+        s = self.settings
+        return Limits(
+            max_leverage=s.max_leverage,
+            max_position_notional=s.max_position_notional,
+            max_total_notional=s.max_total_notional,
+            max_daily_loss=s.max_daily_loss,
+            max_drawdown=s.max_drawdown,
+        )
+
+    @cached_property
+    def sizing(self) -> SizingConfig:
+        from shared.risk.sizing import SizingConfig
+
+        return SizingConfig(
+            risk_per_trade=self.settings.risk_per_trade,
+            target_volatility=self.settings.target_volatility,
+        )
+
+    @cached_property
+    def stage(self) -> StageRules:
+        from shared.compliance.stages import stage_rules
+
+        return stage_rules(
+            self.settings.trading_stage, self.settings.binance_environment, self.limits
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        from shared.strategies.config import decode_config
+
+        config = decode_config(self.settings.trading_plan or "{}")
+        return {
+            symbol: {t: config.ensemble(symbol, t) for t in self.settings.timeframes}
+            for symbol in self.settings.symbols
+        }
+
+    @cached_property
+    def engine(self) -> Engine:
+        from shared.strategies.engine import Engine
+
+        return Engine(self.plan, self.exchange, self.store, self.clock)
+
+    def desk(self) -> Desk:
+        """A desk for one invocation, with an outbox of its own."""
+        from shared.execution.desk import Desk
+
+        return Desk(
+            account=self.settings.account_id,
+            clock=self.clock,
+            store=self.store,
+            exchange=self.exchange,
+            audit=self.audit,
+            ledger=self.ledger,
+            kill_switch=self.kill_switch,
+            limits=self.limits,
+            sizing=self.sizing,
+            stage=self.stage,
+            recv_window_ms=self.settings.binance_recv_window_ms,
+        )
+
+
+_lock = threading.Lock()
+_services: Services | None = None
+
+
+def services() -> Services:
+    """The services of this process."""
+    global _services
+    with _lock:
+        if _services is None:
+            _services = Services()
+        return _services
+
+
+def use(replacement: Services | None) -> None:
+    """Replace the services of this process; ``None`` to build them anew on next use."""
+    global _services
+    with _lock:
+        _services = replacement

@@ -1,0 +1,144 @@
+"""Manual approval of single trades: stored, single use, and silence means no."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from shared.clock import iso
+from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from shared.execution.desk import Desk
+from shared.risk.decision import Decision
+
+CONTAINER = "approvals"
+
+#: A person has this long; afterwards the decision is dead.
+APPROVAL_SECONDS = 25
+
+Verdict = Literal["approved", "rejected", "expired"]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A request for approval; ``id`` is the signal's, ``nonce`` makes an answer single use."""
+
+    id: str
+    account: str
+    symbol: str
+    nonce: str
+    state: Literal["pending", "approved", "rejected", "expired"]
+    requested_at: int
+    expires_at: int
+    summary: str
+    operator: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``POST /api/approvals/{id}`` takes."""
+
+    decision: Literal["approve", "reject"]
+    nonce: str
+    operator: str
+
+
+def event_name(nonce: str) -> str:
+    """The external event that wakes the waiting workflow: unique per request."""
+    return f"approval-{nonce}"
+
+
+def request_approval(desk: Desk, symbol: str, decision: Decision) -> dict[str, Any]:
+    """Store the request (once) and tell the workflow what to wait for."""
+    plan = decision.plan
+    assert plan is not None  # only approved decisions ask
+    digest = hashlib.sha256(f"{decision.id}|{decision.decided_at}|{desk.account}".encode())
+    approval = Approval(
+        id=decision.signal_id,
+        account=desk.account,
+        symbol=symbol,
+        nonce=digest.hexdigest()[:24],
+        state="pending",
+        requested_at=decision.decided_at,
+        expires_at=decision.decided_at + APPROVAL_SECONDS * 1000,
+        summary=(
+            f"{plan.side} {plan.quantity} {symbol} at about {plan.reference_price}, stop "
+            f"{plan.stop_price}, target {plan.take_profit_price}, risk {plan.risk_amount} USDT"
+        ),
+    )
+    try:
+        desk.store.create(CONTAINER, msgspec.to_builtins(approval))
+        desk.note("approval", msgspec.to_builtins(approval), correlation=decision.signal_id)
+        desk.alert(
+            "warning",
+            "approval-wanted",
+            f"{symbol}: approve this trade?",
+            f"{approval.summary}. Until {iso(approval.expires_at)}; no answer means no.",
+            correlation=decision.signal_id,
+        )
+    except AlreadyExists:
+        pass
+    return {
+        "approvalEvent": event_name(approval.nonce),
+        "approvalSeconds": APPROVAL_SECONDS,
+    }
+
+
+def load(desk: Desk, id: str) -> tuple[Approval, str]:
+    """A request and its ETag; ``NotFound`` when there is none."""
+    document = desk.store.get(CONTAINER, desk.account, id)
+    if document is None:
+        raise NotFound(f"there is no approval request {id}")
+    return msgspec.convert(document.body, Approval), document.etag
+
+
+def answer(desk: Desk, id: str, given: Answer) -> Approval:
+    """Record a person's answer.
+
+    Raises
+    ------
+    NotFound
+        No such request.
+    InvalidInput
+        Wrong nonce or no operator named; nothing is changed.
+    Conflict
+        Answered before, or too late.
+    """
+    approval, etag = load(desk, id)
+    if not given.operator.strip():
+        raise InvalidInput("operator is empty; say who answers")
+    if given.nonce != approval.nonce:
+        raise InvalidInput("the nonce does not belong to this request; read it again")
+    if approval.state != "pending":
+        raise Conflict(f"this request is {approval.state} already")
+    if desk.clock.now_ms() >= approval.expires_at:
+        raise Conflict(f"too late: the request expired at {iso(approval.expires_at)}")
+    changed = msgspec.structs.replace(
+        approval,
+        state="approved" if given.decision == "approve" else "rejected",
+        operator=given.operator.strip()[:100],
+    )
+    desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
+    desk.note("approval", msgspec.to_builtins(changed), correlation=id)
+    return changed
+
+
+def settle(desk: Desk, symbol: str, signal_id: str) -> Verdict:
+    """The verdict; a request nobody answered in time expires now, and its reservation is freed."""
+    from shared.execution.assess import load as load_decision
+
+    while True:
+        approval, etag = load(desk, signal_id)
+        if approval.state == "approved":
+            return "approved"
+        if approval.state == "pending":
+            expired = msgspec.structs.replace(approval, state="expired")
+            try:
+                desk.store.replace(CONTAINER, msgspec.to_builtins(expired), etag=etag)
+            except Conflict:
+                continue
+            approval = expired
+            desk.note("approval", msgspec.to_builtins(expired), correlation=signal_id)
+        stored = load_decision(desk, symbol, signal_id)
+        if stored is not None:
+            desk.ledger.release(stored[1].id)
+        return "rejected" if approval.state == "rejected" else "expired"

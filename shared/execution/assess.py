@@ -1,0 +1,175 @@
+"""Step one of a trade: from a signal and a snapshot of the account to a stored decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from shared.clock import day
+from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
+from shared.execution.desk import Desk
+from shared.risk.decision import Decision, DecisionInputs
+from shared.risk.exposure import positions_as_exposure
+from shared.risk.gate import decide
+from shared.risk.ledger import LimitReached
+from shared.storage.store import Document
+from shared.strategies.signal import Signal
+from shared.telemetry import record
+
+CONTAINER = "signals"
+
+
+def decision_key(signal_id: str) -> str:
+    """Id of the document that holds the decision on a signal."""
+    return f"decision-{signal_id}"
+
+
+def load(desk: Desk, symbol: str, signal_id: str) -> tuple[DecisionInputs, Decision] | None:
+    """A stored decision with the inputs it was made from."""
+    document = desk.store.get(CONTAINER, symbol, decision_key(signal_id))
+    return None if document is None else decode(document)
+
+
+def decode(document: Document) -> tuple[DecisionInputs, Decision]:
+    """Inputs and decision in a stored document."""
+    return (
+        msgspec.convert(document.body["inputs"], DecisionInputs),
+        msgspec.convert(document.body["decision"], Decision),
+    )
+
+
+def load_signal(desk: Desk, symbol: str, signal_id: str) -> Signal:
+    """The stored signal.
+
+    Raises
+    ------
+    NotFound
+        When there is none.
+    """
+    document = desk.store.get(CONTAINER, symbol, signal_id)
+    if document is None:
+        raise NotFound(f"there is no signal {signal_id}")
+    return msgspec.convert(document.body["signal"], Signal)
+
+
+def snapshot(desk: Desk, signal: Signal, candle_age_ms: int) -> DecisionInputs:
+    """Everything the gate needs, read now. Any failure to read raises: no data, no exposure."""
+    asked_at = desk.clock.now_ms()
+    instrument = desk.exchange.instruments()[signal.symbol]
+    account = desk.exchange.account()
+    positions = desk.exchange.positions()
+    mark = desk.exchange.mark_price(signal.symbol)
+    book = desk.exchange.book_ticker(signal.symbol)
+    switch = desk.kill_switch.ensure()
+    ledger = desk.ledger.update_equity(account.equity)
+    now = desk.clock.now_ms()
+    exposures = (
+        *positions_as_exposure(positions),
+        *ledger.exposures(exclude=signal.id),
+    )
+    return DecisionInputs(
+        signal=signal,
+        account_id=desk.account,
+        stage=desk.stage,
+        limits=desk.limits,
+        sizing=desk.sizing,
+        instrument=instrument,
+        mark_price=mark.mark_price,
+        bid_price=book.bid_price,
+        ask_price=book.ask_price,
+        equity=account.equity,
+        wallet_balance=account.wallet_balance,
+        available_balance=account.available_balance,
+        exposures=exposures,
+        kill_switch=switch.state,
+        day=day(now),
+        day_realized_pnl=ledger.day_realized_pnl,
+        equity_peak=ledger.equity_peak,
+        day_start_equity=ledger.day_start_equity,
+        trades_today=ledger.trades_today,
+        market_data_age_ms=candle_age_ms,
+        account_data_age_ms=now - asked_at,
+        now_ms=now,
+    )
+
+
+def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
+    """Decide on a signal once; called again, return the stored decision.
+
+    An approved decision has its exposure reserved before it is stored, under the ledger's ETag,
+    so that concurrent decisions cannot exceed a limit together.
+    """
+    existing = load(desk, symbol, signal_id)
+    if existing is not None:
+        _note(desk, *existing)
+        return existing[1]
+    signal = load_signal(desk, symbol, signal_id)
+    try:
+        inputs = snapshot(desk, signal, desk.clock.now_ms() - signal.bar_close_time)
+    except ExchangeError as error:
+        desk.alert(
+            "warning",
+            "snapshot-failed",
+            f"{symbol}: no decision, the account could not be read",
+            f"{type(error).__name__}: {error}. Nothing was opened.",
+            correlation=signal_id,
+        )
+        raise
+    decision = decide(inputs)
+    if decision.plan is not None and decision.outcome == "approved":
+        try:
+            desk.ledger.reserve(
+                decision.plan,
+                positions=inputs.exposures,
+                limits=desk.limits,
+                stage=desk.stage,
+            )
+        except LimitReached as error:
+            # Another workflow took the room between the snapshot and now. The stored inputs
+            # carry what the ledger then said, so that the decision still replays.
+            inputs = msgspec.structs.replace(
+                inputs,
+                exposures=(
+                    *(e for e in inputs.exposures if e.kind == "position"),
+                    *desk.ledger.read().exposures(exclude=decision.id),
+                ),
+                trades_today=desk.ledger.read().trades_today,
+            )
+            decision = decide(inputs)
+            if decision.outcome == "approved":
+                raise Conflict(f"{signal_id}: {error}; decide again") from error
+    body: dict[str, Any] = {
+        "id": decision_key(signal_id),
+        "symbol": symbol,
+        "kind": "decision",
+        "time": decision.decided_at,
+        "outcome": decision.outcome,
+        "inputs": msgspec.to_builtins(inputs),
+        "decision": msgspec.to_builtins(decision),
+    }
+    try:
+        desk.store.create(CONTAINER, body)
+    except AlreadyExists:
+        # A second delivery decided at the same time; the first stored one counts.
+        if decision.outcome == "approved":
+            stored = load(desk, symbol, signal_id)
+            if stored is not None and stored[1].outcome != "approved":
+                desk.ledger.release(decision.id)
+        return assess(desk, symbol, signal_id)
+    _note(desk, inputs, decision)
+    record(
+        "borsa.decisions",
+        outcome=decision.outcome,
+        reason=decision.reasons[0].split(":")[0] if decision.reasons else "",
+    )
+    return decision
+
+
+def _note(desk: Desk, inputs: DecisionInputs, decision: Decision) -> None:
+    desk.audit.append(
+        "decision",
+        {"inputs": msgspec.to_builtins(inputs), "decision": msgspec.to_builtins(decision)},
+        correlation=decision.id,
+        key=f"decision:{decision.id}",
+    )

@@ -1,0 +1,86 @@
+"""The desk: everything a use case needs, handed in by the composition root."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from shared.alerts import alert as alerts
+from shared.audit.log import AuditLog
+from shared.clock import Clock
+from shared.compliance.stages import StageRules
+from shared.execution.exchange import Exchange
+from shared.risk.kill_switch import KillSwitch
+from shared.risk.ledger import RiskLedger
+from shared.risk.limits import Limits
+from shared.risk.sizing import SizingConfig
+from shared.storage.store import Store
+from shared.telemetry import record
+
+
+@dataclass
+class Outbox:
+    """Events of one invocation; the trigger hands them to its output bindings."""
+
+    executions: list[dict[str, Any]] = field(default_factory=list)
+    risk: list[dict[str, Any]] = field(default_factory=list)
+    compliance: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Ports and rules of one account, for one invocation.
+
+    ``recv_window_ms`` is how long a signed request stays executable; with it "not found" becomes
+    conclusive.
+    """
+
+    account: str
+    clock: Clock
+    store: Store
+    exchange: Exchange
+    audit: AuditLog
+    ledger: RiskLedger
+    kill_switch: KillSwitch
+    limits: Limits
+    sizing: SizingConfig
+    stage: StageRules
+    recv_window_ms: int
+    outbox: Outbox = field(default_factory=Outbox)
+
+    def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:
+        """Append to the audit chain, once per content however often the caller is repeated.
+
+        Callers note what they observed *before* they change a record, so that a crash between
+        the two repeats the note (same content, no second record) instead of losing it.
+        """
+        digest = hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()[:32]
+        self.audit.append(kind, body, correlation=correlation, key=f"{kind}:{digest}")
+
+    def alert(
+        self,
+        severity: alerts.Severity,
+        kind: str,
+        title: str,
+        text: str,
+        *,
+        correlation: str,
+        once: str = "",
+    ) -> None:
+        """Raise an alert once: stored first, then sent as a risk event."""
+        alert = alerts.make(
+            self.account,
+            severity=severity,
+            kind=kind,
+            title=title,
+            text=text,
+            now_ms=self.clock.now_ms(),
+            correlation=correlation,
+            once=once,
+        )
+        if alerts.save(self.store, alert):
+            record("borsa.alerts", kind=kind, severity=severity)
+            self.outbox.risk.append(msgspec.to_builtins(alert))

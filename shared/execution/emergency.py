@@ -1,0 +1,180 @@
+"""Stop everything: latch, cancel, close, read back until the exchange shows nothing.
+
+The latch comes first and is the only thing the caller waits for; flattening is repeated by the
+emergency workflow until the account is verified flat. Permits issued before the latch are waited
+out: the orders behind them are looked up and what they opened is closed as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from shared.errors import BorsaError, ExchangeError
+from shared.execution import flatten, orders, settlement
+from shared.execution.desk import Desk
+from shared.execution.exchange import FINAL_ORDER, open_symbols
+from shared.portfolio import positions
+
+#: Reading back after closing, within one run.
+ROUNDS = 6
+PAUSE = 0.15
+
+
+class Flattened(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the account after a run. ``flat`` only when the exchange shows nothing at all."""
+
+    flat: bool
+    closed: tuple[str, ...]
+    cancelled: int
+    remaining: tuple[str, ...]
+    outstanding_permits: int
+    failures: tuple[str, ...] = ()
+
+
+def latch(desk: Desk, trigger: str, evidence: dict[str, Any], correlation: str) -> bool:
+    """Latch the kill switch; ``False`` when it was latched before."""
+    now = desk.clock.now_ms()
+    first = desk.kill_switch.latch(trigger, evidence, at=now)
+    desk.note(
+        "kill_switch",
+        {"state": "latched", "trigger": trigger, "evidence": evidence, "first": first},
+        correlation=correlation,
+    )
+    desk.alert(
+        "critical",
+        "kill-switch",
+        f"Kill switch latched: {trigger}",
+        "No order that adds exposure is sent any more; positions are being closed.",
+        correlation=correlation,
+    )
+    return first
+
+
+def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened:
+    """Cancel and close everything on the account, foreign positions included, and verify."""
+    closed: list[str] = []
+    cancelled = 0
+    failures: list[str] = []
+    remaining: tuple[str, ...] = ()
+    outstanding = 0
+    for round_ in range(ROUNDS):
+        held = desk.exchange.positions()
+        plain = desk.exchange.open_orders()
+        algos = desk.exchange.open_algo_orders()
+        outstanding = _resolve_permits(desk)
+        remaining = tuple(open_symbols(held, plain, algos))
+        if not remaining and not outstanding:
+            break
+        for symbol in sorted({o.symbol for o in plain}):
+            # Entries that still rest would open what is being closed: they go first.
+            _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
+            cancelled += sum(o.symbol == symbol for o in plain)
+        for position in held:
+            if _try(
+                failures,
+                position.symbol,
+                _close,
+                desk,
+                position,
+                correlation,
+                attempt * ROUNDS + round_,
+            ):
+                closed.append(position.symbol)
+        # The stops stay until their position is gone: a close that fails must not leave it naked.
+        still = {p.symbol for p in desk.exchange.positions()} if held else set()
+        for symbol in sorted({a.symbol for a in algos} - still):
+            _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
+            for algo in algos:
+                if algo.symbol == symbol:
+                    orders.settle(desk, algo.client_algo_id, "cancelled", reason="emergency stop")
+                    cancelled += 1
+        if round_:
+            desk.clock.sleep(PAUSE)
+    result = Flattened(
+        flat=not remaining and not outstanding,
+        closed=tuple(dict.fromkeys(closed)),
+        cancelled=cancelled,
+        remaining=remaining,
+        outstanding_permits=outstanding,
+        failures=tuple(failures),
+    )
+    desk.note(
+        "emergency",
+        {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()},
+        correlation=correlation,
+    )
+    if result.flat:
+        desk.alert(
+            "info",
+            "emergency-flat",
+            "Emergency stop: the account is flat",
+            f"Verified on the exchange: no positions, no orders. Closed {list(result.closed)}.",
+            correlation=correlation,
+        )
+    else:
+        desk.alert(
+            "critical",
+            "emergency-not-flat",
+            "Emergency stop: the account is NOT flat yet",
+            f"Remaining {list(remaining)}, unresolved permits {outstanding}; retrying. "
+            f"{'; '.join(failures[-3:])}",
+            correlation=correlation,
+            once=str(attempt),
+        )
+    return result
+
+
+def settle_all(desk: Desk) -> int:
+    """Write the trades of positions that the stop closed."""
+    settled = 0
+    for record in positions.open_records(desk.store, desk.account).values():
+        settled += settlement.settle_closed(desk, record) is not None
+    return settled
+
+
+def _close(desk: Desk, position: Any, correlation: str, attempt: int) -> None:
+    found = positions.load(desk.store, desk.account, position.symbol)
+    if found is not None and found[0].state != "closed":
+        flatten.close_position(desk, found[0], "emergency stop")
+    else:
+        flatten.close_foreign(desk, position, correlation, attempt)
+
+
+def _resolve_permits(desk: Desk) -> int:
+    """Permits whose order may still come to be.
+
+    One whose order is known to the venue is resolved (what it opened is closed with the rest);
+    one that the venue does not know is resolved when its request cannot be executed any more.
+    """
+    open_permits = desk.kill_switch.outstanding_permits()
+    unresolved = 0
+    for key, issued_at in sorted(open_permits.items()):
+        known = orders.load(desk, key)
+        found = None
+        if known is not None:
+            try:
+                found = desk.exchange.order(known[0].symbol, key)
+            except ExchangeError:
+                unresolved += 1
+                continue
+        # A permit leads to a request within the claim's life, or to none.
+        conclusive = desk.clock.now_ms() - issued_at > (
+            orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
+        )
+        if (found is not None and found.status in FINAL_ORDER) or conclusive:
+            desk.kill_switch.release_permit(key)
+        else:
+            unresolved += 1
+    return unresolved
+
+
+def _try(failures: list[str], symbol: str, action: Any, *arguments: Any) -> bool:
+    """One symbol's trouble must not keep the others open."""
+    try:
+        action(*arguments)
+    except BorsaError as error:
+        failures.append(f"{symbol}: {type(error).__name__}: {error}")
+        return False
+    return True

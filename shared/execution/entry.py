@@ -1,0 +1,243 @@
+"""Step two of a trade: permit, intent, entry order, and protection before anything else.
+
+May be run any number of times for one decision: ids are deterministic, an existing intent is
+looked up at the venue before anything is sent.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from shared.errors import BorsaError, KillSwitchLatched, NotFound
+from shared.execution import orders, protection
+from shared.execution.assess import load
+from shared.execution.desk import Desk
+from shared.execution.exchange import OrderRequest, VenuePosition
+from shared.execution.ids import client_id
+from shared.portfolio import positions
+from shared.risk.decision import DecisionInputs, OrderPlan
+from shared.risk.exposure import positions_as_exposure
+from shared.risk.limits import verify_plan
+from shared.telemetry import record
+
+#: A decision older than this is not executed any more: the market it judged is gone.
+MAX_DECISION_AGE_MS = 30_000
+
+Status = Literal["protected", "flat", "declined", "expired", "rejected", "unknown"]
+
+
+class EntryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How opening ended, with the reason in words."""
+
+    decision_id: str
+    status: Status
+    reason: str = ""
+
+
+def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
+    """Open the position of an approved decision and protect it.
+
+    Returns
+    -------
+    EntryResult
+        ``protected`` when position and stop are on the exchange; ``flat`` when nothing is held
+        any more; the other states when nothing was opened, or ``unknown`` when the venue could
+        not be asked long enough: reservation and permit then stay until reconciliation knows.
+    """
+    stored = load(desk, symbol, signal_id)
+    if stored is None:
+        raise NotFound(f"there is no decision on signal {signal_id}")
+    inputs, decision = stored
+    plan = decision.plan
+    decision_id = decision.id
+    if decision.outcome != "approved" or plan is None:
+        return EntryResult(decision_id=decision_id, status="declined", reason="not approved")
+    entry_id = client_id(desk.account, decision_id, "e")
+    if orders.load(desk, entry_id) is None:
+        refused = _refuse(desk, inputs, plan, decision.decided_at)
+        if refused is not None:
+            abandon(desk, symbol, decision_id, refused.reason)
+            _note(desk, refused)
+            return refused
+        _prepare_symbol(desk, plan)
+    result = _enter(desk, plan, entry_id, decision.decided_at)
+    _note(desk, result)
+    return result
+
+
+def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
+    """Find out how an interrupted entry ended; never sends. ``None`` while still unknown."""
+    stored = load(desk, record.id, record.decision_id)
+    entry_id = client_id(desk.account, record.decision_id, "e")
+    if stored is None or stored[1].plan is None or orders.load(desk, entry_id) is None:
+        abandon(desk, record.id, record.decision_id, "interrupted before anything was sent")
+        return EntryResult(decision_id=record.decision_id, status="rejected", reason="never sent")
+    result = _enter(desk, stored[1].plan, entry_id, stored[1].decided_at, may_place=False)
+    _note(desk, result)
+    return None if result.status == "unknown" else result
+
+
+def _refuse(
+    desk: Desk, inputs: DecisionInputs, plan: OrderPlan, decided_at: int
+) -> EntryResult | None:
+    """The last look before the first effect: age, and every hard limit once more."""
+    age = desk.clock.now_ms() - decided_at
+    if age > MAX_DECISION_AGE_MS:
+        return EntryResult(
+            decision_id=plan.decision_id,
+            status="expired",
+            reason=f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed",
+        )
+    exposures = (
+        *positions_as_exposure(desk.exchange.positions()),
+        *desk.ledger.read().exposures(exclude=plan.decision_id),
+    )
+    broken = verify_plan(plan, desk.limits, inputs.instrument, exposures, desk.stage)
+    if broken:
+        return EntryResult(
+            decision_id=plan.decision_id, status="declined", reason="; ".join(broken)
+        )
+    return None
+
+
+def _prepare_symbol(desk: Desk, plan: OrderPlan) -> None:
+    """Isolated margin and leverage as planned, before the permit: both are idempotent."""
+    config = desk.exchange.symbol_config(plan.symbol)
+    if config.margin_type != "ISOLATED":
+        desk.exchange.set_isolated(plan.symbol)
+    if config.leverage != plan.leverage:
+        desk.exchange.set_leverage(plan.symbol, plan.leverage)
+
+
+def _enter(
+    desk: Desk,
+    plan: OrderPlan,
+    entry_id: str,
+    decided_at: int,
+    *,
+    may_place: bool = True,
+) -> EntryResult:
+    # The record comes before the order: whatever happens next, the guardian knows whose
+    # position it finds and where its stop belongs.
+    position = positions.begin(desk.store, _record(desk, plan))
+
+    def permit() -> None:
+        age = desk.clock.now_ms() - decided_at
+        if age > MAX_DECISION_AGE_MS:
+            raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
+        desk.kill_switch.acquire_permit(entry_id)
+        desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
+
+    try:
+        outcome = orders.send(
+            desk,
+            OrderRequest(
+                symbol=plan.symbol,
+                side=plan.side,
+                # Never worse than the price the limits were checked at.
+                type="LIMIT",
+                time_in_force="IOC",
+                price=plan.worst_price,
+                quantity=plan.quantity,
+                client_order_id=entry_id,
+            ),
+            plan.decision_id,
+            permit=permit,
+            may_place=may_place,
+        )
+    except (KillSwitchLatched, Expired) as error:
+        orders.settle(desk, entry_id, "not_sent", reason=str(error))
+        abandon(desk, plan.symbol, plan.decision_id, str(error))
+        status: Status = "expired" if isinstance(error, Expired) else "declined"
+        return EntryResult(decision_id=plan.decision_id, status=status, reason=str(error))
+    record("borsa.order.latency", desk.clock.now_ms() - decided_at, outcome=outcome.state)
+    if outcome.state == "unknown":
+        desk.alert(
+            "critical",
+            "entry-unknown",
+            f"{plan.symbol}: outcome of the entry order is unknown",
+            f"{outcome.reason}. The guardian looks it up every minute; nothing is sent again.",
+            correlation=plan.decision_id,
+        )
+        return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
+    if outcome.state in orders.DEAD:
+        return nothing_opened(desk, position, outcome.reason)
+    venue = held_position(desk, plan.symbol)
+    guarded = protection.protect(desk, position, venue)
+    desk.kill_switch.release_permit(entry_id)
+    filled = outcome.order.executed_quantity if outcome.order is not None else None
+    desk.ledger.convert(plan.decision_id, filled_quantity=filled)
+    return EntryResult(
+        decision_id=plan.decision_id,
+        status="protected" if guarded else "flat",
+        reason=outcome.reason,
+    )
+
+
+class Expired(BorsaError):
+    """The decision is too old to be executed."""
+
+
+def nothing_opened(desk: Desk, position: positions.PositionRecord, reason: str) -> EntryResult:
+    """The entry certainly did not execute: close the record, free permit and reservation."""
+    abandon(desk, position.id, position.decision_id, reason)
+    desk.alert(
+        "warning",
+        "entry-refused",
+        f"{position.id}: the entry order was not executed",
+        f"{reason}. Nothing was opened.",
+        correlation=position.decision_id,
+    )
+    return EntryResult(decision_id=position.decision_id, status="rejected", reason=reason)
+
+
+def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
+    """Free everything held for a decision that certainly opened nothing."""
+    found = positions.load(desk.store, desk.account, symbol)
+    if found is not None and found[0].decision_id == decision_id and found[0].state != "closed":
+        positions.change(
+            desk.store,
+            found[0],
+            state="closed",
+            exit_reason=f"never opened: {reason}",
+            quantity=Decimal(0),
+        )
+    desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
+    desk.ledger.release(decision_id)
+
+
+def held_position(desk: Desk, symbol: str) -> VenuePosition | None:
+    """The position in a symbol as the exchange has it."""
+    return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+
+
+def _record(desk: Desk, plan: OrderPlan) -> positions.PositionRecord:
+    return positions.PositionRecord(
+        id=plan.symbol,
+        account=desk.account,
+        state="opening",
+        decision_id=plan.decision_id,
+        side=plan.side,
+        quantity=plan.quantity,
+        entry_price=plan.reference_price,
+        opened_at=desk.clock.now_ms(),
+        planned_stop=plan.stop_price,
+        stop_fraction=plan.stop_fraction,
+        reward_risk=plan.reward_risk,
+        risk_amount=plan.risk_amount,
+        stop_price=plan.stop_price,
+        take_profit_price=plan.take_profit_price,
+        stop_revision=0,
+        take_profit_revision=0,
+        best_price=plan.reference_price,
+        trail_fraction=plan.trail_fraction,
+        trail_activation_price=plan.trail_activation_price,
+        time_exit=plan.time_exit_ms,
+    )
+
+
+def _note(desk: Desk, result: EntryResult) -> None:
+    desk.note("position", msgspec.to_builtins(result), correlation=result.decision_id)

@@ -1,0 +1,269 @@
+"""Every minute: positions have their stops, stops trail, time is up, strangers are reported.
+
+The guardian believes the exchange. It repairs what the workflows left when they were killed, so
+nothing depends on any single function having finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from shared.errors import NotFound
+from shared.execution import entry, flatten, orders, protection, settlement
+from shared.execution.assess import load as load_decision
+from shared.execution.desk import Desk
+from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
+from shared.execution.ids import client_id, is_ours
+from shared.portfolio import positions
+from shared.portfolio.positions import PositionRecord
+from shared.risk import kill_switch
+from shared.telemetry import record as measure
+
+#: An unfinished entry is left to its own workflow for this long.
+WORKFLOW_GRACE_MS = 15_000
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round saw and did."""
+
+    equity: Decimal
+    drawdown: Decimal
+    positions: int
+    unprotected: int
+    repaired: int = 0
+    trailed: int = 0
+    closed: int = 0
+    settled: int = 0
+    foreign: int = 0
+    orphans: int = 0
+    latched: str = ""
+
+
+def guard(desk: Desk) -> Round:
+    """One round over the whole account."""
+    account, venue = desk.exchange.account_and_positions()
+    records = positions.open_records(desk.store, desk.account)
+    ledger = desk.ledger.update_equity(account.equity)
+    latched = _triggers(desk, account, ledger.equity_peak)
+    drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
+    counts = {"repaired": 0, "trailed": 0, "closed": 0, "settled": 0, "foreign": 0, "orphans": 0}
+    unprotected = 0
+    if venue or records:
+        unprotected = _positions(desk, venue, records, counts)
+    _measure(desk, account, drawdown, unprotected, bool(latched))
+    return Round(
+        equity=account.equity,
+        drawdown=drawdown,
+        positions=len(venue),
+        unprotected=unprotected,
+        latched=latched,
+        **counts,
+    )
+
+
+def _positions(
+    desk: Desk,
+    venue: Sequence[VenuePosition],
+    records: Mapping[str, PositionRecord],
+    counts: dict[str, int],
+) -> int:
+    algos = desk.exchange.open_algo_orders()
+    held = {p.symbol: p for p in venue}
+    unprotected = 0
+    for position in venue:
+        record = records.get(position.symbol)
+        if record is None:
+            counts["foreign"] += 1
+            _foreign(desk, position)
+            continue
+        if protection.uncovered(position, algos) > 0:
+            if record.state == "opening" and _in_workflow(desk, record):
+                continue
+            unprotected += 1
+            counts["repaired"] += protection.protect(desk, record, position)
+            _entry_done(desk, record)
+            continue
+        if record.state == "opening":
+            counts["repaired"] += protection.protect(desk, record, position)
+            _entry_done(desk, record)
+            continue
+        if record.exit_reason or desk.clock.now_ms() >= record.time_exit:
+            counts["closed"] += flatten.close_position(desk, record, "time exit")
+            continue
+        counts["trailed"] += _trail(desk, record, position)
+        _take_profit(desk, record, position, algos)
+    for symbol, record in records.items():
+        if symbol in held or (record.state == "opening" and _in_workflow(desk, record)):
+            continue
+        if record.state == "opening" and not _resolved(desk, record):
+            continue
+        if settlement.settle_closed(desk, record) is not None:
+            counts["settled"] += 1
+            _entry_done(desk, record)
+    counts["orphans"] += _orphans(desk, algos, held, records)
+    return unprotected
+
+
+def _in_workflow(desk: Desk, record: PositionRecord) -> bool:
+    return desk.clock.now_ms() - record.opened_at < WORKFLOW_GRACE_MS
+
+
+def _resolved(desk: Desk, record: PositionRecord) -> bool:
+    """Whether the outcome of an interrupted entry is known now; asks the venue if not."""
+    result = entry.resume(desk, record)
+    return result is None or result.status in ("flat", "protected")
+
+
+def _entry_done(desk: Desk, record: PositionRecord) -> None:
+    """The entry led to a position: its permit and reservation have served."""
+    desk.kill_switch.release_permit(client_id(desk.account, record.decision_id, "e"))
+    desk.ledger.convert(record.decision_id)
+
+
+def trailing_stop(record: PositionRecord, mark: Decimal, tick: Decimal) -> tuple[Decimal, Decimal]:
+    """New best price and where the stop belongs for it.
+
+    Before the activation price is reached the stop stays. Afterwards it follows the best mark
+    price at ``trail_fraction``; it only ever tightens.
+    """
+    long = record.side == "BUY"
+    best = max(record.best_price, mark) if long else min(record.best_price, mark)
+    active = (
+        best >= record.trail_activation_price if long else best <= record.trail_activation_price
+    )
+    if not active or not record.trail_fraction:
+        return best, record.stop_price
+    raw = best * (1 - record.trail_fraction if long else 1 + record.trail_fraction)
+    stop = (raw / tick).to_integral_value("ROUND_FLOOR" if long else "ROUND_CEILING") * tick
+    return best, max(stop, record.stop_price) if long else min(stop, record.stop_price)
+
+
+def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
+    tick = desk.exchange.instruments()[record.id].tick_size
+    best, stop = trailing_stop(record, position.mark_price, tick)
+    # Moving a stop costs two orders: only for a gain worth a tenth of the trail.
+    worth = abs(stop - record.stop_price) >= record.entry_price * record.trail_fraction / 10
+    if stop != record.stop_price and worth:
+        record = positions.change(desk.store, record, best_price=best)
+        return protection.move_stop(desk, record, position, stop)
+    if best != record.best_price:
+        positions.change(desk.store, record, best_price=best)
+    return False
+
+
+def _take_profit(
+    desk: Desk, record: PositionRecord, position: VenuePosition, algos: Sequence[VenueAlgoOrder]
+) -> None:
+    """A position may lose its target (a refused or expired one): put it back."""
+    side = "SELL" if position.quantity > 0 else "BUY"
+    if any(
+        a.symbol == record.id and a.side == side and a.type == "TAKE_PROFIT_MARKET" for a in algos
+    ):
+        return
+    record = positions.change(
+        desk.store, record, take_profit_revision=record.take_profit_revision + 1
+    )
+    deadline = desk.clock.now_ms() + protection.DEADLINE_MS
+    protection.place(desk, record, "t", record.take_profit_price, abs(position.quantity), deadline)
+
+
+def _foreign(desk: Desk, position: VenuePosition) -> None:
+    """A position no decision of ours explains is reported, never touched."""
+    text = (
+        f"The account holds {position.quantity} {position.symbol} at {position.entry_price}, which "
+        "no decision explains. It is left alone; an emergency stop would close it."
+    )
+    desk.alert(
+        "critical",
+        "foreign-position",
+        f"{position.symbol}: a position that is not ours",
+        text,
+        correlation=f"{position.symbol}:{position.entry_price}",
+    )
+    desk.outbox.compliance.append(
+        {
+            "id": f"foreign-{position.symbol}-{position.update_time}",
+            "kind": "foreign-position",
+            "symbol": position.symbol,
+            "text": text,
+            "time": desk.clock.now_ms(),
+        }
+    )
+
+
+def _orphans(
+    desk: Desk,
+    algos: Sequence[VenueAlgoOrder],
+    held: Mapping[str, VenuePosition],
+    records: Mapping[str, PositionRecord],
+) -> int:
+    """Cancel our conditional orders that protect nothing: they would fire on the next position."""
+    cancelled = 0
+    for algo in algos:
+        if algo.symbol in held or algo.symbol in records or not is_ours(algo.client_algo_id):
+            continue
+        desk.exchange.cancel_algo_order(algo.client_algo_id)
+        orders.settle(desk, algo.client_algo_id, "cancelled", reason="orphan")
+        cancelled += 1
+    return cancelled
+
+
+def _triggers(desk: Desk, account: Account, peak: Decimal) -> str:
+    """Latch the kill switch when the drawdown limit is reached."""
+    if desk.kill_switch.ensure().state == "latched":
+        return "latched"
+    evidence = kill_switch.drawdown_evidence(
+        equity=account.equity,
+        peak=peak,
+        limit=desk.limits.max_drawdown,
+        at=desk.clock.now_ms(),
+    )
+    if evidence is None:
+        return ""
+    desk.kill_switch.latch("max_drawdown", evidence, at=desk.clock.now_ms())
+    desk.note(
+        "kill_switch", {"trigger": "max_drawdown", "evidence": evidence}, correlation="kill-switch"
+    )
+    desk.alert(
+        "critical",
+        "kill-switch",
+        "Kill switch: maximum drawdown",
+        f"Equity {account.equity} is {evidence['drawdown']} below its peak {peak}. Everything is "
+        "being closed.",
+        correlation=f"kill-switch:{desk.clock.now_ms()}",
+    )
+    return "max_drawdown"
+
+
+def _measure(
+    desk: Desk, account: Account, drawdown: Decimal, unprotected: int, latched: bool
+) -> None:
+    measure("borsa.equity", float(account.equity), account=desk.account)
+    measure("borsa.drawdown", float(drawdown), account=desk.account)
+    measure("borsa.positions.unprotected", unprotected, account=desk.account)
+    measure("borsa.kill_switch.latched", int(latched), account=desk.account)
+    measure("borsa.guardian.heartbeat", account=desk.account)
+
+
+def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
+    """Whether the position of a decision is covered by a live stop; places it if it is not.
+
+    The entry has placed the stop already; this is the look with the exchange's eyes, and what
+    resumes after a crash between the two. A position that is gone needs no stop.
+    """
+    stored = load_decision(desk, symbol, signal_id)
+    found = positions.load(desk.store, desk.account, symbol)
+    if stored is None or found is None:
+        raise NotFound(f"no decision or position record for {signal_id}")
+    record = found[0]
+    if record.decision_id != signal_id or record.state == "closed":
+        return False
+    position = entry.held_position(desk, symbol)
+    if position is None:
+        return False
+    if protection.covering_stop(position, desk.exchange.open_algo_orders(symbol)):
+        return True
+    return protection.protect(desk, record, position)

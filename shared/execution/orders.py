@@ -1,0 +1,352 @@
+"""Sending a plain order so that it executes at most once.
+
+1. The intent, with its deterministic client id, is stored before anything is sent.
+2. Every attempt to send is claimed in that record, under its ETag, together with its time. While
+   a claimed attempt can still be executed (``recvWindow`` plus a second: gateway and matching
+   engine refuse later, -1021 and -5028) nobody else may send; they look the order up instead.
+3. A lost answer is *unknown*, not failed: the order is looked up until it is found, or until "not
+   found" is conclusive: the attempt can no longer be executed and at least two spaced queries
+   have not found it.
+4. Only then is it sent once more, under the same id.
+
+A process that was frozen between its claim and its request claims again, so that no request
+leaves with a time stamp much younger than its claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from shared.errors import (
+    AlreadyExists,
+    Conflict,
+    ExchangeError,
+    ExchangeRejected,
+    ExchangeThrottled,
+    ExchangeUnavailable,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+from shared.execution.desk import Desk
+from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
+from shared.execution.ids import leg_of
+from shared.telemetry import record
+
+CONTAINER = "orders"
+
+State = Literal["intent", "open", "filled", "cancelled", "rejected", "unknown", "not_sent"]
+
+#: Seconds between look-ups of an order whose outcome is unknown.
+LOOKUP_DELAYS = (0.3, 0.6, 1.2, 2.4)
+
+#: Seconds before a request that was certainly not executed is sent again.
+RESEND_DELAYS = (0.2, 0.4, 0.8)
+
+#: A claimed attempt leaves within this time or is claimed again.
+CLAIM_MS = 1000
+
+#: Attempts at most: the first, and one more once the first is conclusively absent.
+ATTEMPTS = 2
+
+#: States in which an order was certainly never executed and never will be.
+DEAD = frozenset({"rejected", "not_sent", "cancelled"})
+
+#: A request stays executable for ``recvWindow``; this is added for the matching engine's clock.
+SETTLED_MARGIN_MS = 1000
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Our record of a plain or conditional order; ``id`` is its client id."""
+
+    id: str
+    account: str
+    client_order_id: str
+    decision_id: str
+    symbol: str
+    side: str
+    type: str
+    leg: str
+    quantity: Decimal
+    state: State
+    created_at: int
+    updated_at: int
+    trigger_price: Decimal | None = None
+    venue_id: int | None = None
+    executed_quantity: Decimal = Decimal(0)
+    average_price: Decimal | None = None
+    reason: str = ""
+    attempts: int = 1
+    sent_at: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How sending ended. ``order`` is the venue's view where there is one."""
+
+    state: State
+    order: VenueOrder | None = None
+    reason: str = ""
+
+
+def load(desk: Desk, client_order_id: str) -> tuple[OrderRecord, str] | None:
+    """Our record of an order and its ETag."""
+    document = desk.store.get(CONTAINER, desk.account, client_order_id)
+    if document is None:
+        return None
+    return msgspec.convert(document.body, OrderRecord), document.etag
+
+
+def store_intent(desk: Desk, record_: OrderRecord) -> bool:
+    """Store an intent and audit it; ``False`` when it was there before (ask the venue first)."""
+    try:
+        desk.store.create(CONTAINER, msgspec.to_builtins(record_))
+        fresh = True
+    except AlreadyExists:
+        found = load(desk, record_.id)
+        if found is None:
+            raise StoreUnavailable(
+                f"intent {record_.id} exists but cannot be read; nothing was sent"
+            ) from None
+        record_ = found[0]
+        fresh = False
+    desk.note(
+        "intent",
+        {
+            "clientOrderId": record_.id,
+            "symbol": record_.symbol,
+            "side": record_.side,
+            "type": record_.type,
+            "leg": record_.leg,
+            "quantity": str(record_.quantity),
+            "triggerPrice": None if record_.trigger_price is None else str(record_.trigger_price),
+            "createdAt": record_.created_at,
+        },
+        correlation=record_.decision_id,
+    )
+    return fresh
+
+
+def settle(desk: Desk, client_order_id: str, state: State, **fields: object) -> OrderRecord | None:
+    """Move our record to a state and audit the transition; idempotent."""
+    while True:
+        found = load(desk, client_order_id)
+        if found is None:
+            return None
+        current, etag = found
+        changed: OrderRecord = msgspec.structs.replace(current, state=state, **fields)
+        if changed == current:
+            return current
+        desk.note(
+            "order",
+            {
+                "clientOrderId": changed.id,
+                "symbol": changed.symbol,
+                "state": state,
+                "venueId": changed.venue_id,
+                "executedQuantity": str(changed.executed_quantity),
+                "averagePrice": (
+                    None if changed.average_price is None else str(changed.average_price)
+                ),
+                "reason": changed.reason,
+            },
+            correlation=changed.decision_id,
+        )
+        changed = msgspec.structs.replace(changed, updated_at=desk.clock.now_ms())
+        try:
+            desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
+        except Conflict:
+            continue
+        record("borsa.orders", leg=changed.leg, state=state)
+        return changed
+
+
+def send(
+    desk: Desk,
+    request: OrderRequest,
+    decision_id: str,
+    *,
+    permit: Callable[[], None] | None = None,
+    may_place: bool = True,
+) -> Outcome:
+    """Send a plain order under the rules above and wait for its final state.
+
+    Safe to call again with the same request at any time, from any process.
+
+    Parameters
+    ----------
+    permit : callable, optional
+        Called as the last thing before every attempt; whatever it raises stops the sending, and
+        nothing was sent by this call.
+    may_place : bool
+        ``False`` to only find out: an order that is conclusively absent ends as ``not_sent``.
+    """
+    now = desk.clock.now_ms()
+    claimed = store_intent(
+        desk,
+        OrderRecord(
+            id=request.client_order_id,
+            account=desk.account,
+            client_order_id=request.client_order_id,
+            decision_id=decision_id,
+            symbol=request.symbol,
+            side=request.side,
+            type=request.type,
+            leg=leg_of(request.client_order_id) or "",
+            quantity=request.quantity,
+            state="intent",
+            created_at=now,
+            updated_at=now,
+            sent_at=now,
+        ),
+    )
+    try:
+        order = _find_or_place(desk, request, claimed, permit, may_place)
+        if order is None:
+            found = load(desk, request.client_order_id)
+            if found is None:
+                return Outcome(state="not_sent", reason="the intent is gone")
+            return Outcome(state=found[0].state, reason=found[0].reason)
+        order = _await_final(desk, order, _immediate(request))
+    except OutcomeUnknown as error:
+        return _ended(desk, request, "unknown", str(error))
+    except ExchangeRejected as error:
+        return _ended(desk, request, "rejected", f"{error.code} {error}")
+    except ExchangeError as error:
+        # Throttled, unavailable, or keys and bans: certainly not executed.
+        return _ended(desk, request, "not_sent", str(error))
+    state: State
+    if order.status in FINAL_ORDER:
+        state = "filled" if order.executed_quantity else "cancelled"
+    else:
+        state = "open"
+    settle(
+        desk,
+        request.client_order_id,
+        state,
+        venue_id=order.order_id,
+        executed_quantity=order.executed_quantity,
+        average_price=order.average_price,
+        reason=order.status,
+    )
+    return Outcome(state=state, order=order, reason=order.status)
+
+
+def _ended(desk: Desk, request: OrderRequest, state: State, reason: str) -> Outcome:
+    settle(desk, request.client_order_id, state, reason=reason)
+    return Outcome(state=state, reason=reason)
+
+
+def _find_or_place(
+    desk: Desk,
+    request: OrderRequest,
+    claimed: bool,
+    permit: Callable[[], None] | None,
+    may_place: bool,
+) -> VenueOrder | None:
+    """The order at the venue; ``None`` when it is dead and our record says why."""
+    while True:
+        found = load(desk, request.client_order_id)
+        if found is None:
+            raise StoreUnavailable(f"intent {request.client_order_id} cannot be read")
+        current, etag = found
+        if current.state in DEAD:
+            return None
+        if not claimed:
+            order = _look_up(desk, request, current.sent_at)
+            if order is not None:
+                return order
+            if not may_place or current.attempts >= ATTEMPTS:
+                settle(desk, current.id, "not_sent", reason="conclusively absent at the venue")
+                return None
+            if not _claim(desk, current, etag):
+                continue
+        claimed = False
+        if permit is not None:
+            permit()
+        latest = load(desk, request.client_order_id)
+        if latest is None or desk.clock.now_ms() - latest[0].sent_at > CLAIM_MS:
+            continue
+        try:
+            return _place(desk, request)
+        except OutcomeUnknown:
+            continue
+
+
+def _claim(desk: Desk, current: OrderRecord, etag: str) -> bool:
+    """Take the next attempt; ``False`` when somebody else did."""
+    now = desk.clock.now_ms()
+    claimed = msgspec.structs.replace(
+        current, state="intent", attempts=current.attempts + 1, sent_at=now, updated_at=now
+    )
+    try:
+        desk.store.replace(CONTAINER, msgspec.to_builtins(claimed), etag=etag)
+    except Conflict:
+        return False
+    return True
+
+
+def _place(desk: Desk, request: OrderRequest) -> VenueOrder:
+    """Send; repeat quickly what the venue certainly did not execute."""
+    delays = iter(RESEND_DELAYS)
+    while True:
+        try:
+            return desk.exchange.place_order(request)
+        except (ExchangeThrottled, ExchangeUnavailable) as error:
+            wait = max(error.retry_after, next(delays, 0.0))
+            if not wait or wait > max(RESEND_DELAYS):
+                raise
+            desk.clock.sleep(wait)
+
+
+def _look_up(desk: Desk, request: OrderRequest, sent_at: int) -> VenueOrder | None:
+    """The order, or ``None`` once its absence is conclusive.
+
+    Raises
+    ------
+    OutcomeUnknown
+        When the venue could not be asked long enough to know.
+    """
+    conclusive_at = sent_at + CLAIM_MS + desk.recv_window_ms + SETTLED_MARGIN_MS
+    misses = 0
+    delays = iter(LOOKUP_DELAYS)
+    while True:
+        asked_at = desk.clock.now_ms()
+        wait = next(delays, None)
+        try:
+            found = desk.exchange.order(request.symbol, request.client_order_id)
+            if found is not None:
+                return found
+        except ExchangeError as error:
+            if wait is None:
+                raise OutcomeUnknown(
+                    f"order {request.client_order_id} may or may not exist: {error}"
+                ) from error
+        else:
+            misses += 1
+            if misses >= 2 and asked_at > conclusive_at:
+                return None
+        if wait is None:
+            wait = max(0.3, (conclusive_at - desk.clock.now_ms()) / 1000 + 0.05)
+        desk.clock.sleep(wait)
+
+
+def _immediate(request: OrderRequest) -> bool:
+    return request.type == "MARKET" or request.time_in_force in ("IOC", "FOK")
+
+
+def _await_final(desk: Desk, order: VenueOrder, immediate: bool) -> VenueOrder:
+    """Follow an immediate order to its final state; its POST answer may be a bare NEW."""
+    delays = iter((0.05, 0.1, 0.2, 0.4, 0.8, 1.6))
+    while order.status not in FINAL_ORDER and immediate:
+        wait = next(delays, None)
+        if wait is None:
+            break
+        desk.clock.sleep(wait)
+        try:
+            order = desk.exchange.order(order.symbol, order.client_order_id) or order
+        except (ExchangeUnavailable, ExchangeThrottled):
+            continue
+    return order

@@ -1,0 +1,288 @@
+"""A position is never without a live stop for its whole quantity, or it is being flattened.
+
+Stops are conditional reduce-only orders by mark price with an explicit quantity, sized from the
+position the exchange reports. (Only one ``closePosition`` stop per direction may exist, -4130, so
+those could not be replaced without a gap; quantity stops can: new one first, old one after.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from shared.errors import (
+    ExchangeError,
+    ExchangeRejected,
+    ExchangeThrottled,
+    ExchangeUnavailable,
+    OutcomeUnknown,
+)
+from shared.execution import flatten, orders
+from shared.execution.desk import Desk
+from shared.execution.exchange import (
+    LIVE_ALGO,
+    AlgoOrderRequest,
+    VenueAlgoOrder,
+    VenuePosition,
+    opposite,
+)
+from shared.execution.ids import Leg, client_id, is_ours, leg_of
+from shared.market.instrument import Instrument
+from shared.portfolio import positions
+from shared.portfolio.positions import PositionRecord
+from shared.risk.bracket import bracket
+from shared.risk.limits import STOP_FRACTION_MAX, STOP_FRACTION_MIN
+
+#: From the moment a position is seen until it is protected or being closed, on our clock.
+DEADLINE_MS = 4_000
+
+#: Seconds between attempts to place or look up a stop.
+RETRY_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
+
+
+def covering_stop(position: VenuePosition, algos: Sequence[VenueAlgoOrder]) -> bool:
+    """Whether live stops of ours cover the position's full quantity."""
+    return uncovered(position, algos) <= 0
+
+
+def uncovered(position: VenuePosition, algos: Sequence[VenueAlgoOrder]) -> Decimal:
+    """Quantity of a position that no live stop of ours covers."""
+    side = "SELL" if position.quantity > 0 else "BUY"
+    covered = sum(
+        (
+            a.quantity
+            for a in algos
+            if a.symbol == position.symbol
+            and a.side == side
+            and a.type in ("STOP_MARKET", "TRAILING_STOP_MARKET")
+            and a.status in LIVE_ALGO
+            and is_ours(a.client_algo_id)
+        ),
+        Decimal(0),
+    )
+    return abs(position.quantity) - covered
+
+
+def levels(
+    record: PositionRecord, entry: Decimal, instrument: Instrument
+) -> tuple[Decimal, Decimal] | None:
+    """Stop and take-profit for the price really paid.
+
+    The plan's distances are kept relative to the real entry, so that slippage changes neither the
+    risk per unit nor the reward-to-risk ratio; both stay inside the hard limits after rounding.
+    ``None`` when the tick grid has no such stop.
+    """
+    around = bracket(
+        record.side,
+        entry,
+        min(max(record.stop_fraction, STOP_FRACTION_MIN), STOP_FRACTION_MAX),
+        record.reward_risk,
+        instrument,
+        low=STOP_FRACTION_MIN,
+        high=STOP_FRACTION_MAX,
+    )
+    return None if around is None else (around.stop_price, around.take_profit_price)
+
+
+def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> bool:
+    """Place stop and take-profit for the real position; flatten when no stop can be placed.
+
+    Parameters
+    ----------
+    record : PositionRecord
+        Whose position it is.
+    venue : VenuePosition or None
+        The position as the exchange has it now.
+
+    Returns
+    -------
+    bool
+        True when a live stop covers the position, False when it is closed or being closed.
+    """
+    if venue is None:
+        return False
+    if (venue.quantity > 0) != (record.side == "BUY"):
+        # Not what was decided: the record describes another position. Close, never guess.
+        flatten.close_position(desk, record, "wrong side")
+        return False
+    deadline = desk.clock.now_ms() + DEADLINE_MS
+    instrument = desk.exchange.instruments()[record.id]
+    quantity = abs(venue.quantity)
+    if record.state == "opening" or quantity != record.quantity:
+        wanted = (
+            levels(record, venue.entry_price, instrument)
+            if record.state == "opening"
+            else (record.stop_price, record.take_profit_price)
+        )
+        if wanted is None:
+            flatten.close_position(desk, record, "no valid stop price")
+            return False
+        record = positions.change(
+            desk.store,
+            record,
+            state="open",
+            quantity=quantity,
+            entry_price=venue.entry_price,
+            stop_price=wanted[0],
+            take_profit_price=wanted[1],
+            updated_at=desk.clock.now_ms(),
+        )
+    placed = place(desk, record, "s", record.stop_price, quantity, deadline)
+    if not placed:
+        desk.alert(
+            "critical",
+            "protection-failed",
+            f"{record.id}: no stop could be placed, closing the position",
+            "The exchange did not accept a stop in time; the position is closed at market.",
+            correlation=record.decision_id,
+        )
+        flatten.close_position(desk, record, "protection failed")
+        return False
+    desk.note(
+        "protection",
+        {
+            "symbol": record.id,
+            "quantity": str(quantity),
+            "entryPrice": str(venue.entry_price),
+            "stopPrice": str(record.stop_price),
+            "takeProfitPrice": str(record.take_profit_price),
+            "stopRevision": record.stop_revision,
+        },
+        correlation=record.decision_id,
+    )
+    if not place(desk, record, "t", record.take_profit_price, quantity, deadline):
+        desk.alert(
+            "warning",
+            "take-profit-failed",
+            f"{record.id}: no take-profit could be placed",
+            "The stop is live; the guardian tries again every minute.",
+            correlation=record.decision_id,
+            once=str(record.take_profit_revision),
+        )
+    return True
+
+
+def place(
+    desk: Desk,
+    record: PositionRecord,
+    leg: Leg,
+    trigger: Decimal,
+    quantity: Decimal,
+    deadline: int,
+) -> bool:
+    """Have one conditional order live at the venue; ``False`` when that did not succeed in time.
+
+    The id depends on leg, revision, trigger and quantity: repeating the call finds the order that
+    is there, changing what is wanted makes a new one.
+    """
+    request = AlgoOrderRequest(
+        symbol=record.id,
+        side=opposite(record.side),
+        type="STOP_MARKET" if leg == "s" else "TAKE_PROFIT_MARKET",
+        quantity=quantity,
+        client_algo_id=algo_id(desk.account, record, leg, trigger, quantity),
+        trigger_price=trigger,
+    )
+    now = desk.clock.now_ms()
+    fresh = orders.store_intent(
+        desk,
+        orders.OrderRecord(
+            id=request.client_algo_id,
+            account=desk.account,
+            client_order_id=request.client_algo_id,
+            decision_id=record.decision_id,
+            symbol=record.id,
+            side=request.side,
+            type=request.type,
+            leg=leg_of(request.client_algo_id) or "",
+            quantity=quantity,
+            state="intent",
+            created_at=now,
+            updated_at=now,
+            trigger_price=trigger,
+        ),
+    )
+    found = None if fresh else _live(desk, request.client_algo_id)
+    for delay in (*RETRY_DELAYS, None):
+        try:
+            if found is None:
+                found = desk.exchange.place_algo_order(request)
+            if found.status in LIVE_ALGO:
+                orders.settle(
+                    desk, request.client_algo_id, "open", venue_id=found.algo_id, reason="NEW"
+                )
+                return True
+            orders.settle(desk, request.client_algo_id, "cancelled", reason=found.status)
+            return False
+        except ExchangeRejected as error:
+            # -4116: it is there already, an earlier answer was lost.
+            found = _live(desk, request.client_algo_id) if error.code == -4116 else None
+            if found is None:
+                orders.settle(
+                    desk, request.client_algo_id, "rejected", reason=f"{error.code} {error}"
+                )
+                return False
+            continue
+        except OutcomeUnknown:
+            found = _live(desk, request.client_algo_id)
+        except (ExchangeThrottled, ExchangeUnavailable):
+            pass
+        except ExchangeError as error:
+            orders.settle(desk, request.client_algo_id, "not_sent", reason=str(error))
+            return False
+        if delay is None or desk.clock.now_ms() + delay * 1000 > deadline:
+            break
+        desk.clock.sleep(delay)
+    orders.settle(desk, request.client_algo_id, "unknown", reason="no answer before the deadline")
+    return False
+
+
+def algo_id(
+    account: str, record: PositionRecord, leg: Leg, trigger: Decimal, quantity: Decimal
+) -> str:
+    """Deterministic client id of a conditional order of a position."""
+    revision = record.stop_revision if leg == "s" else record.take_profit_revision
+    what = f"{record.decision_id}|{trigger.normalize():f}|{quantity.normalize():f}"
+    return client_id(account, what, leg, revision)
+
+
+def _live(desk: Desk, client_algo_id: str) -> VenueAlgoOrder | None:
+    """The order as the venue shows it; one "not found" proves nothing, two views do more."""
+    try:
+        found = desk.exchange.algo_order(client_algo_id)
+        if found is None:
+            found = next(
+                (a for a in desk.exchange.open_algo_orders() if a.client_algo_id == client_algo_id),
+                None,
+            )
+    except ExchangeError:
+        return None
+    return found
+
+
+def move_stop(desk: Desk, record: PositionRecord, venue: VenuePosition, stop: Decimal) -> bool:
+    """Replace the stop without a gap: the new one is live before the old ones are cancelled."""
+    deadline = desk.clock.now_ms() + DEADLINE_MS
+    moved = msgspec.structs.replace(record, stop_price=stop, stop_revision=record.stop_revision + 1)
+    if not place(desk, moved, "s", stop, abs(venue.quantity), deadline):
+        return False
+    positions.change(desk.store, record, stop_price=stop, stop_revision=moved.stop_revision)
+    keep = algo_id(desk.account, moved, "s", stop, abs(venue.quantity))
+    for algo in desk.exchange.open_algo_orders(record.id):
+        if leg_of(algo.client_algo_id) == "s" and algo.client_algo_id != keep:
+            desk.exchange.cancel_algo_order(algo.client_algo_id)
+            orders.settle(desk, algo.client_algo_id, "cancelled", reason="replaced")
+    desk.note(
+        "protection",
+        {
+            "symbol": record.id,
+            "quantity": str(abs(venue.quantity)),
+            "stopPrice": str(stop),
+            "stopRevision": moved.stop_revision,
+            "reason": "trailing",
+        },
+        correlation=record.decision_id,
+    )
+    return True

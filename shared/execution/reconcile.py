@@ -1,0 +1,92 @@
+"""Comparing our book with the exchange's. The exchange wins; every difference is an incident."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from shared.execution import orders
+from shared.execution.desk import Desk
+from shared.execution.ids import client_id, is_ours
+from shared.portfolio import positions
+from shared.storage.store import Where
+
+#: Younger than this, a difference may simply be an operation under way.
+GRACE_MS = 30_000
+
+#: A reservation without a position record after this long belongs to a dead workflow: decisions
+#: are executed within half a minute of being taken, or never.
+RESERVATION_MS = 300_000
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was compared and what differed."""
+
+    positions: int
+    open_orders: int
+    differences: tuple[str, ...]
+
+
+def reconcile(desk: Desk) -> Report:
+    """One comparison: positions, then both order books, then the ledger's reservations."""
+    held = desk.exchange.positions()
+    algos = desk.exchange.open_algo_orders()
+    plain = desk.exchange.open_orders()
+    records = positions.open_records(desk.store, desk.account)
+    now = desk.clock.now_ms()
+    differences: list[str] = []
+    by_symbol = {p.symbol: p for p in held}
+    for symbol, record in records.items():
+        if record.state == "opening" or now - record.updated_at < GRACE_MS:
+            continue
+        venue = by_symbol.get(symbol)
+        quantity = abs(venue.quantity) if venue is not None else Decimal(0)
+        if quantity not in (Decimal(0), record.quantity):
+            differences.append(
+                f"{symbol}: the exchange holds {quantity}, our record says {record.quantity}"
+            )
+            positions.change(desk.store, record, quantity=quantity, updated_at=now)
+    foreign = [o.client_order_id for o in plain if not is_ours(o.client_order_id)]
+    foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
+    differences += [f"order {o} was not sent by this application" for o in foreign]
+    _refresh_algos(desk, {a.client_algo_id for a in algos}, now)
+    _free_reservations(desk, {r.decision_id for r in records.values()}, now)
+    for difference in differences:
+        desk.note("incident", {"difference": difference}, correlation="reconcile")
+        desk.alert(
+            "warning",
+            "reconciliation",
+            "Our book differed from the exchange's",
+            difference,
+            correlation=difference,
+        )
+    return Report(
+        positions=len(held), open_orders=len(plain) + len(algos), differences=tuple(differences)
+    )
+
+
+def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
+    """Reservations whose decision came to nothing: its workflow died before it could say so."""
+    for decision_id, entry in desk.ledger.read().entries.items():
+        if decision_id in open_decisions or now - entry.at < RESERVATION_MS:
+            continue
+        desk.note("risk", {"released": decision_id, "at": entry.at}, correlation=decision_id)
+        desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
+        desk.ledger.release(decision_id)
+
+
+def _refresh_algos(desk: Desk, live: set[str], now: int) -> None:
+    """Conditional orders we believe to be open: ask for each that the exchange does not list."""
+    page = desk.store.query(
+        orders.CONTAINER, desk.account, where=[Where("state", "=", "open")], limit=200
+    )
+    for document in page.documents:
+        known = msgspec.convert(document.body, orders.OrderRecord)
+        if known.leg not in ("s", "t") or known.id in live or now - known.updated_at < GRACE_MS:
+            continue
+        algo = desk.exchange.algo_order(known.id)
+        # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
+        if algo is not None and algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
+            filled = algo.status == "FINISHED" and algo.order_id is not None
+            orders.settle(desk, known.id, "filled" if filled else "cancelled", reason=algo.status)

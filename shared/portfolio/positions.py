@@ -1,0 +1,131 @@
+"""What we believe about our positions, and why: the decision behind each and its stops.
+
+The exchange is the truth about quantity and entry; these records hold what only we know.
+One record per symbol (one-way mode, one position per symbol).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from shared.errors import AlreadyExists, Conflict, NotFound
+from shared.execution.exchange import Side
+from shared.storage.store import Document, Store, Where
+
+CONTAINER = "positions"
+
+
+class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An open or closed position of ours.
+
+    ``quantity`` is unsigned; ``best_price`` is the most favourable mark price seen, from which the
+    trailing stop is measured; ``time_exit`` is when the position is closed regardless (UTC ms).
+    ``stop_revision`` counts the stops placed so far: it makes each one's id unique and the whole
+    sequence reproducible.
+    """
+
+    id: str
+    account: str
+    state: Literal["opening", "open", "closed"]
+    decision_id: str
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    opened_at: int
+    planned_stop: Decimal
+    stop_fraction: Decimal
+    reward_risk: Decimal
+    risk_amount: Decimal
+    stop_price: Decimal
+    take_profit_price: Decimal
+    stop_revision: int
+    take_profit_revision: int
+    best_price: Decimal
+    trail_fraction: Decimal
+    trail_activation_price: Decimal
+    time_exit: int
+    exit_reason: str = ""
+    closes: int = 0
+    updated_at: int = 0
+
+
+def decode(document: Document) -> PositionRecord:
+    """The record in a stored document."""
+    return msgspec.convert(document.body, PositionRecord)
+
+
+def load(store: Store, account: str, symbol: str) -> tuple[PositionRecord, str] | None:
+    """The record of a symbol and its ETag, if there ever was one."""
+    document = store.get(CONTAINER, account, symbol)
+    return None if document is None else (decode(document), document.etag)
+
+
+def open_records(store: Store, account: str) -> dict[str, PositionRecord]:
+    """All records that are not closed, by symbol."""
+    records: dict[str, PositionRecord] = {}
+    continuation: str | None = None
+    while True:
+        page = store.query(
+            CONTAINER,
+            account,
+            where=[Where("state", "!=", "closed")],
+            continuation=continuation,
+        )
+        for document in page.documents:
+            record = decode(document)
+            records[record.id] = record
+        continuation = page.continuation
+        if continuation is None:
+            return records
+
+
+def begin(store: Store, record: PositionRecord) -> PositionRecord:
+    """Store the record of a new position unless this decision already has one.
+
+    Raises
+    ------
+    Conflict
+        When another decision's position in the symbol is not closed yet.
+    """
+    body = msgspec.to_builtins(record)
+    try:
+        store.create(CONTAINER, body)
+        return record
+    except AlreadyExists:
+        pass
+    found = load(store, record.account, record.id)
+    if found is None:
+        raise Conflict(f"position record of {record.id} vanished while it was being created")
+    existing, etag = found
+    if existing.decision_id == record.decision_id:
+        return existing
+    if existing.state != "closed":
+        raise Conflict(f"{record.id} still has the position of decision {existing.decision_id}")
+    store.replace(CONTAINER, body, etag=etag)
+    return record
+
+
+def change(store: Store, record: PositionRecord, **fields: object) -> PositionRecord:
+    """Replace fields of the record of the same decision, whatever else changed meanwhile.
+
+    Raises
+    ------
+    NotFound
+        When the symbol's record is gone or belongs to another decision by now.
+    """
+    while True:
+        found = load(store, record.account, record.id)
+        if found is None or found[0].decision_id != record.decision_id:
+            raise NotFound(f"the position of decision {record.decision_id} has no record any more")
+        current, etag = found
+        changed: PositionRecord = msgspec.structs.replace(current, **fields)
+        if changed == current:
+            return current
+        try:
+            store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
+        except Conflict:
+            continue
+        return changed

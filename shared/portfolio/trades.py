@@ -1,0 +1,105 @@
+"""Closed round trips: what a position earned, from the exchange's own fills and income."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from shared.execution.exchange import Fill, Income, Side
+
+CONTAINER = "trades"
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One closed round trip; its id is the decision's.
+
+    ``gross_pnl`` excludes, ``net_pnl`` includes ``fees`` (positive when paid) and ``funding``
+    (positive when received). ``r_multiple`` is ``net_pnl`` over the amount risked at entry.
+    """
+
+    id: str
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    opened_at: int
+    closed_at: int
+    gross_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    net_pnl: Decimal
+    r_multiple: Decimal
+    exit_reason: str
+    fills: int
+
+
+def summarize(
+    *,
+    decision_id: str,
+    account: str,
+    symbol: str,
+    side: Side,
+    opened_at: int,
+    risk_amount: Decimal,
+    exit_reason: str,
+    fills: Sequence[Fill],
+    income: Sequence[Income],
+) -> Trade | None:
+    """The trade that these fills make up, or ``None`` while they are not flat.
+
+    Parameters
+    ----------
+    fills : sequence of Fill
+        All fills of the position, entry and exits, ascending.
+    income : sequence of Income
+        The account's income since ``opened_at``; only this symbol's funding counts.
+    """
+    entries = [f for f in fills if f.side == side]
+    exits = [f for f in fills if f.side != side]
+    entered = sum((f.quantity for f in entries), Decimal(0))
+    exited = sum((f.quantity for f in exits), Decimal(0))
+    if not entries or entered != exited:
+        return None
+    gross = sum((f.realized_pnl for f in fills), Decimal(0))
+    fees = sum((f.commission for f in fills), Decimal(0))
+    closed_at = exits[-1].time
+    funding = sum(
+        (
+            i.income
+            for i in income
+            if i.symbol == symbol
+            and i.income_type == "FUNDING_FEE"
+            and opened_at <= i.time <= closed_at
+        ),
+        Decimal(0),
+    )
+    net = gross - fees + funding
+    return Trade(
+        id=decision_id,
+        account=account,
+        symbol=symbol,
+        side=side,
+        quantity=entered,
+        entry_price=average_price(entries),
+        exit_price=average_price(exits),
+        opened_at=opened_at,
+        closed_at=closed_at,
+        gross_pnl=gross,
+        fees=fees,
+        funding=funding,
+        net_pnl=net,
+        r_multiple=(net / risk_amount).quantize(Decimal("0.0001")) if risk_amount else Decimal(0),
+        exit_reason=exit_reason,
+        fills=len(fills),
+    )
+
+
+def average_price(fills: Sequence[Fill]) -> Decimal:
+    """Volume-weighted price to eight decimals."""
+    quantity = sum((f.quantity for f in fills), Decimal(0))
+    value = sum((f.price * f.quantity for f in fills), Decimal(0))
+    return (value / quantity).quantize(Decimal("0.00000001")).normalize()

@@ -1,0 +1,354 @@
+"""The kill switch: one document, two states, and the permits issued while it is armed.
+
+A permit is one conditional patch ("only where state is armed"), a latch is one conditional patch
+to ``latched``. The store orders them, so an order and an emergency stop cannot cross unseen:
+whoever latches finds every permit issued before in ``outstanding``, and none is issued after.
+Latching never competes for the ETag, so traffic cannot delay it.
+
+The document survives restarts and redeploys; only :meth:`KillSwitch.clear` arms it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from shared.clock import Clock
+from shared.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    KillSwitchLatched,
+    NotFound,
+)
+from shared.risk.ledger import RiskLedger
+from shared.risk.triggers import TRIGGERS, refusal
+from shared.risk.triggers import drawdown as drawdown
+from shared.risk.triggers import drawdown_evidence as drawdown_evidence
+from shared.security.totp import SecondFactor
+from shared.storage.store import Body, Document, Patch, Store, Where
+
+CONTAINER = "control"
+SWITCH_ID = "kill-switch"
+#: Latched episodes kept in the document; the audit log keeps all.
+HISTORY = 50
+MIN_REASON = 10
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_ARMED = (Where("state", "=", "armed"),)
+_LATCHED = (Where("state", "=", "latched"),)
+
+
+class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The switch as stored.
+
+    Parameters
+    ----------
+    armed_at : int
+        When it was armed last; older evidence is history.
+    trigger, evidence, latched_at
+        What latched it first, ``None`` while armed.
+    permits : int
+        Permits issued since the beginning.
+    outstanding : dict
+        Issue time by key of the permits not released yet.
+    repeats : dict
+        How often each trigger fired again while latched.
+    repeat_evidence : dict
+        The newest evidence of each of those.
+    history : list
+        Earlier episodes, the newest last: trigger, evidence, times, operator, reason.
+    """
+
+    state: Literal["armed", "latched"]
+    armed_at: int
+    trigger: str | None = None
+    evidence: dict[str, Any] | None = None
+    latched_at: int | None = None
+    permits: int = 0
+    outstanding: dict[str, int] = {}
+    repeats: dict[str, int] = {}
+    repeat_evidence: dict[str, dict[str, Any]] = {}
+    history: list[dict[str, Any]] = []
+
+
+class Permit(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave to send one order; valid until released."""
+
+    key: str
+    number: int
+    issued_at: int
+
+
+class KillSwitch:
+    """The kill switch of one account.
+
+    Parameters
+    ----------
+    store : Store
+    clock : Clock
+    account : str
+        Scope of the document.
+    second_factor : SecondFactor, optional
+        Needed to clear; without it the switch can only be latched.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        account: str,
+        second_factor: SecondFactor | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+        self._second_factor = second_factor
+
+    def ensure(self) -> SwitchStatus:
+        """The status; the document is created, armed, if there never was one."""
+        while True:
+            document = self._get()
+            if document is not None:
+                return _status(document)
+            fresh = SwitchStatus(state="armed", armed_at=self._clock.now_ms())
+            try:
+                return _status(self._store.create(CONTAINER, self._body(fresh)))
+            except AlreadyExists:
+                continue
+
+    def status(self) -> SwitchStatus | None:
+        """The status, or ``None`` when the switch was never set up. Changes nothing."""
+        document = self._get()
+        return None if document is None else _status(document)
+
+    # ------------------------------------------------------------------ permits
+
+    def acquire_permit(self, key: str) -> Permit:
+        """Leave to send the order named by ``key``: the last thing before it is sent.
+
+        Asking again for a key that is outstanding gives it leave again.
+
+        Raises
+        ------
+        KillSwitchLatched
+            When the switch is latched, or was never set up.
+        InvalidInput
+            For a key that is not 1-100 letters, digits, dashes or underscores.
+        """
+        if not _KEY.fullmatch(key) or key.isdigit():
+            raise InvalidInput(f"permit key {key!r}: 1-100 letters, digits, - and _, not a number")
+        now = self._clock.now_ms()
+        try:
+            document = self._store.patch(
+                CONTAINER,
+                self._account,
+                SWITCH_ID,
+                [Patch("increment", "permits", 1), Patch("set", f"outstanding.{key}", now)],
+                condition=_ARMED,
+            )
+        except Conflict:
+            raise KillSwitchLatched(f"{self._account}: no order while the switch is latched") from (
+                None
+            )
+        except NotFound:
+            raise KillSwitchLatched(f"{self._account}: the switch was never set up") from None
+        return Permit(key=key, number=document.body["permits"], issued_at=now)
+
+    def release_permit(self, key: str) -> None:
+        """What the permit led to is known. Releasing what is not outstanding changes nothing."""
+        try:
+            self._store.patch(
+                CONTAINER,
+                self._account,
+                SWITCH_ID,
+                [Patch("remove", f"outstanding.{key}")],
+                # Cosmos DB refuses to remove a path that is not there.
+                condition=[Where(f"outstanding.{key}", ">=", 0)],
+            )
+        except (Conflict, NotFound):
+            return
+
+    def outstanding_permits(self) -> dict[str, int]:
+        """Issue time by key of every permit whose order is not resolved yet."""
+        document = self._get()
+        return {} if document is None else dict(_status(document).outstanding)
+
+    # ------------------------------------------------------------------ latch and clear
+
+    def latch(self, trigger: str, evidence: Mapping[str, Any], at: int) -> bool:
+        """Latch the switch.
+
+        Evidence that does not prove its trigger is refused. A switch that is latched keeps its
+        first evidence; the new one is counted and stored beside it. A manual stop needs no proof;
+        with a ``request_id`` in its evidence, repeating it after the switch was cleared does not
+        latch again.
+
+        Parameters
+        ----------
+        trigger : str
+            One of :data:`shared.risk.triggers.TRIGGERS`.
+        evidence : mapping
+            What :mod:`shared.risk.triggers` returned; for a manual stop who asked, and why.
+        at : int
+            UTC milliseconds of the observation.
+
+        Returns
+        -------
+        bool
+            True when this call latched it.
+
+        Raises
+        ------
+        InvalidInput
+            The evidence was refused and the switch stays as it is.
+        """
+        proof = dict(evidence)
+        if trigger == "manual":
+            proof = _storable(evidence)
+            at = at if type(at) is int else self._clock.now_ms()
+        while True:
+            status = self.ensure()
+            why = refusal(
+                trigger,
+                proof,
+                at=at,
+                now_ms=self._clock.now_ms(),
+                armed_at=status.armed_at if status.state == "armed" else 0,
+            ) or self._history_refusal(trigger, proof, status)
+            if why:
+                raise InvalidInput(f"{trigger}: {why}")
+            if status.state == "armed":
+                if trigger == "manual" and _answered(proof.get("request_id"), status.history):
+                    return False
+                operations = [
+                    Patch("set", "state", "latched"),
+                    Patch("set", "trigger", trigger),
+                    Patch("set", "evidence", proof),
+                    Patch("set", "latched_at", at),
+                ]
+                # The same episode that the evidence was judged against.
+                condition = [*_ARMED, Where("armed_at", "=", status.armed_at)]
+            else:
+                operations = [
+                    Patch("increment", f"repeats.{trigger}", 1),
+                    Patch("set", f"repeat_evidence.{trigger}", proof),
+                ]
+                condition = list(_LATCHED)
+            try:
+                self._store.patch(
+                    CONTAINER, self._account, SWITCH_ID, operations, condition=condition
+                )
+            except (Conflict, NotFound):
+                continue
+            return status.state == "armed"
+
+    def clear(self, totp_code: str, reason: str, operator: str) -> SwitchStatus:
+        """Arm the switch again. Only for a human, with a second factor and a reason.
+
+        The equity peak starts anew, so the drawdown that latched the switch does not latch it
+        again.
+
+        Raises
+        ------
+        InvalidInput
+            When it is not latched, permits are outstanding, the reason is shorter than
+            :data:`MIN_REASON` characters, or the code is not accepted. The switch stays latched.
+        ConfigurationError
+            When no second factor is set up.
+        """
+        if self._second_factor is None:
+            raise ConfigurationError(["no second factor is set up; set the secret totp-secret"])
+        if len(reason.strip()) < MIN_REASON:
+            raise InvalidInput(f"give a reason of at least {MIN_REASON} characters")
+        if not operator.strip():
+            raise InvalidInput("name the operator who clears the switch")
+        self._clearable()
+        self._second_factor.verify(totp_code)
+        while True:
+            # Before arming: a crash in between leaves a latched switch, which is safe.
+            RiskLedger(self._store, self._clock, self._account).rebase_peak()
+            status, document = self._clearable()
+            now = self._clock.now_ms()
+            episode = {
+                "trigger": status.trigger,
+                "evidence": status.evidence,
+                "latched_at": status.latched_at,
+                "repeats": status.repeats,
+                "repeat_evidence": status.repeat_evidence,
+                "cleared_at": now,
+                "operator": operator.strip(),
+                "reason": reason.strip(),
+            }
+            armed = SwitchStatus(
+                state="armed",
+                # Later than any evidence judged before, even if this clock runs behind.
+                armed_at=max(now, status.armed_at + 1),
+                permits=status.permits,
+                history=[*status.history, episode][-HISTORY:],
+            )
+            try:
+                stored = self._store.replace(CONTAINER, self._body(armed), etag=document.etag)
+            except Conflict:
+                continue
+            return _status(stored)
+
+    def _clearable(self) -> tuple[SwitchStatus, Document]:
+        document = self._get()
+        if document is None or _status(document).state != "latched":
+            raise InvalidInput("the kill switch is not latched")
+        status = _status(document)
+        if status.outstanding:
+            keys = ", ".join(sorted(status.outstanding)[:5])
+            raise InvalidInput(
+                f"{len(status.outstanding)} permits are outstanding ({keys}); their orders must be "
+                "resolved first"
+            )
+        return status, document
+
+    def _history_refusal(
+        self, trigger: str, evidence: Mapping[str, Any], status: SwitchStatus
+    ) -> str:
+        """A peak that the ledger has forgotten belongs to an episode that was cleared."""
+        if trigger != "max_drawdown" or status.state != "armed" or not status.history:
+            return ""
+        peak = RiskLedger(self._store, self._clock, self._account).read().equity_peak
+        claimed = Decimal(evidence["peak"])
+        return "" if claimed <= peak else f"peak {claimed} is above the present peak {peak}"
+
+    def _get(self) -> Document | None:
+        return self._store.get(CONTAINER, self._account, SWITCH_ID)
+
+    def _body(self, status: SwitchStatus) -> Body:
+        body: Body = msgspec.to_builtins(status)
+        # Patches count upwards from what is there, on either store.
+        body["repeats"] = dict.fromkeys(TRIGGERS, 0) | body["repeats"]
+        return {**body, "id": SWITCH_ID, "scope": self._account}
+
+
+def _status(document: Document) -> SwitchStatus:
+    return msgspec.convert(document.body, SwitchStatus)
+
+
+def _answered(request_id: object, history: list[dict[str, Any]]) -> bool:
+    """Whether a past episode came from that request, or was repeated by it."""
+    if not request_id:
+        return False
+    for episode in history:
+        manual = episode.get("repeat_evidence", {}).get("manual", {})
+        if request_id in (
+            (episode.get("evidence") or {}).get("request_id"),
+            manual.get("request_id"),
+        ):
+            return True
+    return False
+
+
+def _storable(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """A manual stop is never refused for what came along with it: a few short texts remain."""
+    items = list(evidence.items())[:20]
+    return {str(k)[:100]: (v if isinstance(v, str) else repr(v))[:1000] for k, v in items}

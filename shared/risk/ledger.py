@@ -1,0 +1,451 @@
+"""The risk ledger: what is reserved and open, what the day has cost, where equity peaked.
+
+One document under its ETag. Every change reads it, judges, and replaces exactly the version that
+was judged, so concurrent workflows cannot exceed a limit together. An entry lives from
+``reserve`` until its trade is closed (``close``) or is known never to have opened (``release``);
+every operation may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from shared.clock import Clock, day
+from shared.errors import AlreadyExists, BorsaError, Conflict, InvalidInput, NotFound
+from shared.execution.exchange import Side
+from shared.market.timeframe import DAY_MS
+from shared.risk.checks import at_most, exact, failures, finite, text
+from shared.risk.exposure import committed_notional, committed_risk, open_symbols
+from shared.risk.limits import MAX_POSITIONS_PER_SYMBOL, Limits
+from shared.risk.plan import Check, Exposure, OrderPlan, StageRules
+from shared.storage.store import Body, Document, Store
+
+CONTAINER = "control"
+LEDGER_ID = "risk-ledger"
+#: How long a finished decision is remembered, so that a late repetition changes nothing.
+REMEMBER_MS = 2 * DAY_MS
+#: A last known equity older than this does not start a day.
+CARRY_MS = DAY_MS
+#: An entry this old without record or position was abandoned: decisions live for seconds.
+ABANDONED_MS = 300_000
+#: Lost races after which something else must be wrong.
+ATTEMPTS = 500
+ZERO = Decimal(0)
+
+
+class LimitReached(BorsaError):
+    """A reservation would exceed a limit; nothing was reserved.
+
+    ``checks`` are those that failed, with their figures.
+    """
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.checks = tuple(checks)
+        super().__init__("; ".join(f"{c.name} {c.value} exceeds {c.limit}" for c in self.checks))
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Room held for one decision. ``notional`` and ``risk`` in USDT at the worst entry price.
+
+    ``state`` is ``reserved`` while the entry may still fill, ``open`` once its fill is known.
+    """
+
+    decision_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    notional: Decimal
+    risk: Decimal
+    state: Literal["reserved", "open"]
+    at: int
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision that is over, and whether its result was booked."""
+
+    at: int
+    booked: bool
+
+
+class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger as read at one moment. Unknown equity figures are zero.
+
+    ``day`` is the UTC day of the daily figures; ``day_realized_pnl`` is net of fees and funding;
+    ``opened_today`` counts entries that filled. ``entries`` holds every live reservation by
+    decision id.
+    """
+
+    day: str
+    day_realized_pnl: Decimal = ZERO
+    day_start_equity: Decimal = ZERO
+    equity: Decimal = ZERO
+    equity_at: int = 0
+    equity_peak: Decimal = ZERO
+    opened_today: int = 0
+    entries: dict[str, Reservation] = {}
+    settled: dict[str, Settled] = {}
+
+    @property
+    def reservations(self) -> dict[str, Reservation]:
+        """Entries whose fill is not known yet."""
+        return {k: r for k, r in self.entries.items() if r.state == "reserved"}
+
+    @property
+    def trades_today(self) -> int:
+        """Entries filled today, plus those that may still fill."""
+        return self.opened_today + len(self.reservations)
+
+    @property
+    def day_loss(self) -> Decimal:
+        """The worse of what was booked today and what equity has lost since the day began."""
+        by_equity = self.day_start_equity - self.equity if self.day_start_equity > 0 else ZERO
+        return max(ZERO, -self.day_realized_pnl, by_equity)
+
+    def exposures(self, *, exclude: str = "") -> tuple[Exposure, ...]:
+        """The ledger's part of the exposure, without one decision's own."""
+        return tuple(
+            Exposure(
+                symbol=r.symbol,
+                quantity=r.quantity if r.side == "BUY" else -r.quantity,
+                notional=r.notional,
+                kind=r.state,
+                decision_id=r.decision_id,
+                risk=r.risk,
+            )
+            for r in self.entries.values()
+            if r.decision_id != exclude
+        )
+
+
+Change = Callable[[LedgerView], LedgerView]
+
+
+class RiskLedger:
+    """The ledger of one account.
+
+    Parameters
+    ----------
+    store : Store
+    clock : Clock
+    account : str
+        Scope of the document.
+    """
+
+    def __init__(self, store: Store, clock: Clock, account: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+
+    def read(self) -> LedgerView:
+        """The ledger now; a day that has ended since the last write counts as ended."""
+        return self._load()[0]
+
+    def reserve(
+        self,
+        plan: OrderPlan,
+        *,
+        positions: Sequence[Exposure],
+        limits: Limits,
+        stage: StageRules | None = None,
+    ) -> LedgerView:
+        """Hold room for a plan if every limit still has it, counting all other entries.
+
+        Repeating it for a decision replaces its reservation; once that is ``open`` nothing
+        changes.
+
+        Parameters
+        ----------
+        positions : sequence of Exposure
+            The exchange's positions. Exposure of other kinds is ignored: the ledger's own
+            entries, read in the same step as they are judged, stand in its place.
+
+        Raises
+        ------
+        LimitReached
+            Nothing was reserved.
+        InvalidInput
+            When the decision was over already.
+        """
+        held = [e for e in positions if e.kind == "position"]
+        reservation = Reservation(
+            decision_id=plan.decision_id,
+            symbol=plan.symbol,
+            side=plan.side,
+            quantity=plan.quantity,
+            notional=plan.worst_notional,
+            risk=plan.risk_amount,
+            state="reserved",
+            at=self._clock.now_ms(),
+        )
+
+        def change(view: LedgerView) -> LedgerView:
+            if plan.decision_id in view.settled:
+                raise InvalidInput(f"decision {plan.decision_id} is over already")
+            known = view.entries.get(plan.decision_id)
+            if known is not None and known.state == "open":
+                return view
+            others = [*held, *view.exposures(exclude=plan.decision_id)]
+            failed = failures(_room(plan, limits, stage, view, others))
+            if failed:
+                raise LimitReached(failed)
+            return _with_entry(view, reservation)
+
+        return self._change(change)
+
+    def convert(
+        self,
+        decision_id: str,
+        *,
+        filled_quantity: Decimal | None = None,
+        filled_notional: Decimal | None = None,
+    ) -> LedgerView:
+        """The entry has filled, in part or in full, and fills no further.
+
+        Given what was filled, the entry shrinks to it. An unknown decision changes nothing.
+        """
+
+        def change(view: LedgerView) -> LedgerView:
+            known = view.entries.get(decision_id)
+            if known is None or known.state == "open":
+                return view
+            quantity = known.quantity if filled_quantity is None else filled_quantity
+            share = quantity / known.quantity if known.quantity else Decimal(1)
+            notional = known.notional * share if filled_notional is None else filled_notional
+            if finite(quantity) is None or quantity < 0 or notional < 0:
+                raise InvalidInput(f"decision {decision_id}: filled {quantity} for {notional}")
+            opened = msgspec.structs.replace(
+                known, quantity=quantity, notional=notional, risk=known.risk * share, state="open"
+            )
+            return msgspec.structs.replace(
+                _with_entry(view, opened), opened_today=view.opened_today + 1
+            )
+
+        return self._change(change)
+
+    def release(self, decision_id: str) -> LedgerView:
+        """The decision opened nothing, or nothing of it is left: free its room."""
+        return self._change(lambda view: self._over(view, decision_id, booked=False))
+
+    def close(self, decision_id: str, *, net_pnl: Decimal, at: int) -> LedgerView:
+        """The decision's trade is over: free its room and book its result, once.
+
+        Parameters
+        ----------
+        net_pnl : Decimal
+            USDT, fees and funding included.
+        at : int
+            When the trade ended; a result of an earlier UTC day is not booked on this one.
+        """
+        if finite(net_pnl) is None:
+            raise InvalidInput(f"decision {decision_id}: net P&L {net_pnl} is not a number")
+
+        def change(view: LedgerView) -> LedgerView:
+            before = view.settled.get(decision_id)
+            if before is not None and before.booked:
+                return view
+            known = view.entries.get(decision_id)
+            unseen = known is not None and known.state == "reserved"
+            booked = net_pnl if day(at) == view.day else ZERO
+            return msgspec.structs.replace(
+                self._over(view, decision_id, booked=True),
+                day_realized_pnl=view.day_realized_pnl + booked,
+                opened_today=view.opened_today + int(unseen),
+            )
+
+        return self._change(change)
+
+    def reconcile(
+        self, positions: Sequence[Exposure], *, open_decisions: Collection[str]
+    ) -> LedgerView:
+        """Free entries that nothing stands behind any more.
+
+        An entry goes when its decision has no open record, the exchange holds no position in its
+        symbol, and it is older than anything that could still be under way.
+
+        Parameters
+        ----------
+        positions : sequence of Exposure
+            The exchange's positions, read just now.
+        open_decisions : collection of str
+            Decisions with a position record that is not closed.
+        """
+        held = {e.symbol for e in positions}
+
+        def change(view: LedgerView) -> LedgerView:
+            now = self._clock.now_ms()
+            for entry in view.entries.values():
+                if (
+                    entry.decision_id not in open_decisions
+                    and entry.symbol not in held
+                    and now - entry.at > ABANDONED_MS
+                ):
+                    view = self._over(view, entry.decision_id, booked=False)
+            return view
+
+        return self._change(change)
+
+    def update_equity(self, equity: Decimal) -> LedgerView:
+        """Note the account's equity (wallet balance plus unrealised P&L).
+
+        An equity that is not a positive number is no reading at all: it neither starts a day nor
+        makes a drawdown, and the ledger stays as it is.
+        """
+        number = finite(equity)
+        now = self._clock.now_ms()
+        if number is None or number <= 0:
+            return self.read()
+
+        def change(view: LedgerView) -> LedgerView:
+            start = view.day_start_equity
+            return msgspec.structs.replace(
+                view,
+                equity=number,
+                equity_at=now,
+                equity_peak=max(view.equity_peak, number),
+                day_start_equity=start if start > 0 else number,
+            )
+
+        return self._change(change)
+
+    def transfer(self, amount: Decimal) -> LedgerView:
+        """Money was paid in (positive) or out: no profit, no loss, no drawdown.
+
+        Raises
+        ------
+        InvalidInput
+            When the amount is not a number or takes out everything.
+        """
+        number = finite(amount)
+
+        def change(view: LedgerView) -> LedgerView:
+            if number is None or (view.equity_peak > 0 and view.equity_peak + number <= 0):
+                raise InvalidInput(f"transfer of {amount} does not fit equity {view.equity}")
+            moved = {
+                name: value + number if value > 0 else value
+                for name, value in (
+                    ("equity", view.equity),
+                    ("equity_peak", view.equity_peak),
+                    ("day_start_equity", view.day_start_equity),
+                )
+            }
+            return msgspec.structs.replace(view, **moved)
+
+        return self._change(change)
+
+    def rebase_peak(self) -> LedgerView:
+        """Forget the equity peak: the next equity is the new one.
+
+        Clearing the kill switch does this, or the drawdown that latched it would latch it again.
+        """
+        return self._change(lambda view: msgspec.structs.replace(view, equity_peak=ZERO))
+
+    # ------------------------------------------------------------------ compare and swap
+
+    def _over(self, view: LedgerView, decision_id: str, *, booked: bool) -> LedgerView:
+        if decision_id in view.settled and not booked:
+            return view
+        now = self._clock.now_ms()
+        settled = {k: s for k, s in view.settled.items() if now - s.at <= REMEMBER_MS}
+        return msgspec.structs.replace(
+            view,
+            entries={k: r for k, r in view.entries.items() if k != decision_id},
+            settled=settled | {decision_id: Settled(at=now, booked=booked)},
+        )
+
+    def _change(self, change: Change) -> LedgerView:
+        for attempt in range(ATTEMPTS):
+            view, document = self._load()
+            with exact():
+                changed = change(view)
+            if document is not None and changed == view:
+                return view
+            try:
+                if document is None:
+                    self._store.create(CONTAINER, self._body(changed))
+                else:
+                    self._store.replace(CONTAINER, self._body(changed), etag=document.etag)
+                return changed
+            except (AlreadyExists, Conflict, NotFound):
+                # Somebody else's change came first: judge again on what is there now.
+                if attempt > 8:
+                    self._clock.sleep(min(0.05, 0.001 * attempt))
+        raise Conflict(f"risk ledger of {self._account}: {ATTEMPTS} attempts lost to others")
+
+    def _load(self) -> tuple[LedgerView, Document | None]:
+        document = self._store.get(CONTAINER, self._account, LEDGER_ID)
+        now = self._clock.now_ms()
+        if document is None:
+            return LedgerView(day=day(now)), None
+        view = msgspec.convert(document.body, LedgerView)
+        return _rolled(view, now), document
+
+    def _body(self, view: LedgerView) -> Body:
+        body: Body = msgspec.to_builtins(view)
+        return {**body, "id": LEDGER_ID, "scope": self._account}
+
+
+def _rolled(view: LedgerView, now: int) -> LedgerView:
+    """The view on the present UTC day. A clock that runs behind never takes a day back."""
+    today = day(now)
+    if today <= view.day:
+        return view
+    carried = view.equity if now - view.equity_at <= CARRY_MS else ZERO
+    return msgspec.structs.replace(
+        view, day=today, day_realized_pnl=ZERO, day_start_equity=carried, opened_today=0
+    )
+
+
+def _with_entry(view: LedgerView, entry: Reservation) -> LedgerView:
+    return msgspec.structs.replace(view, entries=view.entries | {entry.decision_id: entry})
+
+
+def _room(
+    plan: OrderPlan,
+    limits: Limits,
+    stage: StageRules | None,
+    view: LedgerView,
+    others: Sequence[Exposure],
+) -> tuple[Check, ...]:
+    """Every limit that another workflow may have used up since the plan was made."""
+    committed, symbols = committed_notional(others), open_symbols(others)
+    at_risk = committed_risk(others)
+    trades = view.opened_today + sum(k != plan.decision_id for k in view.reservations)
+    per_day = min(limits.max_trades_per_day, stage.max_trades_per_day if stage else 10**9)
+    drawdown_room = (
+        view.equity - view.equity_peak * (1 - limits.max_drawdown)
+        if view.equity_peak > 0
+        else limits.max_daily_loss
+    )
+    room = min(limits.max_daily_loss - view.day_loss, drawdown_room)
+    return (
+        at_most(
+            "symbol_free",
+            sum(e.symbol == plan.symbol for e in others),
+            MAX_POSITIONS_PER_SYMBOL - 1,
+            "other exposure on the symbol",
+        ),
+        at_most(
+            "open_positions",
+            None if symbols is None else len(symbols | {plan.symbol}),
+            limits.max_open_positions,
+            "symbols with exposure, this one included",
+        ),
+        at_most("position_notional", plan.worst_notional, limits.max_position_notional, "USDT"),
+        at_most(
+            "total_notional",
+            None if committed is None else sum(committed.values(), plan.worst_notional),
+            limits.max_total_notional,
+            "USDT over all symbols, this one included",
+        ),
+        at_most("trades_today", trades, per_day - 1, "entries filled or reserved today"),
+        at_most(
+            "risk_room",
+            None if at_risk is None else at_risk + plan.risk_amount,
+            room,
+            f"USDT lost if every stop is hit; {text(view.day_loss)} lost today",
+        ),
+    )

@@ -1,0 +1,135 @@
+"""The second factor: time-based one-time codes (RFC 6238) that work once.
+
+A code is valid for its 30-second step and one step either side (RFC 6238, 5.2). The last step
+used is stored, so a code seen over a shoulder cannot be used again, for anything. Wrong codes are
+counted and lock the factor for a while, because six digits can be guessed.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+import msgspec
+
+from shared.clock import Clock, iso
+from shared.errors import AlreadyExists, ConfigurationError, Conflict, InvalidInput, NotFound
+from shared.storage.store import Body, Document, Store
+
+CONTAINER = "control"
+FACTOR_ID = "second-factor"
+STEP_MS = 30_000
+DIGITS = 6
+#: Steps of clock difference accepted either side.
+WINDOW = 1
+#: Wrong codes in a row that lock the factor, and for how long.
+MAX_FAILURES = 5
+LOCK_MS = 15 * 60_000
+
+
+def matching_step(secret: str, code: str, now_ms: int) -> int | None:
+    """The time step whose code this is, or ``None``.
+
+    Raises
+    ------
+    ConfigurationError
+        When the secret is not base32 text of at least 112 bits.
+    """
+    import pyotp
+
+    try:
+        codes = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_MS // 1000)
+    except (ValueError, TypeError):
+        # The error's own text may quote the secret.
+        raise ConfigurationError(
+            ["the TOTP secret is not base32 of at least 112 bits; set totp-secret"]
+        ) from None
+    if not (len(code) == DIGITS and code.isascii() and code.isdigit()):
+        return None
+    current = now_ms // STEP_MS
+    found = None
+    for step in range(max(0, current - WINDOW), current + WINDOW + 1):
+        # No early exit: the time taken says nothing about the code.
+        if hmac.compare_digest(codes.generate_otp(step), code):
+            found = step
+    return found
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    last_step: int = -1
+    failures: int = 0
+    locked_until: int = 0
+
+
+class SecondFactor:
+    """One account's second factor.
+
+    Parameters
+    ----------
+    secret : callable
+        Reads the base32 secret when a code is to be verified (Key Vault, not state).
+    """
+
+    def __init__(self, store: Store, clock: Clock, account: str, secret: Callable[[], str]) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+        self._secret = secret
+
+    def verify(self, code: str) -> None:
+        """Accept a code and use it up.
+
+        Raises
+        ------
+        InvalidInput
+            When the code is wrong, already used, or the factor is locked.
+        """
+        secret = self._secret()
+        while True:
+            state, document = self._load()
+            now = self._clock.now_ms()
+            if now < state.locked_until:
+                raise InvalidInput(
+                    f"second factor is locked until {iso(state.locked_until)}: too many wrong codes"
+                )
+            step = matching_step(secret, code, now)
+            accepted = step is not None and step > state.last_step
+            if accepted and step is not None:
+                after = _State(last_step=step)
+            else:
+                failures = state.failures + 1
+                locked = failures >= MAX_FAILURES
+                after = _State(
+                    last_step=state.last_step,
+                    failures=0 if locked else failures,
+                    locked_until=now + LOCK_MS if locked else 0,
+                )
+            if not self._save(after, document):
+                continue
+            if accepted:
+                return
+            used = step is not None
+            raise InvalidInput(
+                "the code was used already; wait for the next one" if used else "the code is wrong"
+            )
+
+    def _load(self) -> tuple[_State, Document | None]:
+        document = self._store.get(CONTAINER, self._account, FACTOR_ID)
+        if document is None:
+            return _State(), None
+        return msgspec.convert(document.body, _State), document
+
+    def _save(self, state: _State, document: Document | None) -> bool:
+        body: Body = {
+            **msgspec.to_builtins(state),
+            "id": FACTOR_ID,
+            "scope": self._account,
+        }
+        try:
+            if document is None:
+                self._store.create(CONTAINER, body)
+            else:
+                self._store.replace(CONTAINER, body, etag=document.etag)
+        except (AlreadyExists, Conflict, NotFound):
+            return False
+        return True

@@ -1,0 +1,236 @@
+"""Typed settings from the environment: the only place that names a setting.
+
+Every wrong or missing setting is reported at once, each with what to set. Secrets are not
+settings: see :mod:`shared.security.secrets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Literal, TypeVar
+
+import msgspec
+
+from shared.errors import ConfigurationError
+from shared.market.timeframe import TIMEFRAMES
+
+Environment = Literal["simulated", "demo", "production"]
+StageName = Literal["paper", "testnet", "limited", "full"]
+
+T = TypeVar("T")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the deployed application reads from its environment.
+
+    ``trading_plan`` is a signal configuration as JSON; empty means the shipped default.
+    ``cosmos_endpoint`` empty means SQLite at ``sqlite_path``.
+    """
+
+    binance_environment: Environment
+    binance_base_url: str
+    binance_recv_window_ms: int
+    key_vault_uri: str
+    account_id: str
+    trading_stage: StageName
+    symbols: tuple[str, ...]
+    timeframes: tuple[str, ...]
+    trading_plan: str
+    max_leverage: int
+    max_position_notional: Decimal
+    max_total_notional: Decimal
+    max_daily_loss: Decimal
+    max_drawdown: Decimal
+    risk_per_trade: Decimal
+    target_volatility: Decimal
+    cosmos_endpoint: str
+    cosmos_database: str
+    sqlite_path: str
+    alert_url: str
+    alert_audience: str
+    azure_client_id: str
+    telemetry: bool
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting: its name, its default (``None`` when required) and what it means."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+#: Every setting the application's own code reads. Docs, Bicep and the sample file are checked
+#: against this table.
+SETTINGS: tuple[Setting, ...] = (
+    Setting("BINANCE_ENVIRONMENT", "simulated", "simulated, demo or production"),
+    Setting("BINANCE_BASE_URL", "", "base URL of the simulated exchange; empty elsewhere"),
+    Setting("BINANCE_RECV_WINDOW_MS", "3000", "how long a signed request stays valid, 1-60000"),
+    Setting("KEY_VAULT_URI", "", "vault that holds the secrets; empty: read from the environment"),
+    Setting("ACCOUNT_ID", "main", "name of the trading account; partition of its state"),
+    Setting("TRADING_STAGE", "paper", "paper, testnet, limited or full"),
+    Setting("SYMBOLS", "BTCUSDT,ETHUSDT", "contracts to trade, separated by commas"),
+    Setting("TIMEFRAMES", "5m,1h", "time frames to evaluate, separated by commas"),
+    Setting("TRADING_PLAN", "", "JSON signal configuration; empty: the shipped default"),
+    Setting("MAX_LEVERAGE", "5", "1-10"),
+    Setting("MAX_POSITION_NOTIONAL", "500", "USDT per position, at most 500"),
+    Setting("MAX_TOTAL_NOTIONAL", "2000", "USDT over all positions"),
+    Setting("MAX_DAILY_LOSS", "200", "USDT per UTC day, at most 1000"),
+    Setting("MAX_DRAWDOWN", "0.10", "fraction of the equity peak, at most 0.20"),
+    Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
+    Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
+    Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
+    Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
+    Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
+    Setting("ALERT_LOGIC_APP_URL", "", "trigger address of the alert Logic App; empty: log only"),
+    Setting("ALERT_LOGIC_APP_AUDIENCE", "", "token audience of that trigger"),
+    Setting("AZURE_CLIENT_ID", "", "client id of the user-assigned identity"),
+    Setting("BORSA_TELEMETRY", "true", "record spans and metrics"),
+)
+
+_DEFAULTS = {s.name: s.default for s in SETTINGS}
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        value = self._environment.get(name, "").strip() or _DEFAULTS[name]
+        if value is None:
+            self.problems.append(f"{name} is required")
+            return ""
+        return value
+
+    def parse(self, name: str, convert: Callable[[str], T], fallback: T, must: str) -> T:
+        value = self.text(name)
+        try:
+            return convert(value)
+        except (ValueError, InvalidOperation):
+            self.problems.append(f"{name} is {value!r}; it must be {must}")
+            return fallback
+
+    def number(self, name: str, low: str, high: str) -> Decimal:
+        def convert(value: str) -> Decimal:
+            number = Decimal(value)
+            if not number.is_finite() or not Decimal(low) < number <= Decimal(high):
+                raise ValueError(value)
+            return number
+
+        return self.parse(name, convert, Decimal(high), f"a number above {low} and up to {high}")
+
+    def integer(self, name: str, low: int, high: int) -> int:
+        def convert(value: str) -> int:
+            number = int(value)
+            if not low <= number <= high:
+                raise ValueError(value)
+            return number
+
+        return self.parse(name, convert, low, f"a whole number from {low} to {high}")
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        def convert(value: str) -> str:
+            if value not in choices:
+                raise ValueError(value)
+            return value
+
+        return self.parse(name, convert, choices[0], "one of " + ", ".join(choices))
+
+    def names(self, name: str, valid: Callable[[str], bool], must: str) -> tuple[str, ...]:
+        def convert(value: str) -> tuple[str, ...]:
+            items = tuple(dict.fromkeys(x.strip() for x in value.split(",") if x.strip()))
+            if not items or not all(valid(x) for x in items):
+                raise ValueError(value)
+            return items
+
+        return self.parse(name, convert, (), must)
+
+    def account(self, name: str) -> str:
+        def convert(value: str) -> str:
+            if len(value) > 40 or not value.replace("-", "").isalnum():
+                raise ValueError(value)
+            return value
+
+        return self.parse(name, convert, "", "letters, digits and dashes, at most 40 of them")
+
+    def url(self, name: str) -> str:
+        def convert(value: str) -> str:
+            if value and not value.startswith(("https://", "http://")):
+                raise ValueError(value)
+            return value
+
+        return self.parse(name, convert, "", "an http(s) address or empty")
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Read and check all settings.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming every problem at once, with what to set.
+    """
+    read = _Reader(environment)
+    settings = Settings(
+        binance_environment=read.choice(  # type: ignore[arg-type]
+            "BINANCE_ENVIRONMENT", ("simulated", "demo", "production")
+        ),
+        binance_base_url=read.url("BINANCE_BASE_URL"),
+        binance_recv_window_ms=read.integer("BINANCE_RECV_WINDOW_MS", 1, 60_000),
+        key_vault_uri=read.url("KEY_VAULT_URI"),
+        account_id=read.account("ACCOUNT_ID"),
+        trading_stage=read.choice(  # type: ignore[arg-type]
+            "TRADING_STAGE", ("paper", "testnet", "limited", "full")
+        ),
+        symbols=read.names(
+            "SYMBOLS",
+            lambda x: x.isalnum() and x == x.upper() and len(x) <= 20,
+            "contract names such as BTCUSDT,ETHUSDT",
+        ),
+        timeframes=read.names(
+            "TIMEFRAMES", TIMEFRAMES.__contains__, "time frames out of " + ", ".join(TIMEFRAMES)
+        ),
+        trading_plan=read.text("TRADING_PLAN"),
+        max_leverage=read.integer("MAX_LEVERAGE", 1, 10),
+        max_position_notional=read.number("MAX_POSITION_NOTIONAL", "0", "500"),
+        max_total_notional=read.number("MAX_TOTAL_NOTIONAL", "0", "1000000"),
+        max_daily_loss=read.number("MAX_DAILY_LOSS", "0", "1000"),
+        max_drawdown=read.number("MAX_DRAWDOWN", "0", "0.20"),
+        risk_per_trade=read.number("RISK_PER_TRADE", "0", "0.05"),
+        target_volatility=read.number("TARGET_VOLATILITY", "0", "5"),
+        cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
+        cosmos_database=read.text("COSMOS_DATABASE"),
+        sqlite_path=read.text("SQLITE_PATH"),
+        alert_url=read.url("ALERT_LOGIC_APP_URL"),
+        alert_audience=read.text("ALERT_LOGIC_APP_AUDIENCE"),
+        azure_client_id=read.text("AZURE_CLIENT_ID"),
+        telemetry=read.choice("BORSA_TELEMETRY", ("true", "false")) == "true",
+    )
+    problems = read.problems
+    if settings.binance_environment == "simulated" and not settings.binance_base_url:
+        problems.append(
+            "BINANCE_BASE_URL is empty; set the address of the simulated exchange, or choose "
+            "BINANCE_ENVIRONMENT demo or production"
+        )
+    if settings.binance_environment != "simulated" and settings.binance_base_url:
+        problems.append(
+            "BINANCE_BASE_URL must be empty when BINANCE_ENVIRONMENT is "
+            f"{settings.binance_environment}: keys of a venue go to that venue's host only"
+        )
+    if settings.binance_environment == "production" and settings.trading_stage in (
+        "paper",
+        "testnet",
+    ):
+        problems.append(
+            f"TRADING_STAGE {settings.trading_stage} never trades on production; set limited or "
+            "full, or BINANCE_ENVIRONMENT demo"
+        )
+    if settings.binance_environment == "demo" and settings.trading_stage in ("limited", "full"):
+        problems.append(
+            f"TRADING_STAGE {settings.trading_stage} is for production; the demo venue uses testnet"
+        )
+    if problems:
+        raise ConfigurationError(problems)
+    return settings

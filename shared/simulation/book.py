@@ -1,0 +1,65 @@
+"""The order book around the path: spread, depth, and what a taker pays.
+
+The spread is the contract's usual one, at least a tick, and widens with the bar's range. Depth
+grows with the distance from the touch; a large order walks it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+
+from shared.simulation.contracts import Contract
+
+#: Distance of the levels from the touch, in basis points.
+_DISTANCES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+#: Share of one basis point's depth that rests at the touch.
+_TOUCH = 0.1
+#: Share of a bar's range by which the spread widens.
+_RANGE_SHARE = 0.02
+
+
+class Book:
+    """Bids and asks of one contract at one moment."""
+
+    __slots__ = ("_ask_ticks", "_bid_ticks", "_contract", "_price")
+
+    def __init__(self, contract: Contract, price: float, bar_range: float) -> None:
+        tick = contract.tick
+        half = max(tick, price * contract.spread_bps / 1e4, bar_range * _RANGE_SHARE) / 2
+        self._contract = contract
+        self._price = price
+        # The small epsilon keeps a price that is on the grid from slipping a tick.
+        self._bid_ticks = max(1, math.floor((price - half) / tick + 1e-6))
+        self._ask_ticks = max(self._bid_ticks + 1, math.ceil((price + half) / tick - 1e-6))
+
+    @property
+    def bid(self) -> Decimal:
+        return self._bid_ticks * self._contract.instrument.tick_size
+
+    @property
+    def ask(self) -> Decimal:
+        return self._ask_ticks * self._contract.instrument.tick_size
+
+    def levels(self, buy: bool) -> Iterator[tuple[Decimal, Decimal]]:
+        """Price and quantity of the levels a taker meets, best first.
+
+        ``buy`` asks for the offers a buyer meets.
+        """
+        contract = self._contract
+        instrument = contract.instrument
+        step = float(instrument.step_size)
+        touch = self._ask_ticks if buy else self._bid_ticks
+        used = 0
+        previous = 0.0
+        for bps in _DISTANCES:
+            away = max(used, round(self._price * bps / 1e4 / contract.tick))
+            ticks = touch + away if buy else touch - away
+            if ticks <= 0:
+                return
+            share = bps - previous if bps else _TOUCH
+            lots = max(1, round(contract.depth_per_bps * share / self._price / step))
+            yield ticks * instrument.tick_size, lots * instrument.step_size
+            used = away + 1
+            previous = bps

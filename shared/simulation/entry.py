@@ -1,0 +1,197 @@
+"""Acceptance of plain orders: identity, filters, reduce-only, margin, then the book."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from shared.simulation import margin, matching
+from shared.simulation.account import AccountState
+from shared.simulation.balances import balances, order_notionals
+from shared.simulation.core import VenueCore
+from shared.simulation.filters import (
+    check_notional,
+    check_percent,
+    check_price,
+    check_quantity,
+)
+from shared.simulation.orders import ZERO, NewOrder, Order
+from shared.simulation.refusal import VenueRefusal
+
+CONDITIONAL_TYPES = frozenset(
+    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+)
+
+
+def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
+    """Everything the venue verifies before an order exists; returns the order to submit.
+
+    Raises
+    ------
+    VenueRefusal
+        With the code of the first rule that is broken.
+    """
+    if request.type in CONDITIONAL_TYPES:
+        raise VenueRefusal(-4120)
+    contract = core.contract(request.symbol)
+    check_mode(account, request.position_side, request.reduce_only)
+    if is_taken(account, request.client_order_id):
+        raise VenueRefusal(-4116)
+    market = request.type == "MARKET"
+    price = ZERO if market else _limit_price(core, request)
+    check_quantity(contract, request.quantity, market=market)
+    if not market:
+        check_price(contract, price)
+        buy = request.side == "BUY"
+        check_percent(contract, price, core.mark_price(request.symbol), buy=buy)
+    if request.good_till and request.good_till <= core.now + 600_000:
+        raise VenueRefusal(-5040)
+    if len(account.open_orders.get(request.symbol, {})) >= contract.max_orders:
+        raise VenueRefusal(-2025)
+    order = Order(
+        order_id=core.next_id("order"),
+        client_order_id=request.client_order_id or f"venue-{core.sequence['order']}",
+        symbol=request.symbol,
+        side=request.side,
+        position_side=request.position_side,
+        type=request.type,
+        original_type=request.type,
+        time_in_force=request.time_in_force,
+        quantity=request.quantity,
+        price=price,
+        reduce_only=request.reduce_only,
+        close_position=False,
+        self_trade_prevention=request.self_trade_prevention,
+        good_till=request.good_till,
+        price_match=request.price_match,
+        status="NEW",
+        time=core.now,
+        update_time=core.now,
+    )
+    if matching.must_reduce(account, order):
+        check_reducing(account, order)
+    else:
+        check_notional(
+            contract, request.quantity, core.mark_price(request.symbol) if market else price
+        )
+        check_margin(core, account, order)
+    return order
+
+
+def submit(core: VenueCore, account: AccountState, order: Order) -> Order:
+    """Put a checked order into the matching engine.
+
+    Raises
+    ------
+    VenueRefusal
+        Post-only would take (-5022), fill-or-kill cannot fill (-5021), nothing to take (-4131).
+    """
+    buy = order.side == "BUY"
+    market = order.type == "MARKET"
+    limit = matching.worst_price(core, order.symbol, buy) if market else order.price
+    crossing = market or matching.crosses(core, order.symbol, buy, order.price)
+    if order.time_in_force == "GTX" and crossing and not market:
+        raise VenueRefusal(-5022)
+    if order.time_in_force == "FOK" and not market:
+        wanted = order.quantity
+        if not (crossing and matching.is_obtainable(core, order.symbol, buy, limit, wanted)):
+            raise VenueRefusal(-5021)
+    if market and not matching.is_obtainable(core, order.symbol, buy, limit, ZERO):
+        raise VenueRefusal(-4131)
+    account.add_order(order)
+    core.changed()
+    core.emit_order(account, order, "NEW")
+    if crossing:
+        matching.take(core, account, order, limit)
+    if order.is_open:
+        _end_remainder(core, account, order, market)
+    return order
+
+
+def _end_remainder(core: VenueCore, account: AccountState, order: Order, market: bool) -> None:
+    if matching.must_reduce(account, order) and not matching.reducible(account, order):
+        matching.expire(core, account, order, matching.EXPIRED_BY_REDUCE_ONLY)
+    elif market:
+        matching.expire(core, account, order, matching.EXPIRED_UNFILLED_MARKET)
+    elif order.time_in_force in ("IOC", "FOK"):
+        matching.expire(core, account, order, matching.EXPIRED_BY_IOC)
+
+
+def check_mode(account: AccountState, position_side: str, reduce_only: bool) -> None:
+    """Position side against the account's position mode."""
+    if position_side not in ("BOTH", "LONG", "SHORT"):
+        raise VenueRefusal(-1117, "Invalid positionSide.")
+    if account.hedge == (position_side == "BOTH"):
+        raise VenueRefusal(-4061)
+    if account.hedge and reduce_only:
+        raise VenueRefusal(-1106, "Parameter 'reduceonly' sent when not required.")
+
+
+def is_taken(account: AccountState, client_order_id: str) -> bool:
+    """Whether an open order has this id; ids of closed orders are free again."""
+    order_id = account.latest_order.get(client_order_id)
+    return order_id is not None and account.orders[order_id].is_open
+
+
+def check_reducing(account: AccountState, order: Order) -> None:
+    """A reducing order needs a position that no other reducing order has reserved."""
+    reserved = sum(
+        (
+            other.remaining
+            for other in account.working_orders(order.symbol)
+            if other.side == order.side
+            and other.position_side == order.position_side
+            and matching.must_reduce(account, other)
+        ),
+        ZERO,
+    )
+    if matching.reducible(account, order) <= reserved:
+        raise VenueRefusal(-2022)
+    if account.hedge and order.quantity > matching.reducible(account, order) - reserved:
+        raise VenueRefusal(-2022)
+
+
+def check_margin(core: VenueCore, account: AccountState, order: Order) -> None:
+    """Enough free balance for what the order adds, and a bracket that allows the size."""
+    symbol = order.symbol
+    buy = order.side == "BUY"
+    contract = core.contract(symbol)
+    settings = account.setting(symbol)
+    mark = core.mark_price(symbol)
+    book = core.book(symbol)
+    touch = book.ask if buy else book.bid
+    price = order.price or touch
+    if order.price:
+        # A crossing limit order pays the book, not its limit.
+        price = min(order.price, touch) if buy else max(order.price, mark)
+    bids, asks = order_notionals(account, symbol)
+    held = account.position(symbol, order.position_side).quantity * mark
+    extra = order.quantity * price
+    after_bids, after_asks = (bids + extra, asks) if buy else (bids, asks + extra)
+    largest = max(abs(held + after_bids), abs(held - after_asks))
+    adding = margin.open_order_notional(held, after_bids, after_asks)
+    adding -= margin.open_order_notional(held, bids, asks)
+    if adding > 0 and largest > contract.largest_notional(settings.leverage):
+        raise VenueRefusal(-2027)
+    if adding <= 0:
+        return
+    # Half a per mille over the price, as the venue reserves for a market order.
+    buffer = extra * Decimal("0.0005") if order.type == "MARKET" else ZERO
+    loss = margin.open_loss(order.quantity, price, mark, buy)
+    fee = extra * contract.taker_fee
+    needed = (adding + buffer) / settings.leverage + loss + fee
+    if needed > balances(core, account).available:
+        raise VenueRefusal(-2019)
+
+
+def _limit_price(core: VenueCore, request: NewOrder) -> Decimal:
+    """The limit price; priceMatch takes it from the book."""
+    if request.price_match == "NONE":
+        return request.price
+    book = core.book(request.symbol)
+    tick = core.contract(request.symbol).instrument.tick_size
+    buy = request.side == "BUY"
+    base, _, depth = request.price_match.partition("_")
+    away = (int(depth or 1) - 1) * tick
+    if base == "OPPONENT":
+        return book.ask + away if buy else book.bid - away
+    return book.bid - away if buy else book.ask + away

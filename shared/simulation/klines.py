@@ -1,0 +1,98 @@
+"""Candles as the venue shows them: resampled from base bars, the newest one still forming."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.market.timeframe import duration_ms
+from shared.simulation.core import VenueCore
+from shared.simulation.refusal import VenueRefusal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: open time, open, high, low, close, volume
+Row = tuple[int, float, float, float, float, float]
+
+
+def klines(
+    core: VenueCore,
+    symbol: str,
+    timeframe: str,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    limit: int = 500,
+    mark: bool = False,
+) -> list[Row]:
+    """Candles with ``start <= open time <= end``, ascending, at most ``limit``.
+
+    With ``start`` the oldest that fit, otherwise the newest. The last row is the forming candle
+    when the range reaches it. History ends where the source's does.
+
+    Raises
+    ------
+    VenueRefusal
+        -1120 when the time frame is not a multiple of the source's.
+    """
+    core.contract(symbol)
+    step = duration_ms(timeframe)
+    if step % core.bar_ms:
+        raise VenueRefusal(-1120, "Invalid interval.")
+    current = core.now - core.now % step
+    last = current if end is None else min(current, end - end % step)
+    if start is None:
+        first = last - (limit - 1) * step
+    else:
+        first = -(-start // step) * step
+        last = min(last, first + (limit - 1) * step)
+    first = max(first, -(-core.source.first_time(symbol) // step) * step)
+    if last < first:
+        return []
+    rows = _closed(core, symbol, step, first, min(last + step, current), mark)
+    if last == current:
+        rows.append(_forming(core, symbol, current, mark))
+    return rows
+
+
+def _closed(
+    core: VenueCore, symbol: str, step: int, first: int, stop: int, mark: bool
+) -> list[Row]:
+    if stop <= first:
+        return []
+    columns = core.source.columns(symbol, first, stop, mark=mark)
+    if not len(columns):
+        return []
+    times: NDArray[np.int64] = columns.open_time
+    o, h, low, c, v = columns.open, columns.high, columns.low, columns.close, columns.volume
+    if step > core.bar_ms:
+        import numpy as np
+
+        group = times // step
+        edges = np.concatenate(([0], np.nonzero(np.diff(group))[0] + 1))
+        ends = np.concatenate((edges[1:], [len(times)])) - 1
+        times = group[edges] * step
+        o, c = o[edges], c[ends]
+        h, low = np.maximum.reduceat(h, edges), np.minimum.reduceat(low, edges)
+        v = np.add.reduceat(v, edges)
+    listed: list[list[Any]] = [x.tolist() for x in (times, o, h, low, c, v)]
+    return list(zip(*listed, strict=True))
+
+
+def _forming(core: VenueCore, symbol: str, current: int, mark: bool) -> Row:
+    path = core.path(symbol)
+    bar = path.bar
+    high, low = path.range_until(core.now, mark=mark)
+    last, mark_price = path.at(core.now)
+    close = mark_price if mark else last
+    share = (core.now - bar.open_time) / core.bar_ms
+    volume = 0.0 if mark else bar.volume * share
+    first = bar.mark_open if mark else bar.open
+    before = _closed(core, symbol, core.bar_ms, current, bar.open_time, mark)
+    if before:
+        first = before[0][1]
+        high = max(high, *(row[2] for row in before))
+        low = min(low, *(row[3] for row in before))
+        volume += sum(row[5] for row in before)
+    return (current, first, high, low, close, volume)

@@ -1,0 +1,182 @@
+"""Executions: takers walk the book, resting orders are met by the path.
+
+A resting order is last in its queue: it fills only when the path trades through its price by a
+tick, and takes at most a share of the bar's volume per bar.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from shared.simulation.account import AccountState
+from shared.simulation.core import VenueCore
+from shared.simulation.link import finish, set_status
+from shared.simulation.orders import ZERO, Order
+from shared.simulation.settlement import settle
+
+#: Share of a bar's volume that one resting order can take.
+PARTICIPATION = 0.1
+
+EXPIRED_BY_IOC = 2
+EXPIRED_BY_SELF_TRADE = 1
+EXPIRED_BY_REDUCE_ONLY = 4
+EXPIRED_UNFILLED_MARKET = 9
+
+
+def reducible(account: AccountState, order: Order) -> Decimal:
+    """How much of a reduce-only order the position still allows."""
+    held = account.position(order.symbol, order.position_side).quantity
+    against = held < 0 if order.side == "BUY" else held > 0
+    return abs(held) if against else ZERO
+
+
+def must_reduce(account: AccountState, order: Order) -> bool:
+    """Whether an order may only ever reduce: flagged, or the closing side in hedge mode."""
+    if order.reduce_only or order.close_position:
+        return True
+    return (order.position_side, order.side) in (("LONG", "SELL"), ("SHORT", "BUY"))
+
+
+def worst_price(core: VenueCore, symbol: str, buy: bool) -> Decimal:
+    """How far a market order may reach from the mark price."""
+    bound = core.contract(symbol).instrument.market_take_bound
+    return core.mark_price(symbol) * (1 + bound if buy else 1 - bound)
+
+
+def is_obtainable(
+    core: VenueCore, symbol: str, buy: bool, limit: Decimal, quantity: Decimal
+) -> bool:
+    """Whether more than nothing, up to ``quantity``, is on offer at ``limit`` or better."""
+    total = ZERO
+    for price, offered in core.book(symbol).levels(buy):
+        if price > limit if buy else price < limit:
+            break
+        total += offered
+        if total >= quantity:
+            break
+    return total > 0 and total >= quantity
+
+
+def crosses(core: VenueCore, symbol: str, buy: bool, price: Decimal) -> bool:
+    """Whether a limit price would take from the book now."""
+    book = core.book(symbol)
+    return price >= book.ask if buy else price <= book.bid
+
+
+def take(core: VenueCore, account: AccountState, order: Order, limit: Decimal) -> None:
+    """Execute what an order finds at ``limit`` or better, level by level."""
+    buy = order.side == "BUY"
+    if not _clear_own_orders(core, account, order, limit):
+        return
+    wanted = order.remaining
+    if must_reduce(account, order):
+        wanted = min(wanted, reducible(account, order))
+    for price, offered in core.book(order.symbol).levels(buy):
+        if wanted <= 0 or (price > limit if buy else price < limit):
+            break
+        quantity = min(wanted, offered)
+        settle(core, account, order, price, quantity, maker=False)
+        wanted -= quantity
+    after_fill(core, account, order)
+
+
+def expire(core: VenueCore, account: AccountState, order: Order, reason: int) -> None:
+    """Close an order that the venue itself ends."""
+    order.status = "EXPIRED_IN_MATCH" if reason == EXPIRED_BY_SELF_TRADE else "EXPIRED"
+    order.expiry_reason = reason
+    order.update_time = core.now
+    account.touch(order)
+    core.changed()
+    core.emit_order(account, order, "EXPIRED")
+    finish(core, account, order)
+
+
+def cancel(core: VenueCore, account: AccountState, order: Order) -> None:
+    """Cancel a working order."""
+    order.status = "CANCELED"
+    order.update_time = core.now
+    account.touch(order)
+    core.changed()
+    core.emit_order(account, order, "CANCELED")
+    finish(core, account, order)
+
+
+def meet(core: VenueCore, account: AccountState, order: Order) -> None:
+    """The path trades through a resting order: fill it as maker, as far as the volume goes."""
+    contract = core.contract(order.symbol)
+    step = contract.instrument.step_size
+    bar = core.path(order.symbol).bar
+    lots = max(1, int(bar.volume * PARTICIPATION / float(step)))
+    wanted = order.remaining
+    if must_reduce(account, order):
+        wanted = min(wanted, reducible(account, order))
+    if wanted <= 0:
+        expire(core, account, order, EXPIRED_BY_REDUCE_ONLY)
+        return
+    quantity = min(wanted, lots * step)
+    settle(core, account, order, order.price, quantity, maker=True)
+    if order.is_open:
+        order.resume_at = bar.open_time + core.bar_ms
+        if must_reduce(account, order) and not reducible(account, order):
+            expire(core, account, order, EXPIRED_BY_REDUCE_ONLY)
+    after_fill(core, account, order)
+
+
+def after_fill(core: VenueCore, account: AccountState, order: Order) -> None:
+    """Consequences of a changed position for the orders that lean on it.
+
+    Plain reduce-only orders that have nothing left to reduce are knocked out; conditional orders
+    that exist only with a position (closePosition, GTE_GTC) expire. Conditional reduce-only
+    orders with a quantity stay armed, as they do on the venue.
+    """
+    symbol = order.symbol
+    finish(core, account, order)
+    if symbol in account.open_orders:
+        for other in account.working_orders(symbol):
+            if other is not order and must_reduce(account, other) and not reducible(account, other):
+                expire(core, account, other, EXPIRED_BY_REDUCE_ONLY)
+    if symbol in account.open_algos:
+        for algo in account.working_algos(symbol):
+            leans = algo.close_position or algo.time_in_force == "GTE_GTC"
+            held = account.position(symbol, algo.position_side).quantity
+            against = held < 0 if algo.side == "BUY" else held > 0
+            if leans and not against:
+                set_status(core, account, algo, "EXPIRED")
+
+
+def _clear_own_orders(core: VenueCore, account: AccountState, taker: Order, limit: Decimal) -> bool:
+    """Self-trade prevention; whether the taker goes on.
+
+    The path's book stands before our own resting orders, so only those at prices the taker
+    would reach are at stake.
+    """
+    if taker.time_in_force in ("FOK", "GTX"):
+        return True
+    buy = taker.side == "BUY"
+    for maker in account.working_orders(taker.symbol):
+        if maker.side == taker.side or maker is taker:
+            continue
+        if not (maker.price <= limit if buy else maker.price >= limit):
+            continue
+        if not _reaches(core, taker, maker.price):
+            continue
+        mode = taker.self_trade_prevention
+        if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
+            expire(core, account, maker, EXPIRED_BY_SELF_TRADE)
+        if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+            expire(core, account, taker, EXPIRED_BY_SELF_TRADE)
+            return False
+    return True
+
+
+def _reaches(core: VenueCore, taker: Order, price: Decimal) -> bool:
+    """Whether filling the taker would walk the book as far as ``price``."""
+    buy = taker.side == "BUY"
+    left = taker.remaining
+    for level, quantity in core.book(taker.symbol).levels(buy):
+        if level >= price if buy else level <= price:
+            return True
+        left -= quantity
+        if left <= 0:
+            return False
+    return True

@@ -1,0 +1,143 @@
+"""Which strategies vote on a symbol and time frame, with what weight, and when it is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from shared.errors import ConfigurationError
+from shared.market.timeframe import TIMEFRAMES
+
+#: In ``symbols``: the configuration of a symbol for every time frame it does not name.
+ANY_TIMEFRAME = "*"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One voter: a strategy of the registry (or a model) by name, its weight and parameters."""
+
+    strategy: str
+    weight: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1.0
+    params: dict[str, Any] = {}
+
+
+class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How votes become a signal.
+
+    A side is taken when the weighted mean of the votes reaches ``threshold``. Voters without an
+    opinion are left out of the mean; when those that remain hold less than ``quorum`` of the
+    weight, there is no side. With ``crossing`` only the bar that reaches the threshold has a side,
+    not those that merely stay beyond it, so one move makes one signal.
+    """
+
+    members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1)]
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.4
+    quorum: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    crossing: bool = True
+
+
+def default_ensemble(threshold: float = 0.4) -> EnsembleConfig:
+    """All five strategies, trend and momentum weighted above the rest."""
+    return EnsembleConfig(
+        members=(
+            Member(strategy="trend", weight=1.5),
+            Member(strategy="momentum", weight=1.5),
+            Member(strategy="breakout", weight=1.0),
+            Member(strategy="mean_reversion", weight=1.0),
+            Member(strategy="candlesticks", weight=0.5),
+        ),
+        threshold=threshold,
+    )
+
+
+def _default_timeframes() -> dict[str, EnsembleConfig]:
+    # The shorter the bar, the larger the share of costs in a move: ask for more agreement.
+    thresholds = {"1m": 0.7, "5m": 0.6, "15m": 0.55, "1h": 0.5}
+    return {timeframe: default_ensemble(value) for timeframe, value in thresholds.items()}
+
+
+class SignalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ensembles by symbol and time frame; the most specific one counts.
+
+    ``symbols`` maps a symbol to time frames (or ``"*"``), ``timeframes`` holds for all other
+    symbols, ``default`` for everything else.
+    """
+
+    default: EnsembleConfig = msgspec.field(default_factory=default_ensemble)
+    timeframes: dict[str, EnsembleConfig] = msgspec.field(default_factory=_default_timeframes)
+    symbols: dict[str, dict[str, EnsembleConfig]] = {}
+
+    def ensemble(self, symbol: str, timeframe: str) -> EnsembleConfig:
+        """The configuration for one symbol and time frame."""
+        own = self.symbols.get(symbol, {})
+        return (
+            own.get(timeframe)
+            or own.get(ANY_TIMEFRAME)
+            or self.timeframes.get(timeframe)
+            or self.default
+        )
+
+    def ensembles(self) -> Iterator[tuple[str, EnsembleConfig]]:
+        """Every ensemble with the place it stands in."""
+        yield "default", self.default
+        for timeframe, config in self.timeframes.items():
+            yield f"timeframes.{timeframe}", config
+        for symbol, own in self.symbols.items():
+            for timeframe, config in own.items():
+                yield f"symbols.{symbol}.{timeframe}", config
+
+
+def problems(config: SignalConfig, models: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with a configuration that is well-formed: names and parameters."""
+    from shared.strategies.registry import strategy
+
+    found = []
+    for timeframe in config.timeframes:
+        if timeframe not in TIMEFRAMES:
+            found.append(f"timeframes: unknown time frame {timeframe!r}")
+    for symbol, own in config.symbols.items():
+        for timeframe in own:
+            if timeframe not in TIMEFRAMES and timeframe != ANY_TIMEFRAME:
+                found.append(f"symbols.{symbol}: unknown time frame {timeframe!r}")
+    for place, ensemble in config.ensembles():
+        names = [member.strategy for member in ensemble.members]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            found.append(f"{place}: {name} is named twice")
+        for member in ensemble.members:
+            if member.strategy in models:
+                continue
+            try:
+                strategy(member.strategy).with_params(member.params)
+            except ConfigurationError as error:
+                found.extend(f"{place}: {problem}" for problem in error.problems)
+    return found
+
+
+def decode_config(
+    source: bytes | str | Mapping[str, Any], *, models: frozenset[str] = frozenset()
+) -> SignalConfig:
+    """A configuration from JSON or from decoded JSON; what is left out has its default.
+
+    Parameters
+    ----------
+    source : bytes, str or mapping
+    models : frozenset of str
+        Names of voters that are not strategies of the registry.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming every wrong strategy, parameter and time frame at once, with its place.
+    """
+    try:
+        if isinstance(source, Mapping):
+            config = msgspec.convert(dict(source), SignalConfig)
+        else:
+            config = msgspec.json.decode(source, type=SignalConfig)
+    except msgspec.DecodeError as error:
+        raise ConfigurationError([f"signal configuration: {error}"]) from error
+    found = problems(config, models)
+    if found:
+        raise ConfigurationError(found)
+    return config

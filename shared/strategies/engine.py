@@ -1,0 +1,136 @@
+"""From closed candles to stored signals, one per symbol, time frame and bar.
+
+The engine keeps a window of candles per symbol and time frame in memory. It is a cache: it starts
+from the exchange's candles, is repaired from them when a bar is missing, and a signal depends on
+nothing but the window's last bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from shared.clock import Clock
+from shared.errors import AlreadyExists, InvalidInput, MarketDataError
+from shared.execution.exchange import Exchange
+from shared.market.candle import Candle
+from shared.market.timeframe import last_closed
+from shared.storage.store import Store
+from shared.strategies.config import EnsembleConfig
+from shared.strategies.ensemble import required_history, signal_at_last
+from shared.strategies.signal import Signal
+from shared.strategies.window import CandleWindow
+from shared.telemetry import record, span
+
+CONTAINER = "signals"
+
+Plan = Mapping[str, Mapping[str, EnsembleConfig]]
+
+
+class Engine:
+    """Computes and stores signals.
+
+    Parameters
+    ----------
+    plan : mapping
+        Symbol -> time frame -> ensemble.
+    """
+
+    def __init__(self, plan: Plan, exchange: Exchange, store: Store, clock: Clock) -> None:
+        self.plan = plan
+        self._exchange = exchange
+        self._store = store
+        self._clock = clock
+        self._windows: dict[tuple[str, str], CandleWindow] = {}
+
+    def on_candle(self, candle: Candle) -> Signal | None:
+        """Take a closed candle in and compute its signal.
+
+        Returns
+        -------
+        Signal or None
+            ``None`` for a candle that was seen before or is older than the window's last, which
+            decides nothing any more.
+
+        Raises
+        ------
+        InvalidInput
+            For a symbol or time frame that is not traded.
+        MarketDataError
+            When the bars before it cannot be had, or it contradicts a bar that was used.
+        """
+        config = self._config(candle.symbol, candle.timeframe)
+        window = self._window(candle, config)
+        if window is None:
+            return None
+        with span("signal", f"{candle.symbol}-{candle.timeframe}-{candle.close_time}"):
+            signal = signal_at_last(window.columns(), config)
+        record("borsa.signals", symbol=signal.symbol, side=signal.side or "none")
+        record("borsa.data.age", (self._clock.now_ms() - signal.bar_close_time) / 1000)
+        return signal
+
+    def save(self, signal: Signal) -> Signal:
+        """Store a signal; if this bar has one already, that one counts."""
+        body: dict[str, Any] = {
+            "id": signal.id,
+            "symbol": signal.symbol,
+            "kind": "signal",
+            "time": signal.bar_close_time,
+            "timeframe": signal.timeframe,
+            "signal": msgspec.to_builtins(signal),
+        }
+        try:
+            self._store.create(CONTAINER, body)
+        except AlreadyExists:
+            stored = self._store.get(CONTAINER, signal.symbol, signal.id)
+            if stored is not None:
+                return msgspec.convert(stored.body["signal"], Signal)
+        return signal
+
+    def due(self, symbol: str, timeframe: str) -> int | None:
+        """Open time of the newest closed bar if the window does not have it yet."""
+        newest = last_closed(self._clock.now_ms(), timeframe)
+        window = self._windows.get((symbol, timeframe))
+        return newest if window is None or window.last_open_time != newest else None
+
+    def _config(self, symbol: str, timeframe: str) -> EnsembleConfig:
+        try:
+            return self.plan[symbol][timeframe]
+        except KeyError:
+            raise InvalidInput(f"{symbol} {timeframe} is not traded here") from None
+
+    def _window(self, candle: Candle, config: EnsembleConfig) -> CandleWindow | None:
+        key = (candle.symbol, candle.timeframe)
+        window = self._windows.get(key)
+        if window is not None and window.last_open_time is not None:
+            if candle.open_time < window.last_open_time:
+                return None
+            try:
+                return window if window.append(candle) else None
+            except MarketDataError:
+                if candle.open_time <= window.last_open_time:
+                    # The same bar with other values: trust neither, read the venue's.
+                    del self._windows[key]
+                    raise
+        window = self._load(candle, required_history(config))
+        self._windows[key] = window
+        return window
+
+    def _load(self, candle: Candle, history: int) -> CandleWindow:
+        """A fresh window that ends with the candle, from the exchange's own candles."""
+        candles = self._exchange.candles(
+            candle.symbol, candle.timeframe, end=candle.close_time, limit=history
+        )
+        window = CandleWindow(candle.symbol, candle.timeframe, history)
+        for known in candles:
+            window.append(known)
+        if window.last_open_time is not None and window.last_open_time < candle.open_time:
+            window.append(candle)
+        if window.last_open_time != candle.open_time or len(candles) < history - 1:
+            raise MarketDataError(
+                f"{candle.symbol} {candle.timeframe}: {history} bars up to {candle.open_time} are "
+                f"needed, the exchange has {len(candles)}; no signal for this bar"
+            )
+        return window

@@ -1,0 +1,138 @@
+"""Fills and income are read to the end, whichever end of a full page the venue returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.execution.binance.history import complete
+from tests.binance.scripted import START_MS, Bench, Reply, Sent
+
+DAY = 86_400_000
+WEEK = 7 * DAY
+
+
+class Ledger:
+    """``userTrades`` and ``income`` of an account, with the venue's limits."""
+
+    def __init__(self, bench: Bench, times: list[int], *, newest_first: bool) -> None:
+        self.rows = [{"id": i + 1, "time": t} for i, t in enumerate(sorted(times))]
+        self.newest_first = newest_first
+        bench.script.on("GET", "/fapi/v1/userTrades", self.trades)
+        bench.script.on("GET", "/fapi/v1/income", self.income)
+
+    def page(self, sent: Sent) -> list[dict[str, int]]:
+        p = sent.params
+        limit = int(p["limit"])
+        assert limit <= 1000
+        if "fromId" in p:
+            assert "startTime" not in p
+            return [r for r in self.rows if r["id"] >= int(p["fromId"])][:limit]
+        first, last = int(p["startTime"]), int(p["endTime"])
+        assert last - first < WEEK
+        rows = [r for r in self.rows if first <= r["time"] <= last]
+        return rows[-limit:] if self.newest_first else rows[:limit]
+
+    def trades(self, sent: Sent) -> Reply:
+        return Reply([self.trade(r) for r in self.page(sent)])
+
+    def income(self, sent: Sent) -> Reply:
+        return Reply([self.entry(r) for r in self.page(sent)])
+
+    @staticmethod
+    def trade(row: dict[str, int]) -> dict[str, Any]:
+        return {
+            "buyer": False, "commission": "0.07819010", "commissionAsset": "USDT",
+            "id": row["id"], "maker": False, "orderId": 25851813, "price": "7819.01",
+            "qty": "0.002", "quoteQty": "15.63802", "realizedPnl": "-0.91539999",
+            "side": "SELL", "positionSide": "BOTH", "symbol": "BTCUSDT", "time": row["time"],
+        }  # fmt: skip
+
+    @staticmethod
+    def entry(row: dict[str, int]) -> dict[str, Any]:
+        return {
+            "symbol": "", "incomeType": "TRANSFER", "income": "-0.37500000", "asset": "USDT",
+            "info": "TRANSFER", "time": row["time"], "tranId": row["id"], "tradeId": "",
+        }  # fmt: skip
+
+
+def spread(count: int, since: int) -> list[int]:
+    """``count`` times, evenly over the span up to the start of the test."""
+    return [since + (START_MS - since) * i // count for i in range(count)]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(
+    ("times", "since"),
+    [
+        ([], START_MS - 30 * DAY),
+        (spread(5, START_MS - 30 * DAY), START_MS - 30 * DAY),
+        (spread(2500, START_MS - DAY), START_MS - DAY),
+        (spread(2500, START_MS - 20 * DAY), START_MS - 20 * DAY),
+        (spread(1000, START_MS - DAY), START_MS - DAY),
+    ],
+    ids=["none", "few over a month", "2500 in a day", "2500 in 20 days", "exactly a page"],
+)
+def test_everything_since_a_time(times: list[int], since: int, newest_first: bool) -> None:
+    bench = Bench()
+    Ledger(bench, times, newest_first=newest_first)
+    everything = list(range(1, len(times) + 1))
+    fills = bench.exchange.fills("BTCUSDT", start=since)
+    assert [f.trade_id for f in fills] == everything
+    entries = bench.exchange.income(start=since)
+    assert [i.transaction_id for i in entries] == everything
+
+
+def test_fills_from_an_id_on() -> None:
+    bench = Bench()
+    Ledger(bench, spread(2500, START_MS - DAY), newest_first=False)
+    fills = bench.exchange.fills("BTCUSDT", from_id=400)
+    assert [f.trade_id for f in fills] == list(range(400, 2501))
+    assert len(bench.script.calls("GET", "/fapi/v1/userTrades")) == 3
+
+
+def test_fills_of_the_last_week_by_default() -> None:
+    bench = Bench()
+    Ledger(bench, [START_MS - 8 * DAY, START_MS - 6 * DAY, START_MS], newest_first=False)
+    assert [f.trade_id for f in bench.exchange.fills("BTCUSDT")] == [2, 3]
+
+
+def test_more_fills_in_one_millisecond_than_a_page_holds() -> None:
+    bench = Bench()
+    Ledger(bench, [START_MS - 500] * 1500 + [START_MS - 100], newest_first=False)
+    fills = bench.exchange.fills("BTCUSDT", start=START_MS - 1000)
+    assert [f.trade_id for f in fills] == list(range(1, 1502))
+
+
+def test_income_between_two_times() -> None:
+    bench = Bench()
+    Ledger(bench, spread(10, START_MS - 10_000), newest_first=False)
+    entries = bench.exchange.income(start=START_MS - 8000, end=START_MS - 5000)
+    assert [i.time - START_MS for i in entries] == [-8000, -7000, -6000, -5000]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    times=st.lists(st.integers(0, 60), max_size=80),
+    start=st.integers(0, 60),
+    length=st.integers(0, 60),
+    newest=st.booleans(),
+)
+def test_complete_yields_each_row_once(
+    times: list[int], start: int, length: int, newest: bool
+) -> None:
+    """Rows of a millisecond that no page can hold are the one thing it cannot separate."""
+    page = 4
+    rows = [t for t in sorted(times) if sorted(times).count(t) < page]
+
+    def fetch(first: int, last: int) -> list[int]:
+        found = [t for t in rows if first <= t <= last]
+        return found[-page:] if newest else found[:page]
+
+    run: Callable[..., Any] = complete
+    found = [t for part in run(fetch, start, start + length, page) for t in part]
+    assert found == [t for t in rows if start <= t <= start + length]
