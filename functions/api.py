@@ -61,15 +61,20 @@ def trades(req: func.HttpRequest) -> Any:
 @bp.route(route="signals", methods=["GET"])
 @answers
 def signals(req: func.HttpRequest) -> Any:
-    """Signals and decisions of one symbol (``?symbol=``, default: the first), newest first."""
+    """Signals or decisions (``?kind=decision``), newest first; of one symbol or of all."""
     known = services().settings.symbols
-    symbol = req.params.get("symbol", known[0])
-    if symbol not in known:
-        raise InvalidInput(f"unknown symbol {symbol!r}; use one of {', '.join(known)}")
+    symbol = req.params.get("symbol")
     kind = req.params.get("kind", "signal")
+    if symbol is not None and symbol not in known:
+        raise InvalidInput(f"unknown symbol {symbol!r}; use one of {', '.join(known)}")
     if kind not in ("signal", "decision"):
         raise InvalidInput(f"unknown kind {kind!r}; use signal or decision")
-    return _page(req, "signals", symbol, "time", [("kind", "=", kind)])
+    where = [("kind", "=", kind)]
+    if symbol is not None:
+        return _page(req, "signals", symbol, "time", where)
+    found = [row for s in known for row in _page(req, "signals", s, "time", where)["signals"]]
+    found.sort(key=lambda row: (row["time"], row["id"]), reverse=True)
+    return {"signals": found[: _limit(req)], "continuation": None}
 
 
 def _page(
@@ -81,16 +86,20 @@ def _page(
 ) -> dict[str, Any]:
     from shared.storage.store import Where
 
-    text = req.params.get("limit", str(PAGE))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise InvalidInput(f"limit is {text!r}; use a whole number from 1 to 1000")
     page = services().store.query(
         container,
         partition,
         where=[Where(*w) for w in where],
         order_by=order_by,
         descending=True,
-        limit=int(text),
+        limit=_limit(req),
         continuation=req.params.get("continuation") or None,
     )
     return {container: [d.body for d in page.documents], "continuation": page.continuation}
+
+
+def _limit(req: func.HttpRequest) -> int:
+    text = req.params.get("limit", str(PAGE))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise InvalidInput(f"limit is {text!r}; use a whole number from 1 to 1000")
+    return int(text)

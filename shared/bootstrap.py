@@ -159,6 +159,7 @@ class Services:
         return SizingConfig(
             risk_per_trade=self.settings.risk_per_trade,
             target_volatility=self.settings.target_volatility,
+            max_holding_bars=self.settings.max_holding_bars,
         )
 
     @cached_property

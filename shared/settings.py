@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown: Decimal
     risk_per_trade: Decimal
     target_volatility: Decimal
+    max_holding_bars: int
     cosmos_endpoint: str
     cosmos_database: str
     sqlite_path: str
@@ -80,6 +81,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_DRAWDOWN", "0.10", "fraction of the equity peak, at most 0.20"),
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
+    Setting("MAX_HOLDING_BARS", "48", "bars after which a position is closed regardless"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
@@ -200,6 +202,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         max_drawdown=read.number("MAX_DRAWDOWN", "0", "0.20"),
         risk_per_trade=read.number("RISK_PER_TRADE", "0", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0", "5"),
+        max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),
         sqlite_path=read.text("SQLITE_PATH"),

@@ -19,6 +19,7 @@ from local.durable.history import Event, Kind, event
 from local.durable.management import Management
 from local.durable.operations import Operations
 from local.durable.orchestrations import Orchestrations
+from local.durable.sdk import remember_timestamps
 from local.durable.settings import HubSettings
 from local.durable.store import HubStore, Instance, Timer
 from shared.clock import Clock
@@ -118,6 +119,7 @@ class SqliteTaskHub:
         """
         if self._loop is not None:
             raise ConfigurationError(["The task hub is started twice."])
+        remember_timestamps()
         self._core.functions = functions
         self._loop = asyncio.get_running_loop()
         store = self._core.store

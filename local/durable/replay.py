@@ -317,10 +317,11 @@ class Replay:
             self._now_ms,
             number,
             Name=action["functionName"],
-            Version=action.get("version") or "",
+            Version=action.get("version"),
             InstanceId=action.get("instanceId") or f"{self._execution_id}:{number}",
             Input=None,
             ClientSpanId=None,
+            Tags=None,
         )
         return self._schedule(number, Decision(created, action["input"]))
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from local.clock import ScaledClock
 from local.exchange.api import BinanceApi
 from local.exchange.server import ExchangeServer
 from local.exchange.state import StateFile
-from shared.errors import BorsaError
+from shared.errors import BorsaError, StoreUnavailable
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
@@ -92,7 +93,8 @@ async def serve(options: argparse.Namespace) -> None:
             await asyncio.wait_for(stopping.wait(), SAVE_TIME_SECONDS)
         except TimeoutError:
             if state is not None:
-                state.save_time(venue)
+                with suppress(StoreUnavailable):
+                    state.save_time(venue)
     await server.stop()
     if state is not None:
         state.save(venue)

@@ -19,12 +19,14 @@ from local.exchange.limits import RateLimits, Throttled
 from local.exchange.listen_keys import ListenKeys
 from local.exchange.parameters import Parameters, parse_pairs
 from shared.clock import Clock
+from shared.errors import StoreUnavailable
 from shared.simulation.refusal import VenueRefusal
 from shared.simulation.venue import Venue
 
 #: Importing the route modules fills the table.
 ROUTES = (market_routes, order_routes, algo_routes, account_routes)
 
+_UNKNOWN = "Unknown error, please check your request or try again later."
 _encode = msgspec.json.Encoder().encode
 
 
@@ -131,10 +133,11 @@ class BinanceApi:
     def _answer(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, ip: str
     ) -> ApiResponse:
-        self.advance()
         answer_headers = {"content-type": "application/json;charset=UTF-8"}
+        found = TABLE.get((method, path))
+        value: Any
         try:
-            found = TABLE.get((method, path))
+            self.advance()
             if found is None:
                 self.limits.spend(ip, 1, self.venue.now)
                 raise self._unknown(method, path)
@@ -145,6 +148,9 @@ class BinanceApi:
             status, value = refusal.status, {"code": refusal.code, "msg": refusal.message}
         except VenueRefusal as refusal:
             status, value = refusal.status, {"code": refusal.code, "msg": refusal.message}
+        except StoreUnavailable:
+            # It happened but is not saved: nothing may be promised either way.
+            status, value = 503, {"code": -1000, "msg": _UNKNOWN}
         if found is None or found.weighed:
             used = self.limits.used(ip, self.venue.now)
             answer_headers["x-mbx-used-weight-1m"] = str(used)

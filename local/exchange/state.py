@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, StoreUnavailable
 from shared.simulation.account import AccountState
 from shared.simulation.orders import (
     AlgoOrder,
@@ -96,23 +96,38 @@ class StateFile:
         core.changed()
 
     def save(self, venue: Venue) -> None:
-        """Write what changed since the last save, in one transaction."""
+        """Write what changed since the last save, in one transaction.
+
+        Raises
+        ------
+        StoreUnavailable
+            Nothing was written (disk full, file gone); the next save writes it all.
+        """
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
         try:
+            db.execute("BEGIN IMMEDIATE")
             for account in venue.core.accounts.values():
                 self._save_account(account)
             self._save_clock(venue)
             db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise StoreUnavailable(f"the exchange's state cannot be saved: {error}") from error
         for account in venue.core.accounts.values():
             account.dirty.clear()
 
     def save_time(self, venue: Venue) -> None:
-        """Write only how far time has come."""
-        self._save_clock(venue)
+        """Write only how far time has come.
+
+        Raises
+        ------
+        StoreUnavailable
+        """
+        try:
+            self._save_clock(venue)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the exchange's state cannot be saved: {error}") from error
 
     def close(self) -> None:
         self._db.close()

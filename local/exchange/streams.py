@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from local.exchange.api import BinanceApi
 from local.exchange.events import user_event
 from local.exchange.market_streams import MarketStream
+from shared.errors import StoreUnavailable
 from shared.simulation.core import VenueEvent
 
 #: Life of a connection, milliseconds of exchange time.
@@ -150,7 +152,9 @@ class StreamHub:
     async def _beat(self) -> None:
         """Let time pass while nobody asks, and send what the market has to say."""
         while True:
-            self._api.advance()
+            # A state that cannot be saved now is saved with the next change.
+            with suppress(StoreUnavailable):
+                self._api.advance()
             for connection in list(self._connections):
                 await self._attend(connection)
             await asyncio.sleep(PULSE)

@@ -146,7 +146,8 @@ def index(functions: Iterable[Any], directory: str) -> list[FunctionSpec]:
         If names or parameters are wrong.
     """
     specs = [_spec(function, directory) for function in functions]
-    return sorted(specs, key=lambda spec: spec.name)
+    # The real host orders by upper-cased name, which decides who wins a route conflict.
+    return sorted(specs, key=lambda spec: spec.name.upper())
 
 
 def forget(folder: Path) -> None:

@@ -104,7 +104,7 @@ def replay(
         loop.close()
     final_checks(watch, services, (SIMULATED_SECRET, TOTP_SECRET))
     if audit_path is not None:
-        from shared.audit.export import export
+        from shared.audit.chain import export
 
         export(services.store, services.settings.account_id, audit_path)
     summary = recorder.summary(

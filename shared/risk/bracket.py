@@ -16,7 +16,7 @@ from shared.execution.exchange import Side
 from shared.market.instrument import Instrument
 from shared.risk.checks import exact
 
-#: Binance takes a trailing callback rate in steps of 0.1 %, from 0.1 %.
+#: Grid and minimum of the trail; Binance takes callback rates from 0.1 %.
 CALLBACK_STEP = Decimal("0.001")
 
 

@@ -7,61 +7,17 @@ account, then the order itself, so that the first reason is the cause.
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
-
-import msgspec
+from decimal import Decimal
 
 from shared import clock
-from shared.errors import InvalidInput
-from shared.market.timeframe import duration_ms
-from shared.risk.bracket import Bracket, bracket, stop_distance
-from shared.risk.checks import (
-    at_least,
-    at_most,
-    between,
-    exact,
-    finite,
-    holds,
-    not_judged,
-    reasons,
-    text,
-)
+from shared.risk.checks import at_least, at_most, between, exact, holds, not_judged, reasons, text
 from shared.risk.decision import Check, Decision, DecisionInputs, OrderPlan
-from shared.risk.exposure import committed_notional, committed_risk
 from shared.risk.limits import PLAN_CHECKS, STOP_FRACTION_MAX, plan_checks
-from shared.risk.sizing import (
-    SIZERS,
-    SizingFacts,
-    drawdown_scale,
-    smallest,
-    strength_scale,
-)
+from shared.risk.proposal import Facts, positive, propose, usable
 
 ZERO = Decimal(0)
 #: Bound on losses in a row that lengthen a cool-down.
 MAX_COOLDOWN_LOSSES = 6
-
-
-class _Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The inputs' figures once they are known to be usable; ``None`` where they are not."""
-
-    bar_ms: int | None
-    strength: Decimal | None
-    threshold: Decimal | None
-    close: Decimal | None
-    atr: Decimal | None
-    volatility: Decimal | None
-    mark: Decimal | None
-    bid: Decimal | None
-    ask: Decimal | None
-    reference: Decimal | None
-    equity: Decimal | None
-    available: Decimal | None
-    day_loss: Decimal | None
-    drawdown: Decimal | None
-    peak: Decimal | None
-    at_risk: Decimal | None
-    committed: Decimal | None
 
 
 def decide(inputs: DecisionInputs) -> Decision:
@@ -77,8 +33,8 @@ def decide(inputs: DecisionInputs) -> Decision:
 
 
 def _decide(inputs: DecisionInputs) -> Decision:
-    facts = _facts(inputs)
-    plan, sizes, why = _plan(inputs, facts)
+    facts = usable(inputs)
+    plan, sizes, why = propose(inputs, facts)
     checks = (
         *_signal_checks(inputs, facts),
         *_market_checks(inputs, facts),
@@ -103,51 +59,7 @@ def _decide(inputs: DecisionInputs) -> Decision:
     )
 
 
-def _positive(value: Decimal | float | None) -> Decimal | None:
-    number = finite(value)
-    return number if number is not None and number > 0 else None
-
-
-def _facts(inputs: DecisionInputs) -> _Facts:
-    signal = inputs.signal
-    try:
-        bar_ms = duration_ms(signal.timeframe)
-    except InvalidInput:
-        bar_ms = None
-    bid, ask = _positive(inputs.bid_price), _positive(inputs.ask_price)
-    equity, peak = _positive(inputs.equity), _positive(inputs.equity_peak)
-    start, realized = _positive(inputs.day_start_equity), finite(inputs.day_realized_pnl)
-    if equity is not None and peak is not None:
-        # A peak read before this equity may lag behind it.
-        peak = max(peak, equity)
-    committed = committed_notional(inputs.exposures)
-    threshold = finite(signal.threshold)
-    return _Facts(
-        bar_ms=bar_ms,
-        strength=finite(signal.strength),
-        threshold=threshold if threshold is not None and 0 <= threshold <= 1 else None,
-        close=_positive(signal.close),
-        atr=_positive(signal.atr),
-        volatility=_positive(signal.volatility),
-        mark=_positive(inputs.mark_price),
-        bid=bid,
-        ask=ask,
-        reference={"BUY": ask, "SELL": bid}.get(signal.side or ""),
-        equity=equity,
-        available=finite(inputs.available_balance),
-        # The worse of what was booked and what equity shows: neither open losses nor losses
-        # hidden behind open profits go uncounted.
-        day_loss=None
-        if equity is None or start is None or realized is None
-        else max(ZERO, start - equity, -realized),
-        drawdown=None if equity is None or peak is None else (peak - equity) / peak,
-        peak=peak,
-        at_risk=committed_risk(inputs.exposures),
-        committed=None if committed is None else sum(committed.values(), ZERO),
-    )
-
-
-def _signal_checks(inputs: DecisionInputs, facts: _Facts) -> tuple[Check, ...]:
+def _signal_checks(inputs: DecisionInputs, facts: Facts) -> tuple[Check, ...]:
     signal, limits = inputs.signal, inputs.limits
     strength, threshold = facts.strength, facts.threshold
     agrees = strength is not None and (
@@ -189,7 +101,7 @@ def _signal_checks(inputs: DecisionInputs, facts: _Facts) -> tuple[Check, ...]:
     )
 
 
-def _market_checks(inputs: DecisionInputs, facts: _Facts) -> tuple[Check, ...]:
+def _market_checks(inputs: DecisionInputs, facts: Facts) -> tuple[Check, ...]:
     limits, instrument, stage = inputs.limits, inputs.instrument, inputs.stage
     bid, ask, mark = facts.bid, facts.ask, facts.mark
     book = bid is not None and ask is not None and bid <= ask
@@ -238,10 +150,10 @@ def _market_checks(inputs: DecisionInputs, facts: _Facts) -> tuple[Check, ...]:
     )
 
 
-def _account_checks(inputs: DecisionInputs, facts: _Facts) -> tuple[Check, ...]:
+def _account_checks(inputs: DecisionInputs, facts: Facts) -> tuple[Check, ...]:
     limits, stage = inputs.limits, inputs.stage
     today = clock.day(inputs.now_ms)
-    wallet = _positive(inputs.wallet_balance)
+    wallet = positive(inputs.wallet_balance)
     balances = (
         facts.equity is not None
         and wallet is not None
@@ -296,127 +208,8 @@ def _below(name: str, value: Decimal | None, limit: Decimal, detail: str) -> Che
     return Check(name=name, passed=passed, value=text(value), limit=text(limit), detail=detail)
 
 
-def _plan(inputs: DecisionInputs, facts: _Facts) -> tuple[OrderPlan | None, dict[str, str], str]:
-    """The best order the inputs permit, the candidate sizes, and why there is no order."""
-    signal, limits, config, stage = inputs.signal, inputs.limits, inputs.sizing, inputs.stage
-    price, bar_ms = facts.reference, facts.bar_ms
-    if signal.side is None or price is None or facts.mark is None:
-        return None, {}, "no direction or no price"
-    if facts.atr is None or facts.volatility is None or bar_ms is None:
-        return None, {}, "no ATR, volatility or time frame"
-    if facts.strength is None or facts.threshold is None:
-        return None, {}, "no signal strength"
-    guard = bracket(
-        signal.side,
-        price,
-        stop_distance(
-            facts.atr,
-            price,
-            config.atr_multiple,
-            limits.min_stop_fraction,
-            limits.max_stop_fraction,
-        ),
-        max(config.reward_risk, limits.min_reward_risk),
-        inputs.instrument,
-        low=limits.min_stop_fraction,
-        high=limits.max_stop_fraction,
-        trail_activation=config.trail_activation,
-    )
-    if guard is None:
-        return None, {}, "no stop on the tick grid within the permitted distances"
-    leverage = min(limits.max_leverage, stage.max_leverage)
-    candidates = _sizes(inputs, facts, guard, leverage, bar_ms)
-    if candidates is None:
-        return None, {}, "equity, balances or exposure unknown"
-    bound, size = smallest(candidates)
-    long = signal.side == "BUY"
-    slip = config.entry_slippage
-    worst = inputs.instrument.round_price(price * (1 + slip if long else 1 - slip), up=not long)
-    if worst <= 0:
-        return None, {}, "no price on the tick grid"
-    # Limits hold at whatever the entry may cost and at whatever it will be marked.
-    dearest = max(price, worst, facts.mark)
-    quantity = inputs.instrument.round_quantity(size / dearest)
-    worst_notional = quantity * dearest
-    sizes = {name: _readable(value) for name, value in candidates.items()}
-    plan = OrderPlan(
-        decision_id=signal.id,
-        symbol=signal.symbol,
-        side=signal.side,
-        quantity=quantity,
-        reference_price=price,
-        worst_price=worst,
-        leverage=leverage,
-        stop_price=guard.stop_price,
-        take_profit_price=guard.take_profit_price,
-        stop_fraction=guard.stop_fraction,
-        reward_risk=guard.reward_risk,
-        notional=quantity * price,
-        worst_notional=worst_notional,
-        margin=_cents(worst_notional / leverage),
-        risk_amount=_cents(worst_notional * (guard.stop_fraction + config.cost_fraction)),
-        time_exit_ms=inputs.now_ms + config.max_holding_bars * bar_ms,
-        trail_fraction=guard.trail_fraction,
-        trail_activation_price=guard.trail_activation_price,
-    )
-    return plan, {**sizes, "bound_by": bound}, ""
-
-
-def _readable(size: Decimal) -> str:
-    """A candidate size for the record: 8 decimals, and nothing beyond any account."""
-    bounded = max(-(Decimal(10) ** 12), min(Decimal(10) ** 12, size))
-    return text(bounded.quantize(Decimal("1e-8"), ROUND_DOWN)) or ""
-
-
-def _cents(amount: Decimal) -> Decimal:
-    """An amount at risk on Binance's grid of 8 decimals, never rounded down."""
-    return amount.quantize(Decimal("1e-8"), ROUND_UP)
-
-
-def _sizes(
-    inputs: DecisionInputs, facts: _Facts, guard: Bracket, leverage: int, bar_ms: int
-) -> dict[str, Decimal] | None:
-    """Every candidate size in USDT by name: what methods want, and what limits leave."""
-    limits, config, stage = inputs.limits, inputs.sizing, inputs.stage
-    if (
-        facts.equity is None
-        or facts.volatility is None
-        or facts.strength is None
-        or facts.threshold is None
-        or facts.drawdown is None
-        or facts.peak is None
-        or facts.day_loss is None
-        or facts.at_risk is None
-        or facts.committed is None
-        or facts.available is None
-    ):
-        return None
-    scale = strength_scale(facts.strength, facts.threshold, config.strength_floor)
-    scale *= drawdown_scale(facts.drawdown, limits.max_drawdown, config.drawdown_floor)
-    sizing = SizingFacts(
-        equity=facts.equity,
-        stop_fraction=guard.stop_fraction,
-        volatility=facts.volatility,
-        bar_ms=bar_ms,
-        scale=scale,
-    )
-    sizes = {method: SIZERS[method](config, sizing) for method in config.methods}
-    loss = guard.stop_fraction + config.cost_fraction
-    # If every stop is hit, this one included, the day and the peak must still be within limits.
-    day_room = limits.max_daily_loss - facts.day_loss - facts.at_risk
-    drawdown_room = (limits.max_drawdown - facts.drawdown) * facts.peak - facts.at_risk
-    return sizes | {
-        "position_limit": limits.max_position_notional,
-        "stage_limit": stage.max_notional,
-        "total_room": limits.max_total_notional - facts.committed,
-        "daily_loss_room": day_room / loss,
-        "drawdown_room": drawdown_room / loss,
-        "margin_room": facts.available / (Decimal(1) / leverage + config.cost_fraction),
-    }
-
-
 def _order_checks(
-    inputs: DecisionInputs, facts: _Facts, plan: OrderPlan | None, why: str
+    inputs: DecisionInputs, facts: Facts, plan: OrderPlan | None, why: str
 ) -> tuple[Check, ...]:
     config, limits = inputs.sizing, inputs.limits
     extra = ("stop_versus_market", "mark_notional", "margin", "risk_room")

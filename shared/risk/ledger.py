@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 
 from shared.clock import Clock, day
-from shared.errors import AlreadyExists, BorsaError, Conflict, InvalidInput, NotFound
-from shared.execution.exchange import Side
+from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.market.timeframe import DAY_MS
-from shared.risk.checks import at_most, exact, failures, finite, text
-from shared.risk.exposure import committed_notional, committed_risk, open_symbols
-from shared.risk.limits import MAX_POSITIONS_PER_SYMBOL, Limits
-from shared.risk.plan import Check, Exposure, OrderPlan, StageRules
+from shared.risk.checks import exact, failures, finite
+from shared.risk.ledger_view import LedgerView as LedgerView
+from shared.risk.ledger_view import LimitReached as LimitReached
+from shared.risk.ledger_view import Reservation as Reservation
+from shared.risk.ledger_view import Settled as Settled
+from shared.risk.ledger_view import room_checks
+from shared.risk.limits import Limits
+from shared.risk.plan import Exposure, OrderPlan, StageRules
 from shared.storage.store import Body, Document, Store
 
 CONTAINER = "control"
@@ -35,90 +37,6 @@ ABANDONED_MS = 300_000
 #: Lost races after which something else must be wrong.
 ATTEMPTS = 500
 ZERO = Decimal(0)
-
-
-class LimitReached(BorsaError):
-    """A reservation would exceed a limit; nothing was reserved.
-
-    ``checks`` are those that failed, with their figures.
-    """
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self.checks = tuple(checks)
-        super().__init__("; ".join(f"{c.name} {c.value} exceeds {c.limit}" for c in self.checks))
-
-
-class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Room held for one decision. ``notional`` and ``risk`` in USDT at the worst entry price.
-
-    ``state`` is ``reserved`` while the entry may still fill, ``open`` once its fill is known.
-    """
-
-    decision_id: str
-    symbol: str
-    side: Side
-    quantity: Decimal
-    notional: Decimal
-    risk: Decimal
-    state: Literal["reserved", "open"]
-    at: int
-
-
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision that is over, and whether its result was booked."""
-
-    at: int
-    booked: bool
-
-
-class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
-    """The ledger as read at one moment. Unknown equity figures are zero.
-
-    ``day`` is the UTC day of the daily figures; ``day_realized_pnl`` is net of fees and funding;
-    ``opened_today`` counts entries that filled. ``entries`` holds every live reservation by
-    decision id.
-    """
-
-    day: str
-    day_realized_pnl: Decimal = ZERO
-    day_start_equity: Decimal = ZERO
-    equity: Decimal = ZERO
-    equity_at: int = 0
-    equity_peak: Decimal = ZERO
-    opened_today: int = 0
-    entries: dict[str, Reservation] = {}
-    settled: dict[str, Settled] = {}
-
-    @property
-    def reservations(self) -> dict[str, Reservation]:
-        """Entries whose fill is not known yet."""
-        return {k: r for k, r in self.entries.items() if r.state == "reserved"}
-
-    @property
-    def trades_today(self) -> int:
-        """Entries filled today, plus those that may still fill."""
-        return self.opened_today + len(self.reservations)
-
-    @property
-    def day_loss(self) -> Decimal:
-        """The worse of what was booked today and what equity has lost since the day began."""
-        by_equity = self.day_start_equity - self.equity if self.day_start_equity > 0 else ZERO
-        return max(ZERO, -self.day_realized_pnl, by_equity)
-
-    def exposures(self, *, exclude: str = "") -> tuple[Exposure, ...]:
-        """The ledger's part of the exposure, without one decision's own."""
-        return tuple(
-            Exposure(
-                symbol=r.symbol,
-                quantity=r.quantity if r.side == "BUY" else -r.quantity,
-                notional=r.notional,
-                kind=r.state,
-                decision_id=r.decision_id,
-                risk=r.risk,
-            )
-            for r in self.entries.values()
-            if r.decision_id != exclude
-        )
 
 
 Change = Callable[[LedgerView], LedgerView]
@@ -189,7 +107,7 @@ class RiskLedger:
             if known is not None and known.state == "open":
                 return view
             others = [*held, *view.exposures(exclude=plan.decision_id)]
-            failed = failures(_room(plan, limits, stage, view, others))
+            failed = failures(room_checks(plan, limits, stage, view, others))
             if failed:
                 raise LimitReached(failed)
             return _with_entry(view, reservation)
@@ -401,51 +319,3 @@ def _rolled(view: LedgerView, now: int) -> LedgerView:
 
 def _with_entry(view: LedgerView, entry: Reservation) -> LedgerView:
     return msgspec.structs.replace(view, entries=view.entries | {entry.decision_id: entry})
-
-
-def _room(
-    plan: OrderPlan,
-    limits: Limits,
-    stage: StageRules | None,
-    view: LedgerView,
-    others: Sequence[Exposure],
-) -> tuple[Check, ...]:
-    """Every limit that another workflow may have used up since the plan was made."""
-    committed, symbols = committed_notional(others), open_symbols(others)
-    at_risk = committed_risk(others)
-    trades = view.opened_today + sum(k != plan.decision_id for k in view.reservations)
-    per_day = min(limits.max_trades_per_day, stage.max_trades_per_day if stage else 10**9)
-    drawdown_room = (
-        view.equity - view.equity_peak * (1 - limits.max_drawdown)
-        if view.equity_peak > 0
-        else limits.max_daily_loss
-    )
-    room = min(limits.max_daily_loss - view.day_loss, drawdown_room)
-    return (
-        at_most(
-            "symbol_free",
-            sum(e.symbol == plan.symbol for e in others),
-            MAX_POSITIONS_PER_SYMBOL - 1,
-            "other exposure on the symbol",
-        ),
-        at_most(
-            "open_positions",
-            None if symbols is None else len(symbols | {plan.symbol}),
-            limits.max_open_positions,
-            "symbols with exposure, this one included",
-        ),
-        at_most("position_notional", plan.worst_notional, limits.max_position_notional, "USDT"),
-        at_most(
-            "total_notional",
-            None if committed is None else sum(committed.values(), plan.worst_notional),
-            limits.max_total_notional,
-            "USDT over all symbols, this one included",
-        ),
-        at_most("trades_today", trades, per_day - 1, "entries filled or reserved today"),
-        at_most(
-            "risk_room",
-            None if at_risk is None else at_risk + plan.risk_amount,
-            room,
-            f"USDT lost if every stop is hit; {text(view.day_loss)} lost today",
-        ),
-    )

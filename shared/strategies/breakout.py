@@ -41,7 +41,7 @@ def history(params: BreakoutParams) -> int:
 
 
 def evaluate(frame: Frame, params: BreakoutParams) -> Votes:
-    (upper,) = frame.indicator("MAX", on=("high",), lag=0, timeperiod=params.channel)
+    (upper,) = frame.indicator("MAX", on=("high",), lag=1, timeperiod=params.channel)
     (lower,) = frame.indicator("MIN", on=("low",), lag=1, timeperiod=params.channel)
     (usual,) = frame.indicator("SMA", on=("volume",), timeperiod=params.volume)
     atr = frame.atr(params.atr)

@@ -62,6 +62,7 @@ def test_the_estimate_is_never_further_off_than_it_says(
     clock.advance_to(sent + outbound + inbound)
     server.learn(sent=sent, received=clock.now_ms(), server_time=told)
     assert abs(server.now_ms() - (clock.now_ms() + skew)) <= server.uncertainty_ms
+    assert server.signing_ms() <= clock.now_ms() + skew
     assert server.uncertainty_ms <= (outbound + inbound + 1) // 2
 
 

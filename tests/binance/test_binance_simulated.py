@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
 from itertools import pairwise
 
 import pytest
 
-from local.clock import VirtualClock
+from local.clock import ScaledClock, VirtualClock
 from local.exchange.api import BinanceApi
 from local.exchange.faults import AnswerLost, Fault, ScriptedFaults, error_answer, on
+from local.exchange.server import ExchangeServer
 from local.exchange.session import InProcessSession
 from shared.errors import ExchangeHalted, ExchangeRejected, ExchangeThrottled, OutcomeUnknown
 from shared.execution.binance import BinanceExchange, Credentials, simulated
@@ -297,3 +301,45 @@ def test_the_local_budget_refuses_before_the_venue_does() -> None:
     assert world.exchange.positions() == [], "what protects still goes through"
     world.clock.sleep(60)
     assert world.exchange.mark_prices()
+
+
+def test_over_http_with_a_session_of_its_own() -> None:
+    """The same round trip through sockets, from several threads at once."""
+    clock = ScaledClock(START_MS, speed=10.0)
+    venue = Venue(SyntheticMarket(7, [BTC, "ETHUSDT"]), start_ms=START_MS)
+    api = BinanceApi(venue, clock, {"key": "secret"})
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> ExchangeServer:
+        server = ExchangeServer(api)
+        await server.start()
+        return server
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    exchange = BinanceExchange(
+        simulated(server.url),
+        Credentials(environment="simulated", key="key", secret="secret"),
+        clock=clock,
+        # Generous: on this accelerated clock a second is a tenth.
+        recv_window_ms=60_000,
+    )
+    try:
+        exchange.set_isolated(BTC)
+        with ThreadPoolExecutor(4) as pool:
+            placed = list(
+                pool.map(lambda i: exchange.place_order(market("0.001", id=f"e-{i}")), range(8))
+            )
+        assert {o.client_order_id for o in placed} == {f"e-{i}" for i in range(8)}
+        assert {o.status for o in placed} == {"FILLED"}
+        (position,) = exchange.positions()
+        assert position.quantity == D("0.008")
+        assert len(exchange.fills(BTC, start=START_MS)) == 8
+        assert len(exchange.candles(BTC, "1m", limit=100)) == 100
+    finally:
+        exchange.close()
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -14,9 +14,6 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("http.json", "echo 110MB"): (
         "The real server drops the connection above 100 MB; this one says 413."
     ),
-    ("http.json", "admin fn list"): (
-        "azure-functions of today may add fields to bindings; names, routes and types are compared."
-    ),
     ("production.json", "crash"): (
         "A crash of the worker process is a crash of the whole embedded host; not replayed."
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.contracts import Response
+from local.contracts import Request, Response
 from local.host import HostKeys
 from tests.host.differences import ACCEPTED, VOLATILE_STATUS
 from tests.host.harness import HEADER, RECORDINGS, Rig, drive, recording, write_app
@@ -110,6 +110,8 @@ def normal(value: Any) -> Any:
     return {k: normal(v) for k, v in value.items() if k != "script_href"}
 
 
+# The SDK's form parser leaves its temporary file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_http_exchanges_are_answered_as_recorded(app_rig: Rig) -> None:
     exchanges = recording("http.json")
     replayed = 0
@@ -130,18 +132,11 @@ def test_http_exchanges_are_answered_as_recorded(app_rig: Rig) -> None:
                 assert response.status == exchange["status"], label
             else:
                 volatile = "json" in exchange and path.lower().startswith("/admin/")
-                compare(strip_content_length(exchange), response, ignore_length=volatile)
+                compare(exchange, response, ignore_length=volatile)
             replayed += 1
 
     drive(app_rig, scenario)
     assert replayed == len(exchanges) - 2
-
-
-def strip_content_length(exchange: dict[str, Any]) -> dict[str, Any]:
-    """The echoed request headers hold the recorder's Content-Length only where it sent one."""
-    if isinstance(exchange.get("json"), dict) and "params" in exchange["json"]:
-        return {**exchange, "json": {**exchange["json"]}}
-    return exchange
 
 
 def compare_listing(exchange: dict[str, Any], response: Response) -> None:
@@ -150,7 +145,7 @@ def compare_listing(exchange: dict[str, Any], response: Response) -> None:
         assert framed(response) == {(n.lower(), v) for n, v in exchange["headers"]}
         return
     ours = {item["name"]: normal(item) for item in json.loads(response.body)}
-    assert [item["name"] for item in json.loads(response.body)] == sorted(ours)
+    assert [item["name"] for item in json.loads(response.body)] == sorted(ours, key=str.upper)
     for item in exchange["json"]:
         assert ours[item["name"]] == normal(item)
 
@@ -220,7 +215,9 @@ def test_production_settings_behave_as_recorded(tmp_path: Path) -> None:
             if exchange in concurrent or "crash" in exchange["label"] or "status" not in exchange:
                 continue
             headers = exchange["req_headers"]
-            results.append((exchange, await rig.request(exchange["method"], exchange["path"], headers)))
+            results.append(
+                (exchange, await rig.request(exchange["method"], exchange["path"], headers))
+            )
         return results
 
     results = drive(rig, scenario)
@@ -321,8 +318,6 @@ def test_inputs_at_the_worker_boundary_are_as_recorded(app_rig: Rig) -> None:
             target = http["url"].removeprefix("http://127.0.0.1:7099")
             body = base64.b64decode(http.get("body", {}).get("bytes", ""))
             rig.invocations.clear()
-            from local.contracts import Request
-
             await rig.host.handle(Request(http["method"], target, list(sent.items()), body))
             (invocation,) = rig.of(call["function"])
             assert_same_input(call, invocation)

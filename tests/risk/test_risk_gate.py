@@ -91,7 +91,11 @@ SCENARIOS: list[tuple[str, dict[str, Any], str | None]] = [
     ("199.99 lost today leaves no room", {"day_realized_pnl": D("-199.99")}, "quantity"),
     ("the day's limit reached", {"day_realized_pnl": D("-200")}, "daily_loss"),
     ("lost by open positions", {"equity": D("4800")}, "daily_loss"),
-    ("a gain hides no booked loss", {"day_realized_pnl": D("-200")}, "daily_loss"),
+    (
+        "an open gain hides no booked loss",
+        {"day_realized_pnl": D("-200"), "equity": D("5300"), "wallet_balance": D("5300")},
+        "daily_loss",
+    ),
     ("peak unknown", {"equity_peak": None}, "drawdown"),
     ("peak zero", {"equity_peak": D(0)}, "drawdown"),
     ("drawdown of 9 % still trades", {"equity_peak": D("5494.5")}, None),

@@ -45,7 +45,7 @@ class RateBudget(Protocol):
         ...
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Take in the venue's own counts of a response."""
+        """Take in the venue's own counts of a response (headers of any case, as requests has)."""
         ...
 
     def limits(self, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
@@ -143,8 +143,6 @@ class LocalRateBudget:
             now = self._now_ms()
             for name, header in _HEADERS.items():
                 value = headers.get(header)
-                if value is None:
-                    value = headers.get(header.lower())
                 if value is None or not value.isdigit():
                     continue
                 window = self._windows[name]

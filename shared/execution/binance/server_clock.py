@@ -47,6 +47,10 @@ class ServerClock:
         """Best estimate of the exchange's time, UTC milliseconds."""
         return self._clock.now_ms() + self.offset_ms
 
+    def signing_ms(self) -> int:
+        """The earliest the exchange's time can be: a request from its future is refused."""
+        return self.now_ms() - self.uncertainty_ms
+
 
 class SignedTimestamp:
     """Stands in for python-binance's ``timestamp_offset``.
@@ -62,6 +66,6 @@ class SignedTimestamp:
         self._clock = clock
 
     def __add__(self, machine_ms: float) -> int:
-        return self._clock.now_ms()
+        return self._clock.signing_ms()
 
     __radd__ = __add__

@@ -1,0 +1,231 @@
+"""``./run`` without a command: the whole application, live on the simulated exchange."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from local.clock import PacedLoop
+from local.host.server import HttpListener
+from local.live.exchange import ExchangeThread
+from local.live.page import PageServer
+from local.live.snapshot import Snapshots
+from local.platform import Platform, app_settings
+from shared.bootstrap import Services
+from shared.errors import InvalidInput
+
+#: Settings of the demonstration: short bars and short trades, so that there is something to see.
+DEMONSTRATION = {
+    "TIMEFRAMES": "1m",
+    "BINANCE_RECV_WINDOW_MS": "5000",
+    "MAX_HOLDING_BARS": "15",
+    "TRADING_PLAN": json.dumps(
+        {
+            "timeframes": {
+                "1m": {
+                    "threshold": 0.3,
+                    "members": [
+                        {"strategy": "trend", "weight": 1.5},
+                        {"strategy": "momentum", "weight": 1.5},
+                        {"strategy": "breakout"},
+                        {"strategy": "mean_reversion"},
+                        {"strategy": "candlesticks", "weight": 0.5},
+                    ],
+                }
+            }
+        }
+    ),
+}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trade until Ctrl-C; the exit code."""
+    if not 0.1 <= options.speed <= 10_000:
+        raise InvalidInput(f"--speed is {options.speed}; use 0.1 to 10000")
+    folder: Path = options.state
+    with _alone(folder) as lock:
+        if options.fresh:
+            _forget(folder, keep=lock.name)
+        logging.getLogger().handlers[:] = [_log_file(folder)]
+        logging.getLogger().setLevel(logging.INFO)
+        exchange = ExchangeThread(
+            folder / "exchange.db", options.seed, options.symbols, options.exchange_port
+        )
+        exchange.start()
+        loop = PacedLoop(exchange.clock, options.speed)
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(_trade(options, folder, exchange, loop))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+            exchange.stop()
+            with suppress(FileNotFoundError):
+                (folder / "run.json").unlink()
+    return 0
+
+
+async def _trade(
+    options: argparse.Namespace, folder: Path, exchange: ExchangeThread, loop: PacedLoop
+) -> None:
+    settings = app_settings(
+        exchange.url,
+        SYMBOLS=",".join(options.symbols),
+        SQLITE_PATH=str(folder / "state.db"),
+        **DEMONSTRATION,
+    )
+    services = Services(settings, clock=exchange.clock)
+    platform = Platform(
+        exchange.clock,
+        services,
+        settings,
+        state=folder,
+        seed=options.seed,
+        base_url=f"http://127.0.0.1:{options.port}",
+    )
+    await platform.start()
+    server = await _listen(platform, options.port)
+    key = platform.host.keys.host["default"]
+    snapshots = Snapshots(platform.host, key)
+    page = PageServer(snapshots, options.page_port)
+    await page.start()
+    _announce(
+        folder,
+        {
+            "pid": os.getpid(),
+            "url": platform.host.base_url,
+            "key": key,
+            "page": page.url,
+            "exchange": exchange.url,
+        },
+    )
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    if options.seconds:
+        loop.call_later(options.seconds * options.speed, stopping.set)
+    showing = asyncio.ensure_future(_show(options, snapshots, page.url))
+    await stopping.wait()
+    showing.cancel()
+    await asyncio.gather(showing, return_exceptions=True)
+    print("stopping ...", file=sys.stderr)
+    await page.stop()
+    await server.stop()
+    await platform.stop()
+    services.store.close()
+    print(f"stopped; state is kept under {folder}/, ./run goes on from here", file=sys.stderr)
+
+
+async def _listen(platform: Platform, port: int) -> HttpListener:
+    """Serve the functions; a taken port is replaced by a free one."""
+    for wanted in (port, 0):
+        listener = HttpListener(platform.host.handle, wanted)
+        try:
+            await listener.start()
+        except OSError:
+            continue
+        platform.host.base_url = f"http://127.0.0.1:{listener.port}"
+        return listener
+    raise InvalidInput("no free port on this machine")
+
+
+async def _show(options: argparse.Namespace, snapshots: Snapshots, page: str) -> None:
+    """Refresh console and page once a real second."""
+    if options.plain or not sys.stdout.isatty():
+        print(f"page {page}", flush=True)
+        shown: set[str] = set()
+        while True:
+            for line in _news(await snapshots.take(), shown):
+                print(line, flush=True)
+            await asyncio.sleep(options.speed)
+    from rich.live import Live
+
+    from local.live.console import render
+
+    with Live(render({}, page), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(render(await snapshots.take(), page), refresh=True)
+            await asyncio.sleep(options.speed)
+
+
+def _news(snapshot: dict[str, object], shown: set[str]) -> list[str]:
+    """What is new since the last snapshot, as lines."""
+    lines = []
+    status = snapshot.get("status") or {}
+    at = str(status.get("time", ""))[:19] if isinstance(status, dict) else ""
+    for kind, name in (("positions", "positions"), ("trades", "trades")):
+        rows = snapshot.get(kind)
+        for row in rows.get(name, []) if isinstance(rows, dict) else []:
+            key = f"{kind}:{row.get('decisionId') or row.get('id')}"
+            if key in shown:
+                continue
+            shown.add(key)
+            if kind == "positions":
+                lines.append(
+                    f"{at} opened {row['side']} {row['quantity']} {row['symbol']} at "
+                    f"{row['entryPrice']}, stop {row['stopPrice']}, target {row['takeProfitPrice']}"
+                )
+            else:
+                lines.append(
+                    f"{at} closed {row['symbol']} at {row['exitPrice']} ({row['exitReason']}), net "
+                    f"{row['netPnl']} USDT"
+                )
+    return lines
+
+
+class _alone:
+    """Only one application may run on a folder: two would trade the same account twice."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = (folder / "lock").open("a+")
+        except OSError as error:
+            raise InvalidInput(f"{folder} cannot be used: {error.strerror}") from error
+        self.name = "lock"
+        self._folder = folder
+
+    def __enter__(self) -> _alone:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise InvalidInput(
+                f"another ./run is using {self._folder}; stop it first, or name --state DIR"
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _forget(folder: Path, keep: str) -> None:
+    for path in folder.iterdir():
+        if path.name == keep:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _announce(folder: Path, run: dict[str, object]) -> None:
+    path = folder / "run.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(run))
+
+
+def _log_file(folder: Path) -> logging.Handler:
+    handler = logging.FileHandler(folder / "run.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler

@@ -1,0 +1,202 @@
+"""Commands and their options. Each command lives in its own module, loaded when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.errors import BorsaError, ConfigurationError
+
+STATE = Path(".local")
+
+_EPILOG = """\
+examples:
+  ./run                                     watch it trade on a simulated exchange
+  ./run replay --synthetic --from 2025-05-04 --to 2025-05-06 --out out
+  ./run replay --data candles --symbols BTCUSDT,ETHUSDT --from 2025-05-04 --to 2025-05-31 --out out
+  ./run explain BTCUSDT-5m-1746339900000-v1
+  ./run status        ./run stop        ./run audit verify
+"""
+
+
+def moment(text: str) -> int:
+    """A UTC date or time of the command line in milliseconds."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a date; write 2025-05-04 or 2025-05-04T12:00"
+        ) from None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return int(value.timestamp() * 1000)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    found = tuple(dict.fromkeys(x.strip() for x in text.split(",") if x.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("name at least one, separated by commas")
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = argparse.ArgumentParser(
+        prog="./run",
+        description="Borsa Quantum Bot on the embedded platform. Without a command: trade live "
+        "on a simulated Binance with a built-in market, with a console and a web page.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.set_defaults(module="local.cli.live")
+    _live_options(root)
+    commands = root.add_subparsers(title="commands", metavar="")
+    _replay(commands)
+
+    explain = commands.add_parser(
+        "explain",
+        help="why a decision was taken or declined",
+        description="Votes, sizes and every check of a decision, recomputed from its audit record "
+        "and compared bit for bit.",
+    )
+    explain.add_argument("id", help="id of the signal or decision, as listed by ./run status")
+    _state(explain)
+    explain.add_argument(
+        "--audit", type=Path, metavar="FILE", help="read it from an exported audit log instead"
+    )
+    explain.set_defaults(module="local.cli.explain")
+
+    audit = commands.add_parser(
+        "audit", help="verify or export the audit log", description="The tamper-evident audit log."
+    )
+    actions = audit.add_subparsers(dest="action", required=True, metavar="verify|export")
+    for action, text in (
+        ("verify", "check the whole hash chain; names any change"),
+        ("export", "write the chain as JSON Lines"),
+    ):
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        _state(one)
+        one.add_argument(
+            "--file", type=Path, metavar="FILE", help="an exported audit log (export: to write)"
+        )
+    audit.set_defaults(module="local.cli.audit")
+
+    status = commands.add_parser(
+        "status",
+        help="state of the running application",
+        description="Equity, positions, last trades and signals, kill switch and health, over "
+        "the application's own HTTP interface.",
+    )
+    _state(status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(module="local.cli.status")
+
+    stop = commands.add_parser(
+        "stop",
+        help="emergency stop",
+        description="Latches the kill switch and closes everything, through the HTTP endpoint, "
+        "and waits until the exchange shows a flat account.",
+    )
+    _state(stop)
+    stop.add_argument("--reason", default="stopped from the command line", help="for the record")
+    stop.set_defaults(module="local.cli.stop")
+
+    arm = commands.add_parser(
+        "arm",
+        help="clear the kill switch after an emergency stop",
+        description="Arms trading again. Needs a current code of the second factor and a reason.",
+    )
+    _state(arm)
+    arm.add_argument("--code", help="six digits; the embedded factor's code when left out")
+    arm.add_argument("--reason", required=True, help="at least ten characters, for the record")
+    arm.set_defaults(module="local.cli.arm")
+    return root
+
+
+def _state(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--state",
+        type=Path,
+        default=STATE,
+        metavar="DIR",
+        help="folder of the run (default: %(default)s)",
+    )
+
+
+def _live_options(root: argparse.ArgumentParser) -> None:
+    live = root.add_argument_group("options of ./run without a command")
+    live.add_argument("--fresh", action="store_true", help="forget the kept state and start over")
+    live.add_argument("--speed", type=float, default=60.0, help="simulated seconds per second")
+    live.add_argument("--seed", type=int, default=7, help="seed of the built-in market")
+    live.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
+    live.add_argument("--port", type=int, default=7071, help="port of the functions")
+    live.add_argument("--page-port", type=int, default=8080, help="port of the web page")
+    live.add_argument("--exchange-port", type=int, default=0, help="port of the exchange")
+    live.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="kept here")
+    live.add_argument("--plain", action="store_true", help="lines instead of a live console")
+    live.add_argument("--seconds", type=float, help="stop by itself after that many real seconds")
+
+
+def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="the same application on candle files, as fast as the machine allows",
+        description="Runs the whole application - triggers, orchestrators, activities, store, "
+        "exchange - in virtual time. Exit code 0 only if no invariant was violated and the audit "
+        "chain verifies. Same inputs and seed give a byte-identical audit log.",
+    )
+    market = replay.add_mutually_exclusive_group(required=True)
+    market.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
+    )
+    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
+    replay.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
+    replay.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
+    replay.add_argument("--to", dest="end", type=moment, required=True, metavar="DATE")
+    replay.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
+    replay.add_argument("--seed", type=int, default=7, help="of ids and of the generator")
+    replay.add_argument("--store", choices=("sqlite", "cosmos"), default="sqlite")
+    replay.add_argument(
+        "--cosmos",
+        default="",
+        metavar="URL",
+        help="Cosmos DB to use with --store cosmos; else a local server from npm is started",
+    )
+    replay.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an application setting, for example TIMEFRAMES=5m,1h (may be repeated)",
+    )
+    replay.add_argument("--quiet", action="store_true", help="no progress bar")
+    replay.set_defaults(module="local.cli.replay")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Errors of ours are told in words, without a stack trace."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        command = importlib.import_module(options.module)
+        return int(command.run(options))
+    except ConfigurationError as error:
+        print("The settings cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+        return 2
+    except BorsaError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

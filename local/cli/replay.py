@@ -1,0 +1,155 @@
+"""``./run replay``: the whole application on candle files in virtual time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from local.clock import VirtualClock
+from local.replay.market import from_files, synthetic
+from local.replay.report import write_page
+from local.replay.run import Progress, replay
+from local.replay.summary import Summary
+from shared.clock import iso
+from shared.errors import InvalidInput
+from shared.simulation.source import MarketSource
+from shared.storage.store import Store
+
+#: Time frames of a replay unless told otherwise.
+TIMEFRAMES = "5m,1h"
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code: 0 when nothing was violated and the audit verifies, 1 otherwise."""
+    if options.end <= options.start:
+        raise InvalidInput(
+            f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
+        )
+    settings = {"TIMEFRAMES": TIMEFRAMES, **_settings(options.set)}
+    source, start, end, notes = _market(options)
+    out: Path = options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"--out {out} cannot be made: {error.strerror}") from error
+    logging.getLogger().addHandler(_log_file(out))
+    logging.getLogger("borsa.alerts").propagate = False
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    with _store(options) as make_store, _progress(options.quiet) as progress:
+        summary, recorder = replay(
+            source,
+            symbols=options.symbols,
+            start_ms=start,
+            end_ms=end,
+            seed=options.seed,
+            settings=settings,
+            store=make_store,
+            audit_path=out / "audit.jsonl",
+            progress=progress,
+        )
+    text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+    (out / "summary.json").write_bytes(text + b"\n")
+    write_page(out / "report.html", summary, recorder)
+    _table(summary, recorder.failures, out)
+    return 0 if summary.good else 1
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
+        settings[name] = value
+    return settings
+
+
+def _market(options: argparse.Namespace) -> tuple[MarketSource, int, int, list[str]]:
+    if options.synthetic:
+        return synthetic(options.seed, options.symbols), options.start, options.end, []
+    return from_files(options.data, options.symbols, options.start, options.end)
+
+
+def _log_file(out: Path) -> logging.Handler:
+    handler = logging.FileHandler(out / "replay.log", mode="w")
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+@contextlib.contextmanager
+def _store(options: argparse.Namespace) -> Iterator[Callable[[VirtualClock], Store] | None]:
+    """A maker of the state store, and whatever server it needs meanwhile."""
+    if options.store == "sqlite":
+        yield None
+        return
+    from local.cosmos import cosmos_store
+
+    with cosmos_store(options.cosmos) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    if quiet:
+        yield lambda done, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("replay"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("replay", total=1.0, state="")
+        yield lambda done, text: bar.update(task, completed=done, state=text)
+
+
+def _table(summary: Summary, failures: list[str], out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Replay {summary.start[:10]} to {summary.end[:10]}", show_header=False)
+    rows = [
+        ("signals", f"{summary.signals} ({summary.actionable} with a side)"),
+        ("decisions", ", ".join(f"{v} {k}" for k, v in summary.decisions.items()) or "none"),
+        ("declined for", ", ".join(f"{k} {v}" for k, v in summary.declined_for.items()) or "-"),
+        ("orders", ", ".join(f"{v} {k}" for k, v in summary.orders.items()) or "none"),
+        ("trades", f"{summary.trades}, {summary.won} won, {summary.open_positions} still open"),
+        ("gross P&L", f"{summary.gross_pnl:+.2f} USDT"),
+        ("fees", f"{summary.fees:.2f} USDT"),
+        ("funding", f"{summary.funding:+.2f} USDT"),
+        ("net P&L", f"{summary.net_pnl:+.2f} USDT"),
+        ("equity", f"{summary.start_equity:.2f} -> {summary.end_equity:.2f} USDT"),
+        ("max drawdown", f"{summary.max_drawdown:.2%}"),
+        (
+            "audit",
+            f"{summary.audit_records} records, "
+            + ("verified" if summary.audit_verified else "DOES NOT VERIFY"),
+        ),
+        (
+            "invariants",
+            f"{sum(i['checked'] for i in summary.invariants.values())} checks, "
+            f"{len(summary.violations)} violated",
+        ),
+        ("wall time", f"{summary.wall_seconds:.1f} s"),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    for violation in summary.violations:
+        console.print(f"[red]violated[/red] {violation.invariant}: {violation.text}")
+    for failure in failures[:5]:
+        console.print(f"[yellow]failed[/yellow] {failure}")
+    console.print(f"{out / 'report.html'}, summary.json, audit.jsonl, replay.log")

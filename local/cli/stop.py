@@ -1,0 +1,35 @@
+"""``./run stop``: emergency stop through the HTTP endpoint."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+
+from local.cli.open_state import call
+
+#: Real seconds to wait for the account to be flat.
+WAIT = 30.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 once the exchange shows no position, 1 when it still does after the wait."""
+    began = time.monotonic()
+    status, body = call(
+        options.state,
+        "POST",
+        "emergency-stop",
+        {"reason": options.reason, "operator": getpass.getuser()},
+    )
+    if status != 202:
+        print(f"the emergency stop was answered with {status}: {body}")
+        return 1
+    print(f"latched ({body['workflow']}); waiting for the account to be flat ...")
+    while time.monotonic() - began < WAIT:
+        status, body = call(options.state, "GET", "positions")
+        if status == 200 and not body["positions"]:
+            print(f"flat after {time.monotonic() - began:.2f} s. Trading stays off: see ./run arm")
+            return 0
+        time.sleep(0.05)
+    print(f"NOT flat after {WAIT:.0f} s; look at ./run status now")
+    return 1

@@ -1,0 +1,1 @@
+"""``./run``: the application live on the simulated exchange, with a console and a page."""

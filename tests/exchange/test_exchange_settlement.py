@@ -1,0 +1,192 @@
+"""Funding at its settlement times and liquidation, isolated and cross."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import pytest
+from exchange_world import MIDNIGHT, World, flat
+
+BTC, ETH = "BTCUSDT", "ETHUSDT"
+HOUR_MS = 3_600_000
+
+
+def buy(world: World, symbol: str, quantity: str, side: str = "BUY") -> None:
+    world.client.futures_create_order(symbol=symbol, side=side, type="MARKET", quantity=quantity)
+
+
+def incomes(world: World, kind: str) -> list[tuple[int, D]]:
+    return [(e.time, e.amount) for e in world.venue.ledger().income if e.kind == kind]
+
+
+class TestFunding:
+    rates = ((MIDNIGHT + 2 * HOUR_MS, 0.0001), (MIDNIGHT + 3 * HOUR_MS, -0.0003))
+
+    @pytest.mark.parametrize(("side", "sign"), [("BUY", -1), ("SELL", 1)])
+    def test_is_paid_at_the_recorded_times_on_the_mark_price(self, side: str, sign: int) -> None:
+        rows, mark = flat(100_000, 300), flat(100_100, 300)
+        world = World({BTC: rows}, mark={BTC: mark}, funding={BTC: self.rates})
+        buy(world, BTC, "0.100", side)
+        world.at_minute(200)
+        assert incomes(world, "FUNDING_FEE") == [
+            (MIDNIGHT + 2 * HOUR_MS, sign * D("1.00100000")),
+            (MIDNIGHT + 3 * HOUR_MS, -sign * D("3.00300000")),
+        ]
+        assert world.venue.ledger().problems() == []
+
+    def test_only_positions_held_at_the_instant_pay(self) -> None:
+        world = World({BTC: flat(100_000, 300)}, funding={BTC: self.rates})
+        buy(world, BTC, "0.100")
+        world.at_minute(119.9)
+        buy(world, BTC, "0.100", "SELL")
+        world.at_minute(121)
+        buy(world, BTC, "0.100")
+        world.at_minute(170)
+        assert incomes(world, "FUNDING_FEE") == []
+
+    def test_isolated_positions_pay_from_their_own_wallet(self) -> None:
+        world = World({BTC: flat(100_000, 300)}, funding={BTC: self.rates})
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        buy(world, BTC, "0.100")
+        before = world.account.position(BTC).isolated_wallet
+        free = world.account.cross_wallet
+        world.at_minute(121)
+        assert world.account.position(BTC).isolated_wallet == before - 1
+        assert world.account.cross_wallet == free
+
+    def test_without_records_it_follows_the_eight_hour_schedule(self) -> None:
+        world = World({BTC: flat(100_000, 1100)})
+        buy(world, BTC, "0.100")
+        world.at_minute(1050)
+        assert incomes(world, "FUNDING_FEE") == [
+            (MIDNIGHT + 8 * HOUR_MS, D("-1")),
+            (MIDNIGHT + 16 * HOUR_MS, D("-1")),
+        ]
+
+    def test_rates_and_the_next_time_are_published(self) -> None:
+        world = World({BTC: flat(100_000, 300)}, funding={BTC: self.rates})
+        row = world.client.futures_mark_price(symbol=BTC)
+        assert row["nextFundingTime"] == MIDNIGHT + 2 * HOUR_MS
+        world.at_minute(200)
+        rows = world.client.futures_funding_rate(symbol=BTC, startTime=MIDNIGHT + 1)
+        assert [(r["fundingTime"], D(r["fundingRate"])) for r in rows] == [
+            (time, D(str(rate))) for time, rate in self.rates
+        ]
+
+
+class TestLiquidation:
+    #: Ten minutes at 60000, then a slide to 57000 and on.
+    slide = flat(60_000, 10) + [(60_000, 60_000, 57_000, 57_000)] + flat(57_000, 5)
+
+    def isolated(self) -> World:
+        world = World({BTC: self.slide}, deposit="10000")
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        world.client.futures_change_leverage(symbol=BTC, leverage=20)
+        buy(world, BTC, "1.000")
+        return world
+
+    def test_isolated_position_goes_at_its_liquidation_price_and_only_it(self) -> None:
+        world = self.isolated()
+        [row] = world.client.futures_position_information(symbol=BTC)
+        price = D(row["liquidationPrice"])
+        entry, wallet = D(row["entryPrice"]), D(row["isolatedWallet"])
+        # Walked more than one level of the book, so the entry is not a tick price.
+        assert abs(price - (entry - wallet) / D("0.996")) < D("0.0001")
+        free = world.account.cross_wallet
+        world.at_minute(12)
+        ledger = world.venue.ledger()
+        assert ledger.positions == ()
+        assert ledger.problems() == []
+        forced = ledger.orders[-1]
+        assert forced.client_order_id.startswith("autoclose-")
+        # On the straight way from 60000 to 57000 within 20 seconds.
+        moment = MIDNIGHT + 10 * 60_000 + float((60_000 - price) / 3_000) * 20_000
+        assert 0 <= forced.time - moment < 1
+        [(_, fee)] = incomes(world, "INSURANCE_CLEAR")
+        assert fee < 0
+        # What is lost is the isolated wallet at most; the rest of the account is untouched.
+        assert ledger.wallet_balance == world.account.cross_wallet >= free
+
+    def test_the_fee_is_the_contracts_share_of_the_notional_when_margin_remains(self) -> None:
+        world = self.isolated()
+        world.client.futures_change_position_margin(symbol=BTC, amount="3000", type=1)
+        # With twice the margin it survives; take nothing from it.
+        world.at_minute(12)
+        assert world.position() == 1
+
+    def test_a_gap_beyond_the_margin_is_carried_by_the_insurance_fund(self) -> None:
+        world = World({BTC: flat(60_000, 10) + flat(50_000, 5)}, deposit="10000")
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        buy(world, BTC, "1.000")
+        free = world.account.cross_wallet
+        world.at_minute(12)
+        [(_, carried)] = incomes(world, "INSURANCE_CLEAR")
+        assert carried > 0
+        assert world.account.wallet_balance() == free
+        assert world.venue.ledger().problems() == []
+
+    def test_a_stop_before_the_liquidation_price_saves_the_margin(self) -> None:
+        world = self.isolated()
+        world.client.futures_create_algo_order(
+            symbol=BTC,
+            side="SELL",
+            type="STOP_MARKET",
+            triggerPrice="58000",
+            quantity="1",
+            reduceOnly="true",
+            workingType="MARK_PRICE",
+        )
+        world.at_minute(12)
+        assert world.position() == 0
+        assert incomes(world, "INSURANCE_CLEAR") == []
+
+    def test_open_orders_are_cancelled_first(self) -> None:
+        world = self.isolated()
+        world.client.futures_create_order(
+            symbol=BTC,
+            side="BUY",
+            type="LIMIT",
+            timeInForce="GTC",
+            price="57500",
+            quantity="0.010",
+            newClientOrderId="rest",
+        )
+        world.at_minute(12)
+        # 57500 lies above the liquidation price, so it was filled on the way or cancelled there.
+        [rest] = [o for o in world.venue.ledger().orders if o.client_order_id == "rest"]
+        assert not rest.is_open
+        assert world.venue.ledger().open_orders == ()
+
+    def test_cross_account_falls_as_a_whole_at_maintenance(self) -> None:
+        """Both marks fall together; the moment is where surplus reaches zero."""
+        rows = {
+            BTC: flat(60_000, 10) + [(60_000, 60_000, 54_000, 54_000)] + flat(54_000, 5),
+            ETH: flat(3_000, 10) + [(3_000, 3_000, 2_700, 2_700)] + flat(2_700, 5),
+        }
+        world = World(rows, deposit="1300")
+        buy(world, BTC, "0.200")
+        buy(world, ETH, "4.000")
+        entry = {p.symbol: p.entry_price for p in world.venue.ledger().positions}
+        wallet = world.account.cross_wallet
+        share, surplus = D(0), D(1)
+        while surplus > 0:
+            share += D("0.00005")
+            btc, eth = 60_000 - 6_000 * share, 3_000 - 300 * share
+            surplus = wallet + D("0.2") * (btc - entry[BTC]) + 4 * (eth - entry[ETH])
+            surplus -= (D("0.2") * btc + 4 * eth) * D("0.004")
+        world.at_minute(12)
+        ledger = world.venue.ledger()
+        forced = [o for o in ledger.orders if o.client_order_id.startswith("autoclose-")]
+        assert forced
+        assert abs(forced[0].time - (MIDNIGHT + 600_000 + float(share) * 20_000)) <= 2
+        assert ledger.problems() == []
+        assert ledger.wallet_balance >= 0
+
+    def test_short_positions_are_liquidated_upward(self) -> None:
+        rows = flat(60_000, 10) + [(60_000, 64_000, 60_000, 64_000)] + flat(64_000, 5)
+        world = World({BTC: rows}, deposit="10000")
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        buy(world, BTC, "1.000", "SELL")
+        world.at_minute(12)
+        assert world.position() == 0
+        assert len(incomes(world, "INSURANCE_CLEAR")) == 1
