@@ -1,7 +1,7 @@
 """Event Hub outputs of functions: one decorator, one way to fill them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -13,7 +13,15 @@ CONNECTION = "EventHubConnection"
 SIGNALR_CONNECTION = "AzureSignalRConnectionString"
 SIGNALR_HUB = "dashboard"
 
-Events = func.Out[list[str]]
+if TYPE_CHECKING:
+
+    class Events(Protocol):
+        """An Event Hub output binding."""
+
+        def set(self, value: list[str]) -> None: ...
+
+else:
+    Events = func.Out[list[str]]
 
 
 def emits(bp: df.Blueprint) -> Callable[[Any], Any]:

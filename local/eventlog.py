@@ -19,6 +19,9 @@ from typing import Any, Literal, Protocol
 
 from shared.clock import Clock
 
+_OVERHEAD = 64
+"""Bytes an event takes in its partition besides its body; offsets grow by both."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hub (
     name TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID;
@@ -152,12 +155,7 @@ class EventLog:
         self._partitions: dict[str, int] = dict(
             self._db.execute("SELECT name, partitions FROM hub")
         )
-        self._heads: dict[tuple[str, int], tuple[int, int]] = {
-            (hub, part): (seq, offset)
-            for hub, part, seq, offset in self._db.execute(
-                "SELECT hub, part, seq, offset FROM head"
-            )
-        }
+        self._heads = self._read_heads()
         self._round_robin: dict[str, int] = {}
         self._wakers: dict[tuple[str, int], list[Callable[[], None]]] = {}
         self._next_purge_ms = clock.now_ms() + 3_600_000
@@ -203,30 +201,12 @@ class EventLog:
                 part = self.partition_of(hub, partition_key)
             seq, offset = self._heads.get((hub, part), (0, 0))
             now = self._clock.now_ms()
-            head = (seq + 1, offset + len(body) + 64)
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.execute(
-                    "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        hub,
-                        part,
-                        seq,
-                        offset,
-                        now,
-                        partition_key,
-                        body,
-                        json.dumps(properties) if properties else None,
-                    ),
-                )
-                self._db.execute(
-                    "INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?)", (hub, part, *head)
-                )
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._heads[hub, part] = head
+            text = json.dumps(properties) if properties else None
+            self._db.execute(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (hub, part, seq, offset, now, partition_key, body, text),
+            )
+            self._heads[hub, part] = (seq + 1, offset + len(body) + _OVERHEAD)
             if now >= self._next_purge_ms:
                 self._next_purge_ms = now + 3_600_000
                 self.purge()
@@ -323,14 +303,40 @@ class EventLog:
 
         return end
 
+    def head(self, hub: str, partition: int) -> int:
+        """The sequence number the next event of the partition gets."""
+        return self._heads.get((hub, partition), (0, 0))[0]
+
     def purge(self) -> int:
         """Delete events older than the retention; returns how many."""
+        oldest = self._clock.now_ms() - self._retention_ms
         with self._lock:
-            cursor = self._db.execute(
-                "DELETE FROM event WHERE enqueued_ms < ?",
-                (self._clock.now_ms() - self._retention_ms,),
-            )
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                # Sequence numbers must go on where they were, even if no event is left.
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?)",
+                    [(*key, *head) for key, head in self._heads.items()],
+                )
+                cursor = self._db.execute("DELETE FROM event WHERE enqueued_ms < ?", (oldest,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
             return cursor.rowcount
+
+    def _read_heads(self) -> dict[tuple[str, int], tuple[int, int]]:
+        heads = {
+            (hub, part): (seq, offset)
+            for hub, part, seq, offset in self._db.execute(
+                "SELECT hub, part, seq, offset FROM head"
+            )
+        }
+        for hub, part, seq, offset, size in self._db.execute(
+            "SELECT hub, part, MAX(seq), offset, LENGTH(body) FROM event GROUP BY hub, part"
+        ):
+            heads[hub, part] = (seq + 1, offset + size + _OVERHEAD)
+        return heads
 
     def _appended(self, hub: str) -> int:
         return sum(seq for (name, _), (seq, _) in self._heads.items() if name == hub)

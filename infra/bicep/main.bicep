@@ -108,6 +108,10 @@ param riskPerTrade string = '0.005'
 @description('Annualised volatility that a single position may add.')
 param targetVolatility string = '0.20'
 
+@description('Bars after which a position is closed whatever it does.')
+@minValue(1)
+param maxHoldingBars int = 48
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -401,6 +405,7 @@ var tradingSettings = {
   MAX_DRAWDOWN: maxDrawdown
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
+  MAX_HOLDING_BARS: string(maxHoldingBars)
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience

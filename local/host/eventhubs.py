@@ -200,9 +200,12 @@ class EventHubListener:
         batches = 0
         while not self._stopping:
             signal.clear()
-            events = store.read_from(self.hub, partition, position, limit)
-            if not events:
+            if store.head(self.hub, partition) <= position:
                 await signal.wait()
+                continue
+            events = store.read_from(self.hub, partition, position, limit)
+            if not events:  # purged before they were read
+                position = store.head(self.hub, partition)
                 continue
             for delivery in store.plan(self.hub, self.group, partition, events):
                 if delivery.delay_s:

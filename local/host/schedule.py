@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -13,7 +14,19 @@ from local.host.config import timespan
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
-_FIELD = re.compile(r"[0-9A-Za-z*/,\-]+")
+_MONTHS = (
+    "",
+    *["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+)
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_LIMITS: tuple[tuple[int, int, Sequence[str]], ...] = (
+    (0, 59, ()),
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, _MONTHS),
+    (0, 6, _WEEKDAYS),
+)
 # Every day-of-month and weekday combination that exists at all occurs within 28 years
 # (40 around a skipped leap day).
 _HORIZON_DAYS = 366 * 41
@@ -32,7 +45,8 @@ class Schedule(Protocol):
 class CronSchedule:
     """NCRONTAB as Azure reads it: with a day of month and a weekday, both must hold.
 
-    (Classic cron takes either; here croniter parses the fields and this class combines them.)
+    (Classic cron takes either. croniter is not used: it reads ``0-0`` as ``*``, and takes forms
+    NCRONTAB does not have.)
 
     Raises
     ------
@@ -43,27 +57,15 @@ class CronSchedule:
     adjust_for_dst = True
 
     def __init__(self, expression: str) -> None:
-        from croniter import croniter
-
         fields = expression.split()
         if len(fields) == 5:
             fields.insert(0, "0")
-        if len(fields) != 6 or not all(_FIELD.fullmatch(field) for field in fields):
+        if len(fields) != 6:
             raise ValueError(f"The schedule expression '{expression}' was not recognized as valid.")
-        expanded, nth = croniter.expand(" ".join(fields), second_at_beginning=True)
-        if nth:
-            raise ValueError(f"The schedule expression '{expression}' was not recognized as valid.")
-        # croniter keeps cron's order with the seconds moved to the end.
-        minutes, hours, days, months, weekdays, seconds = (
-            _values(allowed, low, high)
-            for allowed, (low, high) in zip(
-                expanded,
-                ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6), (0, 59)),
-                strict=True,
-            )
+        seconds, minutes, hours, days, months, weekdays = (
+            _values(text, *limits) for text, limits in zip(fields, _LIMITS, strict=True)
         )
-        self._days, self._months = frozenset(days), frozenset(months)
-        self._weekdays = frozenset(value % 7 for value in weekdays)
+        self._days, self._months, self._weekdays = set(days), set(months), set(weekdays)
         self._times = array(
             "I", [h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds]
         )
@@ -129,6 +131,7 @@ def interval_ms(schedule: Schedule, now_ms: int) -> int:
     return min(b - a for a, b in pairwise(times))
 
 
+@lru_cache(maxsize=64)
 def iso_offset(ms: int | None) -> str:
     """A time as the timer extension writes it; ``None`` is .NET's smallest date."""
     if ms is None:
@@ -136,7 +139,24 @@ def iso_offset(ms: int | None) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
 
 
-def _values(allowed: list[int | str], low: int, high: int) -> list[int]:
-    if "*" in allowed:
-        return list(range(low, high + 1))
-    return sorted({int(value) for value in allowed})
+def _values(text: str, low: int, high: int, names: Sequence[str]) -> list[int]:
+    """Numbers a field allows: ``*``, ``a``, ``a-b``, names, each with ``/step``, and lists."""
+    allowed: set[int] = set()
+    for part in text.split(","):
+        body, slash, step = part.partition("/")
+        first, dash, last = body.partition("-")
+        start = low if body == "*" else _number(first, names)
+        end = high if body == "*" or (slash and not dash) else _number(last or first, names)
+        stride = int(step) if slash else 1
+        if not (low <= start <= end <= high and stride > 0 and (last or not dash)):
+            raise ValueError(f"The schedule field '{text}' was not recognized as valid.")
+        allowed.update(range(start, end + 1, stride))
+    return sorted(allowed)
+
+
+def _number(text: str, names: Sequence[str]) -> int:
+    if text.lower() in names:
+        return names.index(text.lower())
+    if not text.isdecimal():
+        raise ValueError(f"'{text}' in a schedule is not a number.")
+    return int(text)

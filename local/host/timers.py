@@ -53,12 +53,13 @@ class TimerListener:
         past_due = self._monitored and self._restore(now)
         if past_due or self.spec.trigger.raw.get("runOnStartup"):
             await self._fire(now, past_due=past_due)
-        due = now
+        due, loop = now, asyncio.get_running_loop()
         while True:
             # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
             due = self.schedule.next(max(due, self._clock.now_ms()))
-            while (wait_ms := due - self._clock.now_ms()) > 0:
-                await asyncio.sleep(wait_ms / 1000)
+            while self._clock.now_ms() < due:
+                # Two microseconds on top: a sleep may end a hair early, and then costs another.
+                await asyncio.sleep(due / 1000 - loop.time() + 2e-6)
             await self._fire(due, past_due=False)
 
     async def invoke(self, text: str | None = None, *, past_due: bool = False) -> Invocation:
@@ -103,7 +104,7 @@ class TimerListener:
         )
         # The same object the SDK's converter makes of the JSON below, without the detour.
         request = timer.TimerRequest(past_due=past_due, schedule_status=rendered, schedule=schedule)
-        fired = utc(self._clock.now_ms())
+        fired_ms = self._clock.now_ms()
         name = self.spec.trigger.name
 
         def inputs() -> Mapping[str, Any]:
@@ -111,7 +112,8 @@ class TimerListener:
             return {name: {"json": json.dumps(info)}}
 
         def metadata() -> Mapping[str, Any]:
-            fields = {"TimerTrigger": {"string": fired.strftime("%m/%d/%Y %H:%M:%S")}}
+            fired = utc(fired_ms).strftime("%m/%d/%Y %H:%M:%S")
+            fields = {"TimerTrigger": {"string": fired}}
             return fields if text is None else {name: {"string": text}, **fields}
 
         return await self._worker.run(

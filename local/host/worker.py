@@ -276,7 +276,7 @@ class Worker:
         # A replay must give the same ids again; a live host must never give one twice.
         if isinstance(asyncio.get_running_loop(), VirtualLoop):
             self._count += 1
-            return str(uuid.UUID(int=self._count))
+            return f"00000000-0000-0000-0000-{self._count:012x}"
         return str(uuid.uuid4())
 
 

@@ -110,17 +110,14 @@ class AuditLog:
         content = clean(body)
         refuse_secrets(content, canonical(content))
         with self._lock:
-            try:
-                tail = self._current_tail()
-                if key:
-                    start = self._claim(key, tail)
-                    if start is not None and (found := self._find(key, start)) is not None:
-                        return self._repeated(found, kind, correlation, content)
-                return self._extend(self._tail or tail, kind, correlation, key, content)
-            except BaseException:
-                # Whatever happened, what we know of the end may be wrong: look again next time.
-                self._tail = self._head = None
-                raise
+            # After a failure the end we remember may be behind, never wrong: an append that
+            # finds its place taken reads on from there.
+            tail = self._current_tail()
+            if key:
+                start = self._claim(key, tail)
+                if start is not None and (found := self._find(key, start)) is not None:
+                    return self._repeated(found, kind, correlation, content)
+            return self._extend(self._tail or tail, kind, correlation, key, content)
 
     def _extend(
         self,
@@ -182,10 +179,10 @@ class AuditLog:
         if tail is None:
             start, lost = self._start()
             tail = self._walk(start)
-            self._advance(tail)
             if lost:
                 body = {"what": "the audit head was missing", "seq": tail.seq, "hash": tail.hash}
-                tail = self._extend(tail, "incident", "", "", body)
+                return self._extend(tail, "incident", "", "", body)
+            self._advance(tail)
         return tail
 
     def _start(self) -> tuple[AuditRecord, bool]:

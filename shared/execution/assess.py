@@ -53,7 +53,7 @@ def load_signal(desk: Desk, symbol: str, signal_id: str) -> Signal:
     return msgspec.convert(document.body["signal"], Signal)
 
 
-def snapshot(desk: Desk, signal: Signal, candle_age_ms: int) -> DecisionInputs:
+def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     """Everything the gate needs, read now. Any failure to read raises: no data, no exposure."""
     asked_at = desk.clock.now_ms()
     instrument = desk.exchange.instruments()[signal.symbol]
@@ -88,7 +88,7 @@ def snapshot(desk: Desk, signal: Signal, candle_age_ms: int) -> DecisionInputs:
         equity_peak=ledger.equity_peak,
         day_start_equity=ledger.day_start_equity,
         trades_today=ledger.trades_today,
-        market_data_age_ms=candle_age_ms,
+        market_data_age_ms=now - asked_at,
         account_data_age_ms=now - asked_at,
         now_ms=now,
     )
@@ -106,7 +106,7 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
         return existing[1]
     signal = load_signal(desk, symbol, signal_id)
     try:
-        inputs = snapshot(desk, signal, desk.clock.now_ms() - signal.bar_close_time)
+        inputs = snapshot(desk, signal)
     except ExchangeError as error:
         desk.alert(
             "warning",

@@ -168,8 +168,11 @@ def _enter(
     venue = held_position(desk, plan.symbol)
     guarded = protection.protect(desk, position, venue)
     desk.kill_switch.release_permit(entry_id)
-    filled = outcome.order.executed_quantity if outcome.order is not None else None
-    desk.ledger.convert(plan.decision_id, filled_quantity=filled)
+    desk.ledger.convert(
+        plan.decision_id,
+        filled_quantity=None if venue is None else abs(venue.quantity),
+        filled_notional=None if venue is None else abs(venue.quantity) * venue.entry_price,
+    )
     return EntryResult(
         decision_id=plan.decision_id,
         status="protected" if guarded else "flat",

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.errors import NotFound
+from shared.errors import InvalidInput, NotFound
 from shared.execution import entry, flatten, orders, protection, settlement
 from shared.execution.assess import load as load_decision
 from shared.execution.desk import Desk
@@ -223,7 +223,18 @@ def _triggers(desk: Desk, account: Account, peak: Decimal) -> str:
     )
     if evidence is None:
         return ""
-    desk.kill_switch.latch("max_drawdown", evidence, at=desk.clock.now_ms())
+    try:
+        desk.kill_switch.latch("max_drawdown", evidence, at=desk.clock.now_ms())
+    except InvalidInput as error:
+        # Evidence that does not prove itself must not stop the round: positions come next.
+        desk.alert(
+            "warning",
+            "evidence-refused",
+            "A drawdown was seen that could not be proved",
+            str(error),
+            correlation=f"evidence:{desk.clock.now_ms() // 3_600_000}",
+        )
+        return ""
     desk.note(
         "kill_switch", {"trigger": "max_drawdown", "evidence": evidence}, correlation="kill-switch"
     )

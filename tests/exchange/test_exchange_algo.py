@@ -9,7 +9,7 @@ from exchange_world import MIDNIGHT, World, code, flat, refused
 
 BTC = "BTCUSDT"
 #: Minutes 0-2 at 100000, minute 3 falls to 98000 and closes there.
-FALL = flat(100_000, 3) + [(100_000, 100_000, 98_000, 98_000)] + flat(98_000, 6)
+FALL = [*flat(100000, 3), (100000, 100000, 98000, 98000), *flat(98000, 6)]
 #: Minute 3 opens 3 % lower than minute 2 closed.
 GAP = flat(100_000, 3) + flat(97_000, 6)
 
@@ -151,7 +151,7 @@ def test_ids_are_unique_among_open_conditional_orders_only() -> None:
 
 def test_mark_and_contract_price_triggers_differ() -> None:
     """Only the contract price dips; a stop by mark price stays."""
-    dip = flat(100_000, 3) + [(100_000, 100_000, 98_000, 100_000)] + flat(100_000, 3)
+    dip = [*flat(100000, 3), (100000, 100000, 98000, 100000), *flat(100000, 3)]
     world = World({BTC: dip}, mark={BTC: flat(100_000, 7)})
     long(world, "0.020")
     stop(world, "99000", reduceOnly="true", clientAlgoId="mark", workingType="MARK_PRICE")
@@ -203,7 +203,7 @@ def test_margin_is_checked_only_at_the_trigger() -> None:
 
 
 def test_a_stop_limit_rests_after_its_trigger_and_finishes_when_cancelled() -> None:
-    world = World({BTC: FALL})
+    world = World({BTC: GAP})
     long(world)
     algo(
         world,
@@ -225,11 +225,12 @@ def test_a_stop_limit_rests_after_its_trigger_and_finishes_when_cancelled() -> N
 
 class TestTrailing:
     #: Up to 102000 and down to 99000; held long, so each bar's low comes first.
-    rows = (
-        flat(100_000, 3)
-        + [(100_000, 102_000, 100_000, 102_000), (102_000, 102_000, 99_000, 99_000)]
-        + flat(99_000, 4)
-    )
+    rows = [
+        *flat(100000, 3),
+        (100000, 102000, 100000, 102000),
+        (102000, 102000, 99000, 99000),
+        *flat(99000, 4),
+    ]
 
     def test_follows_the_price_and_triggers_on_the_way_back(self) -> None:
         world = World({BTC: self.rows})

@@ -76,7 +76,7 @@ class TestFunding:
 
 class TestLiquidation:
     #: Ten minutes at 60000, then a slide to 57000 and on.
-    slide = flat(60_000, 10) + [(60_000, 60_000, 57_000, 57_000)] + flat(57_000, 5)
+    slide = [*flat(60000, 10), (60000, 60000, 57000, 57000), *flat(57000, 5)]
 
     def isolated(self) -> World:
         world = World({BTC: self.slide}, deposit="10000")
@@ -160,8 +160,8 @@ class TestLiquidation:
     def test_cross_account_falls_as_a_whole_at_maintenance(self) -> None:
         """Both marks fall together; the moment is where surplus reaches zero."""
         rows = {
-            BTC: flat(60_000, 10) + [(60_000, 60_000, 54_000, 54_000)] + flat(54_000, 5),
-            ETH: flat(3_000, 10) + [(3_000, 3_000, 2_700, 2_700)] + flat(2_700, 5),
+            BTC: [*flat(60000, 10), (60000, 60000, 54000, 54000), *flat(54000, 5)],
+            ETH: [*flat(3000, 10), (3000, 3000, 2700, 2700), *flat(2700, 5)],
         }
         world = World(rows, deposit="1300")
         buy(world, BTC, "0.200")
@@ -183,7 +183,7 @@ class TestLiquidation:
         assert ledger.wallet_balance >= 0
 
     def test_short_positions_are_liquidated_upward(self) -> None:
-        rows = flat(60_000, 10) + [(60_000, 64_000, 60_000, 64_000)] + flat(64_000, 5)
+        rows = [*flat(60000, 10), (60000, 64000, 60000, 64000), *flat(64000, 5)]
         world = World({BTC: rows}, deposit="10000")
         world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
         buy(world, BTC, "1.000", "SELL")

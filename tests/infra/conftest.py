@@ -5,40 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import bicep_project
 import pytest
 from bicep_project import Prediction
-
-SECRETS = {
-    "binanceApiKey": "a-key-that-must-not-be-seen",
-    "binanceApiSecret": "a-secret-that-must-not-be-seen",
-    "totpSecret": "a-seed-that-must-not-be-seen",
-    "telegramBotToken": "a-token-that-must-not-be-seen",
-}
-MINIMAL = {
-    "environmentName": "test",
-    "location": "westeurope",
-    "alertEmail": "operator@example.com",
-}
-FULL = {
-    **MINIMAL,
-    **SECRETS,
-    "alertPhone": "49-1701234567",
-    "telegramChatId": "4711",
-    "principalId": "11111111-1111-1111-1111-111111111111",
-    "staticEgress": True,
-    "monthlyBudget": 100,
-    "budgetStartDate": "2026-12-01",
-    "cosmosCapacityMode": "Autoscale",
-    "cosmosSecondaryLocation": "northeurope",
-    "cosmosConsistency": "BoundedStaleness",
-    "allowedCallers": "203.0.113.0/24,198.51.100.7/32",
-    "signalRSku": "Standard_S1",
-    "schedulerSku": "Dedicated",
-    "alwaysReadyInstances": 0,
-}
+from infra_cases import FULL, MINIMAL
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,11 +39,16 @@ def compiler() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def template(compiler: list[str]) -> dict[str, Any]:
+def built(compiler: list[str]) -> CompletedProcess[str]:
+    """What the compiler said and made of the whole."""
+    return bicep_project.run(compiler, "build", "main.bicep", "--stdout")
+
+
+@pytest.fixture(scope="session")
+def template(built: CompletedProcess[str]) -> dict[str, Any]:
     """The compiled ARM template."""
-    done = bicep_project.run(compiler, "build", "main.bicep", "--stdout")
-    assert done.returncode == 0, done.stderr
-    loaded: dict[str, Any] = json.loads(done.stdout)
+    assert built.returncode == 0, built.stderr
+    loaded: dict[str, Any] = json.loads(built.stdout)
     return loaded
 
 

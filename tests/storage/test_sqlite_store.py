@@ -87,9 +87,19 @@ def test_a_write_starts_the_time_anew_and_a_patch_keeps_its_length(memory, clock
     clock.sleep(50)
     found = memory.get("orders", "main", "a")
     assert found.body == {**made.body, "x": 1}
+    clock.sleep(9.999)
+    assert memory.get("orders", "main", "a") is not None
     memory.replace("orders", found.body, etag=found.etag)
     clock.sleep(5000)
     assert memory.get("orders", "main", "a") is not None
+
+
+def test_a_patched_document_still_expires(memory, clock):
+    memory.create("orders", _order("a"), ttl=60)
+    clock.sleep(50)
+    memory.patch("orders", "main", "a", [Patch("set", "x", 1)])
+    clock.sleep(60)
+    assert memory.get("orders", "main", "a") is None
 
 
 def test_purge_removes_only_what_has_expired(memory, clock):

@@ -103,6 +103,9 @@ def _patch(body, operations):
     return body
 
 
+DOCUMENTS = st.dictionaries(FIELDS, VALUES)
+
+
 class StoreMachine(RuleBasedStateMachine):
     """``make`` gives the store and a fresh partition."""
 
@@ -114,9 +117,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.etags = {}
         self.old = "never"
 
-    @initialize()
-    def begin(self):
+    @initialize(first=DOCUMENTS, second=DOCUMENTS)
+    def begin(self, first, second):
         self.store, self.account, self.finish = type(self).make()
+        self.create("a", "x", first)
+        self.create("b", "y", second)
+
+    def _known(self, data):
+        """Mostly a document that is there."""
+        return data.draw(st.sampled_from(sorted(self.model) * 3 + ["a", "b", "c"]))
 
     def teardown(self):
         if hasattr(self, "finish"):
@@ -145,7 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _taken(self, client, but=None):
         return any(b.get("clientOrderId") == client for k, b in self.model.items() if k != but)
 
-    @rule(id=IDS, client=CLIENT_IDS, fields=st.dictionaries(FIELDS, VALUES))
+    @rule(id=IDS, client=CLIENT_IDS, fields=DOCUMENTS)
     def create(self, id, client, fields):
         body = self._body(id, client, fields)
         error = AlreadyExists if id in self.model or self._taken(client) else None
@@ -154,8 +163,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert made.body == body
             self.model[id], self.etags[id] = body, made.etag
 
-    @rule(id=IDS, client=CLIENT_IDS, fields=st.dictionaries(FIELDS, VALUES), stale=st.booleans())
-    def replace(self, id, client, fields, stale):
+    @rule(data=st.data(), client=CLIENT_IDS, fields=DOCUMENTS, stale=st.booleans())
+    def replace(self, data, client, fields, stale):
+        id = self._known(data)
         body = self._body(id, client, fields)
         error = None
         if id not in self.model:
@@ -171,9 +181,12 @@ class StoreMachine(RuleBasedStateMachine):
             self.model[id], self.etags[id] = body, made.etag
 
     @rule(
-        id=IDS, operations=st.lists(PATCHES, max_size=3), condition=st.lists(wheres(), max_size=2)
+        data=st.data(),
+        operations=st.lists(PATCHES, max_size=3),
+        condition=st.just([]) | st.lists(wheres(), max_size=2),
     )
-    def patch(self, id, operations, condition):
+    def patch(self, data, operations, condition):
+        id = self._known(data)
         error = None
         if id not in self.model:
             error = NotFound
@@ -192,8 +205,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.old = self.etags[id]
             self.model[id], self.etags[id] = body, made.etag
 
-    @rule(id=IDS, versioned=st.sampled_from(["none", "current", "stale"]))
-    def delete(self, id, versioned):
+    @rule(data=st.data(), versioned=st.sampled_from(["none", "current", "stale"]))
+    def delete(self, data, versioned):
+        id = self._known(data)
         etag = {"none": None, "stale": self.old}.get(versioned, self.etags.get(id, self.old))
         error = None
         if id not in self.model:
@@ -272,7 +286,7 @@ def test_sqlite_is_a_dictionary_of_documents():
         store = SqliteStore(":memory:", clock=VirtualClock(0))
         return store, "main", store.close
 
-    _run(make, max_examples=50, stateful_step_count=40)
+    _run(make, max_examples=60, stateful_step_count=30)
 
 
 @pytest.mark.cosmos

@@ -1,0 +1,30 @@
+"""Parameters of the deployments that the tests predict."""
+
+SECRETS = {
+    "binanceApiKey": "a-key-that-must-not-be-seen",
+    "binanceApiSecret": "a-secret-that-must-not-be-seen",
+    "totpSecret": "a-seed-that-must-not-be-seen",
+    "telegramBotToken": "a-token-that-must-not-be-seen",
+}
+MINIMAL = {
+    "environmentName": "test",
+    "location": "westeurope",
+    "alertEmail": "operator@example.com",
+}
+FULL = {
+    **MINIMAL,
+    **SECRETS,
+    "alertPhone": "49-1701234567",
+    "telegramChatId": "4711",
+    "principalId": "11111111-1111-1111-1111-111111111111",
+    "staticEgress": True,
+    "monthlyBudget": 100,
+    "budgetStartDate": "2026-12-01",
+    "cosmosCapacityMode": "Autoscale",
+    "cosmosSecondaryLocation": "northeurope",
+    "cosmosConsistency": "BoundedStaleness",
+    "allowedCallers": "203.0.113.0/24,198.51.100.7/32",
+    "signalRSku": "Standard_S1",
+    "schedulerSku": "Dedicated",
+    "alwaysReadyInstances": 0,
+}
