@@ -82,17 +82,33 @@ class Services:
         if self._store is not None:
             return self._store
         if self.settings.cosmos_endpoint:
-            from shared.storage.cosmos import open_cosmos
-
-            return open_cosmos(
-                self.settings.cosmos_endpoint,
-                self.settings.cosmos_database,
-                client_id=self.settings.azure_client_id,
-                key=self.environment.get("CosmosDbConnection__accountKey", ""),
-            )
+            return self._cosmos()
         from shared.storage.sqlite import SqliteStore
 
         return SqliteStore(self.settings.sqlite_path, clock=self.clock)
+
+    def _cosmos(self) -> Store:
+        from shared.storage.cosmos import CosmosStore
+
+        s = self.settings
+        # Keys are for emulators: accounts that we deploy have them disabled.
+        key = self.environment.get("CosmosDbConnection__accountKey")
+        credential: Any = None
+        if not key:
+            from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+            credential = (
+                ManagedIdentityCredential(client_id=s.azure_client_id)
+                if s.azure_client_id
+                else DefaultAzureCredential()
+            )
+        return CosmosStore(
+            s.cosmos_endpoint,
+            s.cosmos_database,
+            credential=credential,
+            key=key or None,
+            clock=self.clock,
+        )
 
     @cached_property
     def exchange(self) -> Exchange:

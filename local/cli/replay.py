@@ -38,8 +38,7 @@ def run(options: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInput(f"--out {out} cannot be made: {error.strerror}") from error
-    logging.getLogger().addHandler(_log_file(out))
-    logging.getLogger("borsa.alerts").propagate = False
+    logging.getLogger().handlers[:] = [_log_file(out)]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     with _store(options) as make_store, _progress(options.quiet) as progress:

@@ -48,6 +48,13 @@ class _Query:
             raise InvalidInput(f"'{name}' is not a date: {value}") from error
         return int(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp() * 1000)
 
+    def number(self, name: str) -> float | None:
+        value = self.get(name)
+        try:
+            return float(value) if value else None
+        except ValueError as error:
+            raise InvalidInput(f"'{name}' is not a number: {value}") from error
+
     def statuses(self) -> list[str]:
         """Known statuses named; unknown ones are ignored, as by the extension."""
         names = (name.strip().lower() for name in self.get("runtimeStatus").split(","))
@@ -111,7 +118,7 @@ class Management:
             case ("GET", "entities", name, key):
                 return self._entity_state(name, key)
             case ("POST", "entities", name, key):
-                body = request.body.decode("utf-8") or None
+                body = request.body.decode("utf-8", "replace") or None
                 self._operations.signal(name, key, query.get("op"), body)
                 return _empty(202)
         return _empty(404)
@@ -121,17 +128,19 @@ class Management:
     async def _start(
         self, request: Request, name: str, instance_id: str | None, query: _Query
     ) -> Response:
-        body = request.body.decode("utf-8")
+        body = request.body.decode("utf-8", "replace")
         if body:
             problem = _json_problem(body)
             if problem is not None:
                 return problem
+        timeout, poll = query.number("timeout"), query.number("pollingInterval")
+        if timeout is not None and poll is not None and not 0 < poll <= timeout:
+            raise InvalidInput("pollingInterval must be positive and not exceed timeout.")
         started = self._operations.start(
             name, instance_id, body or None, query.get("version") or None
         )
-        timeout, poll = query.get("timeout"), query.get("pollingInterval")
-        if timeout and poll:
-            return await self._wait(request, started, float(timeout), float(poll), query)
+        if timeout is not None and poll is not None:
+            return await self._wait(request, started, timeout, poll, query)
         return self._accepted(request, started)
 
     def _accepted(self, request: Request, instance_id: str) -> Response:
@@ -142,8 +151,6 @@ class Management:
     async def _wait(
         self, request: Request, instance_id: str, timeout: float, poll: float, query: _Query
     ) -> Response:
-        if poll <= 0 or poll > timeout:
-            raise InvalidInput("pollingInterval must be positive and not exceed timeout.")
         waited = 0.0
         while True:
             item = self._core.store.instance(instance_id)
@@ -187,7 +194,7 @@ class Management:
         return payload
 
     def _list(self, request: Request, query: _Query) -> Response:
-        page = int(query.get("top") or _PAGE)
+        page = int(query.number("top") or _PAGE)
         if page <= 0:
             page = _PAGE
         found = self._core.store.instances(
@@ -236,7 +243,7 @@ class Management:
         if content_type != "application/json":
             message = "Only application/json request content is supported"
             return _json(400, {"Message": message})
-        body = request.body.decode("utf-8")
+        body = request.body.decode("utf-8", "replace")
         problem = _json_problem(body)
         if problem is not None:
             return problem

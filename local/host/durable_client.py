@@ -36,6 +36,13 @@ def unregister(base_url: str) -> None:
     _handlers.pop(base_url.split("/")[2], None)
 
 
+async def close_http_session() -> None:
+    """Close the connections the SDK's client keeps open; the SDK itself never does."""
+    from azure.durable_functions.models.utils import http_utils
+
+    await http_utils._close_session()
+
+
 def _install() -> None:
     if _originals:
         return

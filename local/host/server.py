@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local.contracts import Handler, Request, Response
+from local.host import durable_client
 from local.host.host import FunctionHost
 from local.host.http import MAX_BODY_BYTES
 
@@ -126,4 +127,5 @@ class HostServer:
         await self.http.stop()
         await self.host.stop()
         if self.rpc is not None:
+            await durable_client.close_http_session()
             await self.rpc.stop()

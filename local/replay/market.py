@@ -48,6 +48,7 @@ def from_files(
             for s, m in markets.items()
             if m.funding is not None
         },
+        older={s: m.longer for s, m in markets.items()},
     )
     start = max(m.start_ms for m in markets.values())
     end = min(m.end_ms for m in markets.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,7 @@ class Recorder:
         outcomes, reasons = _count_decisions(services)
         ledger = self._venue.ledger(MAIN)
         orders = _count_orders(ledger)
-        booked: Counter[str] = Counter()
+        booked: defaultdict[str, Decimal] = defaultdict(Decimal)
         for entry in ledger.income:
             booked[entry.kind] += entry.amount
         report = verify(services.store, services.settings.account_id)
@@ -169,9 +169,9 @@ class Recorder:
             trades=len(self.trades),
             won=sum(t.net_pnl > 0 for t in self.trades),
             open_positions=sum(bool(p.quantity) for p in ledger.positions),
-            gross_pnl=Decimal(booked["REALIZED_PNL"]),
-            fees=-Decimal(booked["COMMISSION"]),
-            funding=Decimal(booked["FUNDING_FEE"]),
+            gross_pnl=booked["REALIZED_PNL"],
+            fees=-booked["COMMISSION"],
+            funding=booked["FUNDING_FEE"],
             net_pnl=self.equity[-1][1] - self.equity[0][1],
             start_equity=self.equity[0][1],
             end_equity=self.equity[-1][1],

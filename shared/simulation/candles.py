@@ -48,6 +48,9 @@ class CandleSource:
     funding : mapping of str to sequence of (int, float), optional
         Settlement times in UTC milliseconds with their rates. Where there are none, funding
         follows the 8-hour schedule at 0.01 %.
+    older : mapping of str to mapping of str to Columns, optional
+        By symbol and time frame: longer candles that open before the base candles, shown as the
+        history that strategies start from.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class CandleSource:
         *,
         mark: Mapping[str, Columns] | None = None,
         funding: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+        older: Mapping[str, Mapping[str, Columns]] | None = None,
     ) -> None:
         if not candles:
             raise MarketDataError("no candles: a market needs at least one symbol")
@@ -73,6 +77,7 @@ class CandleSource:
         for symbol, columns in candles.items():
             _check(columns, self._step)
             self._series[symbol] = _Series(columns, (mark or {}).get(symbol), self._step)
+        self._older = {s: dict(frames) for s, frames in (older or {}).items()}
         self._funding: dict[str, list[Settlement]] = {
             symbol: [Settlement(time, Decimal(str(rate))) for time, rate in sorted(rows)]
             for symbol, rows in (funding or {}).items()
@@ -81,6 +86,9 @@ class CandleSource:
     @property
     def symbols(self) -> tuple[str, ...]:
         return tuple(self._series)
+
+    def older(self, symbol: str, timeframe: str) -> Columns | None:
+        return self._older.get(symbol, {}).get(timeframe)
 
     def first_time(self, symbol: str) -> int:
         return self._series[symbol].first

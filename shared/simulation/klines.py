@@ -47,13 +47,26 @@ def klines(
     else:
         first = -(-start // step) * step
         last = min(last, first + (limit - 1) * step)
-    first = max(first, -(-core.source.first_time(symbol) // step) * step)
+    begin = -(-core.source.first_time(symbol) // step) * step
+    rows = [] if mark else _older(core, symbol, timeframe, first, min(begin, last + step))
+    first = max(first, begin)
     if last < first:
-        return []
-    rows = _closed(core, symbol, step, first, min(last + step, current), mark)
+        return rows
+    rows += _closed(core, symbol, step, first, min(last + step, current), mark)
     if last == current:
         rows.append(_forming(core, symbol, current, mark))
     return rows
+
+
+def _older(core: VenueCore, symbol: str, timeframe: str, first: int, stop: int) -> list[Row]:
+    """Recorded candles from before the base bars, where the source has some of this length."""
+    older = core.source.older(symbol, timeframe) if first < stop else None
+    if older is None:
+        return []
+    low, high = older.open_time.searchsorted((first, stop)).tolist()
+    part = older.window(low, high)
+    columns = (part.open_time, part.open, part.high, part.low, part.close, part.volume)
+    return list(zip(*(x.tolist() for x in columns), strict=True))
 
 
 def _closed(

@@ -69,6 +69,10 @@ class MarketSource(Protocol):
         """Funding settlements with ``start <= time < stop``, ascending."""
         ...
 
+    def older(self, symbol: str, timeframe: str) -> Columns | None:
+        """Candles of a longer time frame that open before the first base bar, if there are any."""
+        ...
+
     def first_time(self, symbol: str) -> int:
         """Open time of the earliest bar."""
         ...

@@ -74,6 +74,10 @@ class SyntheticMarket:
     def symbols(self) -> tuple[str, ...]:
         return tuple(self._ticks)
 
+    def older(self, symbol: str, timeframe: str) -> Columns | None:
+        """None: base bars reach back for ever."""
+        return None
+
     def first_time(self, symbol: str) -> int:
         return 1_577_836_800_000  # 2020-01-01: history enough for any warm-up
 

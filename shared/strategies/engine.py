@@ -7,6 +7,7 @@ nothing but the window's last bars.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ from shared.strategies.window import CandleWindow
 from shared.telemetry import record, span
 
 CONTAINER = "signals"
+
+_log = logging.getLogger("borsa.signals")
 
 Plan = Mapping[str, Mapping[str, EnsembleConfig]]
 
@@ -52,7 +55,7 @@ class Engine:
         -------
         Signal or None
             ``None`` for a candle that was seen before or is older than the window's last, which
-            decides nothing any more.
+            decides nothing any more, and while the contract has less history than is needed.
 
         Raises
         ------
@@ -64,6 +67,12 @@ class Engine:
         config = self._config(candle.symbol, candle.timeframe)
         window = self._window(candle, config)
         if window is None:
+            return None
+        if len(window) < window.size:
+            # A young listing: nothing is wrong, it only has to get older.
+            _log.info(
+                "%s %s: %d of %d bars", candle.symbol, candle.timeframe, len(window), window.size
+            )
             return None
         with span("signal", f"{candle.symbol}-{candle.timeframe}-{candle.close_time}"):
             signal = signal_at_last(window.columns(), config)
@@ -128,9 +137,9 @@ class Engine:
             window.append(known)
         if window.last_open_time is not None and window.last_open_time < candle.open_time:
             window.append(candle)
-        if window.last_open_time != candle.open_time or len(candles) < history - 1:
+        if window.last_open_time != candle.open_time:
             raise MarketDataError(
-                f"{candle.symbol} {candle.timeframe}: {history} bars up to {candle.open_time} are "
-                f"needed, the exchange has {len(candles)}; no signal for this bar"
+                f"{candle.symbol} {candle.timeframe}: the exchange's candles do not lead up to "
+                f"{candle.open_time}; no signal for this bar"
             )
         return window

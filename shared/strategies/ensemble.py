@@ -134,7 +134,7 @@ class Ensemble:
         if self.config.crossing and side:
             before = frame.at(1)
             earlier = self._mean([voter.votes(before).vote for _, voter in self._members])
-            if self._state(earlier) == -side:
+            if self._state(earlier) == side:
                 side = 0.0
         opened = int(window.open_time[-1])
         closed = opened + duration_ms(window.timeframe)

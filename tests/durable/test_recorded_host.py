@@ -294,6 +294,30 @@ def _one_order(status: dict[str, Any]) -> dict[str, Any]:
     return status
 
 
+def test_changed_code_fails_with_the_recorded_words(functions: SdkFunctions) -> None:
+    async def scenario(world: World) -> Any:
+        instance_id = await world.begin("nondet", None)
+        await world.settle()
+        return await world.ask("GET", f"{WEBHOOK}/instances/{instance_id}")
+
+    expected = [e for e in recorded("durable-runs") if e["label"] == "poll nondet"][-1]
+    response = World(functions).run(scenario)
+    assert response.status == expected["status"]
+    assert plain(json.loads(response.body)) == plain(expected["json"])
+
+
+def test_a_ten_day_timer_runs_with_the_sdk_of_today(functions: SdkFunctions) -> None:
+    async def scenario(world: World) -> Any:
+        instance_id = await world.begin("longtimer", None)
+        await world.settle(86_400 * 10 - 1)
+        before = await world.ask("GET", f"{WEBHOOK}/instances/{instance_id}")
+        await world.settle(2)
+        after = await world.ask("GET", f"{WEBHOOK}/instances/{instance_id}")
+        return [json.loads(r.body)["runtimeStatus"] for r in (before, after)]
+
+    assert World(functions).run(scenario) == ["Running", "Completed"]
+
+
 def test_events_before_continue_as_new_are_lost(functions: SdkFunctions) -> None:
     async def scenario(world: World) -> Any:
         instance_id = await world.begin("canevents", None)

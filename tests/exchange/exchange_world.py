@@ -93,7 +93,17 @@ class World:
         return self.account.position(symbol).quantity
 
 
-class TestClient(Client):
+class QuietClient(Client):
+    """python-binance without the event loop it makes for itself and never closes."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        super().__init__(key, secret, ping=False)
+        if not self.loop.is_running():
+            self.loop.close()
+            asyncio.set_event_loop(None)
+
+
+class TestClient(QuietClient):
     """python-binance on a simulated clock."""
 
     __test__ = False
@@ -110,7 +120,7 @@ class TestClient(Client):
 
 
 def new_client(clock: VirtualClock, key: str = KEY, secret: str = SECRET) -> TestClient:
-    client = TestClient(key, secret, ping=False)
+    client = TestClient(key, secret)
     client.clock = clock
     client.REQUEST_RECVWINDOW = 5000
     return client

@@ -225,12 +225,12 @@ def test_a_stop_limit_rests_after_its_trigger_and_finishes_when_cancelled() -> N
 
 class TestTrailing:
     #: Up to 102000 and down to 99000; held long, so each bar's low comes first.
-    rows = [
+    rows = (
         *flat(100000, 3),
         (100000, 102000, 100000, 102000),
         (102000, 102000, 99000, 99000),
         *flat(99000, 4),
-    ]
+    )
 
     def test_follows_the_price_and_triggers_on_the_way_back(self) -> None:
         world = World({BTC: self.rows})

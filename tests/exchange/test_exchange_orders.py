@@ -110,7 +110,7 @@ def test_a_market_order_stops_at_the_take_bound() -> None:
 class TestResting:
     """A limit order rests until the path trades through it."""
 
-    rows = [*flat(100000, 3), (100000, 100050, 99900, 100020), *flat(100020, 3)]
+    rows = (*flat(100000, 3), (100000, 100050, 99900, 100020), *flat(100020, 3))
 
     @pytest.mark.parametrize(
         ("price", "filled"), [("99950", True), ("99900.1", True), ("99900", False)]

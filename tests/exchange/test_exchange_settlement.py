@@ -76,7 +76,7 @@ class TestFunding:
 
 class TestLiquidation:
     #: Ten minutes at 60000, then a slide to 57000 and on.
-    slide = [*flat(60000, 10), (60000, 60000, 57000, 57000), *flat(57000, 5)]
+    slide = (*flat(60000, 10), (60000, 60000, 57000, 57000), *flat(57000, 5))
 
     def isolated(self) -> World:
         world = World({BTC: self.slide}, deposit="10000")

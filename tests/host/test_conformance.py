@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from local.clock import VirtualClock
 from local.contracts import Request, Response
+from local.durable import SqliteTaskHub
 from local.host import HostKeys
 from tests.host.differences import ACCEPTED, VOLATILE_STATUS
-from tests.host.harness import HEADER, RECORDINGS, Rig, drive, recording, write_app
+from tests.host.harness import HEADER, RECORDINGS, START_MS, Rig, drive, recording, write_app
 
 pytestmark = pytest.mark.skipif(
     not RECORDINGS.exists(), reason="the recordings of the real host (../shared) are not here"
@@ -35,32 +37,15 @@ def recorded_keys() -> HostKeys:
     )
 
 
-class ListingHub:
-    """Answers the one webhook of http.json; the hub itself has its own conformance test."""
-
-    async def start(self, functions: Any) -> None:
-        self.functions = functions
-
-    async def stop(self) -> None:
-        pass
-
-    async def webhook(self, request: Any) -> Response:
-        return Response(200, [("Content-Type", "application/json; charset=utf-8")], b"[]")
-
-    async def rpc(self, request: Any) -> Response:
-        return Response(404)
-
-    def client_binding(self, base_url: str) -> str:
-        return "{}"
-
-
 @pytest.fixture
 def app_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setenv("RUN_DIR", str(tmp_path))
+    clock = VirtualClock(START_MS)
     return Rig(
         RECORDINGS / "app",
+        clock=clock,
         settings={"TIMER_SCHED": "*/10 * * * * *"},
-        hub=ListingHub(),
+        hub=SqliteTaskHub(":memory:", clock=clock),
         keys=recorded_keys(),
     )
 

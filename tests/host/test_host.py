@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from local.clock import VirtualClock
-from local.contracts import Response
+from local.durable import SqliteTaskHub
 from local.eventlog import DisturbedDelivery, EventLog, StoredEvent
 from local.host.eventhubs import BatchMetadata, to_sdk
 from tests.host.harness import START_MS, Rig, drive, run, write_app
@@ -23,20 +23,10 @@ from tests.host.harness import START_MS, Rig, drive, run, write_app
 MINUTE = 60_000
 
 
-class QuietHub:
-    """A task hub nobody talks to: these tests only need durable functions to be on."""
-
-    async def start(self, functions: Any) -> None: ...
-    async def stop(self) -> None: ...
-
-    async def webhook(self, request: Any) -> Response:
-        return Response(200, [], b"hub")
-
-    async def rpc(self, request: Any) -> Response:
-        return Response(404)
-
-    def client_binding(self, base_url: str) -> str:
-        return json.dumps({"taskHubName": "hub", "creationUrls": {}, "managementUrls": {}})
+def durable_rig(folder: Path) -> Rig:
+    """A rig whose durable functions are on."""
+    clock = VirtualClock(START_MS)
+    return Rig(folder, clock=clock, hub=SqliteTaskHub(":memory:", clock=clock))
 
 
 # -- timers ------------------------------------------------------------------------------------
@@ -310,7 +300,7 @@ async def client(req: func.HttpRequest, client) -> func.HttpResponse:
 
 
 def test_keys_open_what_they_should(tmp_path: Path) -> None:
-    rig = Rig(write_app(tmp_path, HTTP), hub=QuietHub())
+    rig = durable_rig(write_app(tmp_path, HTTP))
     keys = rig.host.keys
 
     async def scenario(rig: Rig) -> None:
@@ -354,7 +344,7 @@ def test_keys_survive_a_restart(tmp_path: Path) -> None:
 
 
 def test_reserved_routes_and_oversized_bodies_are_refused(tmp_path: Path) -> None:
-    rig = Rig(write_app(tmp_path, HTTP), hub=QuietHub())
+    rig = durable_rig(write_app(tmp_path, HTTP))
 
     async def scenario(rig: Rig) -> None:
         assert (await rig.get("/api/admin/x")).status == 404

@@ -162,12 +162,12 @@ def test_the_worker_library_and_this_host_announce_the_same_functions(folder: Pa
 
 
 def test_functions_give_the_same_results_in_the_worker_library_and_here(folder: Path) -> None:
-    from tests.host.test_host import QuietHub
+    from tests.host.test_host import durable_rig
     from tests.host.worker_library import index_and_invoke
 
     theirs = index_and_invoke(folder, worker_calls())
     assert set(theirs.results) | set(theirs.errors) == set(worker_calls())
-    rig = Rig(folder, hub=QuietHub())
+    rig = durable_rig(folder)
 
     async def scenario(rig: Rig) -> dict[str, Any]:
         host = rig.host

@@ -64,6 +64,16 @@ def test_any_order_of_arrival(size: int, steps: list[str]) -> None:
         assert window.last_open_time == (accepted[-1].open_time if accepted else None)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+def test_the_last_candles_stay_through_every_turn_of_the_store(size: int) -> None:
+    window = CandleWindow("BTCUSDT", "1m", size)
+    for count, one in enumerate(CANDLES, start=1):
+        window.append(one)
+        kept = CANDLES[max(0, count - size) : count]
+        assert window.columns().open_time.tolist() == [c.open_time for c in kept]
+        assert window.columns().volume.tolist() == [c.volume for c in kept]
+
+
 def test_columns_handed_out_do_not_change_later() -> None:
     window = filled(5, 7)
     columns = window.columns()

@@ -165,20 +165,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), client=CLIENT_IDS, fields=DOCUMENTS, stale=st.booleans())
     def replace(self, data, client, fields, stale):
-        id = self._known(data)
-        body = self._body(id, client, fields)
+        key = self._known(data)
+        body = self._body(key, client, fields)
         error = None
-        if id not in self.model:
+        if key not in self.model:
             error = NotFound
         elif stale:
             error = Conflict
-        elif self._taken(client, but=id):
+        elif self._taken(client, but=key):
             error = AlreadyExists
-        etag = self.old if stale else self.etags.get(id, self.old)
+        etag = self.old if stale else self.etags.get(key, self.old)
         made = self._expect(error, lambda: self.store.replace("orders", body, etag=etag))
         if made is not None:
-            self.old = self.etags[id]
-            self.model[id], self.etags[id] = body, made.etag
+            self.old = self.etags[key]
+            self.model[key], self.etags[key] = body, made.etag
 
     @rule(
         data=st.data(),
@@ -186,38 +186,38 @@ class StoreMachine(RuleBasedStateMachine):
         condition=st.just([]) | st.lists(wheres(), max_size=2),
     )
     def patch(self, data, operations, condition):
-        id = self._known(data)
+        key = self._known(data)
         error = None
-        if id not in self.model:
+        if key not in self.model:
             error = NotFound
-        elif not all(_matches(self.model[id], w) for w in condition):
+        elif not all(_matches(self.model[key], w) for w in condition):
             error = Conflict
         else:
-            body = _patch(self.model[id], operations)
+            body = _patch(self.model[key], operations)
             if body is InvalidInput:
                 error = InvalidInput
         made = self._expect(
             error,
-            lambda: self.store.patch("orders", self.account, id, operations, condition=condition),
+            lambda: self.store.patch("orders", self.account, key, operations, condition=condition),
         )
         if made is not None:
             assert made.body == body
-            self.old = self.etags[id]
-            self.model[id], self.etags[id] = body, made.etag
+            self.old = self.etags[key]
+            self.model[key], self.etags[key] = body, made.etag
 
     @rule(data=st.data(), versioned=st.sampled_from(["none", "current", "stale"]))
     def delete(self, data, versioned):
-        id = self._known(data)
-        etag = {"none": None, "stale": self.old}.get(versioned, self.etags.get(id, self.old))
+        key = self._known(data)
+        etag = {"none": None, "stale": self.old}.get(versioned, self.etags.get(key, self.old))
         error = None
-        if id not in self.model:
+        if key not in self.model:
             error = NotFound
         elif versioned == "stale":
             error = Conflict
-        self._expect(error, lambda: self.store.delete("orders", self.account, id, etag=etag))
+        self._expect(error, lambda: self.store.delete("orders", self.account, key, etag=etag))
         if error is None:
-            del self.model[id]
-            self.old = self.etags.pop(id)
+            del self.model[key]
+            self.old = self.etags.pop(key)
 
     @rule(id=IDS)
     def get(self, id):
