@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.errors import BorsaError, ConfigurationError
+from shared.market.timeframe import DAY_MS
 
 STATE = Path(".local")
 
@@ -35,6 +36,11 @@ def moment(text: str) -> int:
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     return int(value.timestamp() * 1000)
+
+
+def end_moment(text: str) -> int:
+    """The end of a range: a bare date means the whole of that day."""
+    return moment(text) + (DAY_MS if len(text) == len("2025-05-31") else 0)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -161,7 +167,7 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
     replay.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
     replay.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
-    replay.add_argument("--to", dest="end", type=moment, required=True, metavar="DATE")
+    replay.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
     replay.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     replay.add_argument("--seed", type=int, default=7, help="of ids and of the generator")
     replay.add_argument("--store", choices=("sqlite", "cosmos"), default="sqlite")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import sys
+import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -228,13 +229,49 @@ def _check_parameters(name: str, call: Any, bindings: tuple[BindingSpec, ...]) -
         )
     hints = typing.get_type_hints(call)
     for binding in bindings:
-        hint = hints.get(binding.name)
-        if hint is None:
-            continue
-        is_out = getattr(typing.get_origin(hint) or hint, "__name__", "") == "Out"
-        if is_out != binding.is_output:
-            raise IndexingError(
-                f"cannot load the {name} function: binding {binding.name} has direction"
-                f" {binding.direction} but the annotation {hint!r}"
-            )
+        if binding.name in hints:
+            _check_annotation(name, binding, hints[binding.name])
+    _check_return(name, bindings, hints)
     return needs_context
+
+
+def _check_annotation(name: str, binding: BindingSpec, hint: Any) -> None:
+    """The worker's rules about one annotated parameter."""
+    refused = f"cannot load the {name} function: binding {binding.name}"
+    is_out = getattr(typing.get_origin(hint) or hint, "__name__", "") == "Out"
+    if is_out != binding.is_output:
+        raise IndexingError(f"{refused} has direction {binding.direction} but is {hint!r}")
+    if is_out:
+        (hint,) = typing.get_args(hint) or (str,)
+    # `list[str]` and `str | None` are no types to the worker; `typing.List[str]` is.
+    if isinstance(hint, types.GenericAlias | types.UnionType) or not (
+        isinstance(hint, type) or typing.get_origin(hint) not in (None, typing.Union)
+    ):
+        raise IndexingError(f"{refused} has invalid non-type annotation {hint!r}")
+    if not _fits(binding, hint):
+        raise IndexingError(f"{refused} ({binding.type}) does not match its annotation {hint!r}")
+
+
+def _fits(binding: BindingSpec, hint: Any) -> bool:
+    from azure.functions import meta
+
+    if hint in (str, bytes):
+        return True
+    converter = meta.get_binding_registry().get(binding.type)
+    if converter is None:
+        return isinstance(hint, type) and issubclass(hint, str | bytes | bytearray)
+    if binding.is_output:
+        return bool(converter.check_output_type_annotation(hint))
+    return bool(converter.check_input_type_annotation(hint))
+
+
+def _check_return(name: str, bindings: tuple[BindingSpec, ...], hints: dict[str, Any]) -> None:
+    explicit = next((binding for binding in bindings if binding.name == "$return"), None)
+    if explicit is None or "return" not in hints:
+        return
+    hint = hints["return"]
+    if not isinstance(hint, type) or not _fits(explicit, hint):
+        raise IndexingError(
+            f"cannot load the {name} function: the return annotation {hint!r} does not match"
+            f" binding type {explicit.type!r}"
+        )

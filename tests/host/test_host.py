@@ -368,6 +368,51 @@ def test_settings_are_in_the_environment_only_while_the_host_runs(
     assert "BORSA_PROBE" not in os.environ
 
 
+# -- indexing: what the worker refuses is refused here too ---------------------------------------
+
+EVENT_PARAMETER = """
+from typing import List, Optional
+@app.event_hub_message_trigger(arg_name="e", event_hub_name="m", connection="C",
+    cardinality=func.Cardinality.MANY)
+@app.event_hub_output(arg_name="o", event_hub_name="m", connection="C")
+def f(e: {events}, o: {out}{extra}){returns}:
+    pass
+"""
+INDEXING = [
+    ("List[func.EventHubEvent]", "func.Out[List[str]]", "", " -> None", True),
+    ("func.EventHubEvent", "func.Out[str]", ", context: func.Context", "", True),
+    ("list[func.EventHubEvent]", "func.Out[str]", "", "", False),
+    ("List[func.EventHubEvent]", "func.Out[list[str]]", "", "", False),
+    ("func.EventHubEvent | None", "func.Out[str]", "", "", False),
+    ("func.TimerRequest", "func.Out[str]", "", "", False),
+    ("List[func.EventHubEvent]", "str", "", "", False),
+    ("func.Out[str]", "func.Out[str]", "", "", False),
+    ("List[func.EventHubEvent]", "func.Out[str]", ", more: str", "", False),
+]
+
+
+@pytest.mark.parametrize(("events", "out", "extra", "returns", "accepted"), INDEXING)
+def test_annotations_are_checked_like_the_worker_does(
+    tmp_path: Path, events: str, out: str, extra: str, returns: str, accepted: bool
+) -> None:
+    code = EVENT_PARAMETER.format(events=events, out=out, extra=extra, returns=returns)
+    folder = write_app(tmp_path, code)
+    if sys.version_info >= (3, 13):
+        from tests.host.worker_library import index_and_invoke
+
+        try:
+            theirs = len(index_and_invoke(folder, {}).metadata) == 1
+        except RuntimeError:
+            theirs = False
+        assert theirs is accepted
+    rig = Rig(folder)
+
+    async def scenario(rig: Rig) -> int:
+        return len(rig.host.functions)
+
+    assert drive(rig, scenario) == int(accepted)
+
+
 # -- the log by itself ---------------------------------------------------------------------------
 
 
@@ -396,3 +441,18 @@ def test_the_log_keeps_sequence_and_offset_over_restarts_and_purges(tmp_path: Pa
         log.close()
 
     run(clock, main)
+
+
+def test_an_empty_partition_goes_on_with_its_numbers_after_a_restart(tmp_path: Path) -> None:
+    clock = VirtualClock(START_MS)
+    path = tmp_path / "events.db"
+    log = EventLog(path, clock=clock, partitions=1, retention_s=60)
+    log.append("h", b"old")
+    log.checkpoint("h", "g", 0, 1)
+    clock.sleep(3600)
+    log.purge()
+    log.close()
+    log = EventLog(path, clock=clock)
+    log.append("h", b"new")
+    assert [(e.sequence, e.body) for e in log.read("h", "g", 0, 10)] == [(1, b"new")]
+    log.close()
