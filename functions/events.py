@@ -7,6 +7,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import deadletter
+from functions.annotations import EventBatch
 from functions.outputs import CONNECTION, SIGNALR_CONNECTION, SIGNALR_HUB, signalr
 from shared.bootstrap import services
 
@@ -35,7 +36,7 @@ def _object(body: bytes) -> dict[str, Any]:
     cardinality=func.Cardinality.MANY,
 )
 @bp.generic_output_binding(**_SIGNALR)
-def on_execution(events: list[func.EventHubEvent], dashboard: func.Out[str]) -> None:
+def on_execution(events: EventBatch, dashboard: func.Out[str]) -> None:
     """Show openings and closed trades on the dashboard."""
     shown = deadletter.each("executions", events, _object)
     if shown:
@@ -50,7 +51,7 @@ def on_execution(events: list[func.EventHubEvent], dashboard: func.Out[str]) -> 
     cardinality=func.Cardinality.MANY,
 )
 @bp.generic_output_binding(**_SIGNALR)
-def on_risk_alert(events: list[func.EventHubEvent], dashboard: func.Out[str]) -> None:
+def on_risk_alert(events: EventBatch, dashboard: func.Out[str]) -> None:
     """Deliver alerts to people, once each."""
     from shared.alerts.delivery import deliver
 
@@ -67,7 +68,7 @@ def on_risk_alert(events: list[func.EventHubEvent], dashboard: func.Out[str]) ->
     consumer_group="monitor",
     cardinality=func.Cardinality.MANY,
 )
-def on_compliance_event(events: list[func.EventHubEvent]) -> None:
+def on_compliance_event(events: EventBatch) -> None:
     """Keep compliance events as violations."""
     from shared.compliance.violations import keep
 

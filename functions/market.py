@@ -8,6 +8,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import deadletter
+from functions.annotations import EventBatch
 from functions.outputs import CONNECTION, Events
 from shared.bootstrap import services
 
@@ -37,7 +38,7 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
     cardinality=func.Cardinality.MANY,
 )
 @bp.durable_client_input(client_name="client")
-async def on_market(events: list[func.EventHubEvent], client: Any) -> None:
+async def on_market(events: EventBatch, client: Any) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
     for signal in await asyncio.to_thread(_signals, events):
         await start_once(

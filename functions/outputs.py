@@ -7,6 +7,8 @@ import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
+from functions.annotations import Messages
+
 #: Setting prefix of the Event Hubs namespace.
 CONNECTION = "EventHubConnection"
 #: Setting prefix of the SignalR service, and the hub of the dashboard.
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         def set(self, value: list[str]) -> None: ...
 
 else:
-    Events = func.Out[list[str]]
+    Events = func.Out[Messages]
 
 
 def emits(bp: df.Blueprint) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
+from functions.annotations import Payload
 from functions.http import answer, answers, read, reply
 from functions.market import start_once
 from functions.outputs import Events, emits, flush
@@ -101,7 +102,7 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def flatten_account(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Cancel and close everything, read back. Failing only means: again."""
     from shared.errors import ExchangeError, StoreError
@@ -121,7 +122,7 @@ def flatten_account(
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def settle_account(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Write the trades that the stop closed."""
     from shared.execution.emergency import settle_all

@@ -6,6 +6,7 @@ from typing import Any
 
 import azure.durable_functions as df
 
+from functions.annotations import Payload
 from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
 
@@ -48,7 +49,7 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def assess(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Snapshot, gate, reservation, stored decision."""
     from shared.compliance.approval import request_approval
@@ -74,7 +75,7 @@ def assess(
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def settle_approval(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """What a person decided, or that the time is up."""
     from shared.compliance.approval import settle
@@ -88,7 +89,7 @@ def settle_approval(
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def open_position(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Permit, intent, entry order, stop."""
     from shared.execution.entry import open_position as open_it
@@ -104,7 +105,7 @@ def open_position(
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def protect_position(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """See with the exchange's eyes that the stop is live; place it or flatten otherwise."""
     from shared.execution.guardian import confirm_protection
@@ -120,7 +121,7 @@ def protect_position(
 @bp.activity_trigger(input_name="payload")
 @emits(bp)
 def record_trade(
-    payload: dict[str, Any], executions: Events, risk: Events, compliance: Events
+    payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Tell the world that a position was opened."""
     from shared.execution.journal import record_opened

@@ -31,6 +31,9 @@ from local.host.worker import Invocation, Worker
 log = logging.getLogger("Host")
 
 WEBHOOKS = "/runtime/webhooks/durabletask"
+DRAIN_S = 30.0
+"""Seconds a stopping host gives to running invocations before it cancels them."""
+
 _TRUE = ("1", "true")
 _DURABLE = ("orchestrationTrigger", "entityTrigger", "activityTrigger")
 
@@ -154,13 +157,17 @@ class FunctionHost:
                 self._listen(pump, f"event hub {listener.spec.name}")
 
     async def stop(self) -> None:
-        """Let running batches and admin invocations finish, then end everything."""
+        """Let running invocations finish (within :data:`DRAIN_S`), then end everything."""
         for listener in self._event_hubs.values():
             listener.stop()
-        for task in self._listeners:
-            if task.get_name().startswith("timer "):
+        for timer in self._timers.values():
+            timer.stop()
+        tasks = [*self._listeners, *self._background]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for task in late:
                 task.cancel()
-        await asyncio.gather(*self._listeners, *self._background, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._listeners.clear()
         if self._hub is not None and self._hub_started:
             await self._hub.stop()

@@ -46,21 +46,30 @@ class TimerListener:
         use_monitor = spec.trigger.raw.get("useMonitor", True)
         self._monitored = use_monitor and interval_ms(self.schedule, clock.now_ms()) >= 60_000
         self._status: TimerStatus | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._firing = self._stopping = False
 
     async def run(self) -> None:
-        """Fire until cancelled."""
+        """Fire until :meth:`stop`."""
+        self._task = asyncio.current_task()
         now = self._clock.now_ms()
         past_due = self._monitored and self._restore(now)
         if past_due or self.spec.trigger.raw.get("runOnStartup"):
             await self._fire(now, past_due=past_due)
         due, loop = now, asyncio.get_running_loop()
-        while True:
+        while not self._stopping:
             # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
             due = self.schedule.next(max(due, self._clock.now_ms()))
             while self._clock.now_ms() < due:
                 # Two microseconds on top: a sleep may end a hair early, and then costs another.
                 await asyncio.sleep(due / 1000 - loop.time() + 2e-6)
             await self._fire(due, past_due=False)
+
+    def stop(self) -> None:
+        """End the waiting; a run in progress is finished and remembered first."""
+        self._stopping = True
+        if self._task is not None and not self._firing:
+            self._task.cancel()
 
     async def invoke(self, text: str | None = None, *, past_due: bool = False) -> Invocation:
         """Call the function now, outside its schedule (``text`` as the admin API passes it)."""
@@ -82,7 +91,9 @@ class TimerListener:
         return False
 
     async def _fire(self, due: int, *, past_due: bool) -> None:
+        self._firing = True
         await self._invoke(past_due=past_due)
+        self._firing = False
         if self._monitored:
             upcoming = self.schedule.next(max(due, self._clock.now_ms()))
             self._status = TimerStatus(self._expression, due, upcoming, due)

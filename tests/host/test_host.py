@@ -70,6 +70,27 @@ def test_a_timer_never_overlaps_itself(tmp_path: Path) -> None:
     assert len(calls) == 4  # minutes 1, 4, 7, 10: two of three are skipped
 
 
+ASYNC_TIMER = """
+import asyncio
+DONE = []
+@app.timer_trigger(schedule="0 * * * * *", arg_name="t", run_on_startup=False)
+async def minute(t: func.TimerRequest) -> None:
+    await asyncio.sleep(20)
+    DONE.append(1)
+"""
+
+
+def test_stopping_lets_a_running_timer_finish(tmp_path: Path) -> None:
+    rig = Rig(write_app(tmp_path, ASYNC_TIMER))
+
+    async def scenario(rig: Rig) -> None:
+        await asyncio.sleep(20)  # 09:59:06, six seconds into the first run
+
+    drive(rig, scenario)
+    assert [i.error for i in rig.of("minute")] == [None]
+    assert rig.of("minute")[0].ended_ms - rig.of("minute")[0].started_ms == 20_000
+
+
 @pytest.mark.parametrize(
     ("downtime_s", "expected"),
     [(3600, True), (5, False)],

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from local.host.app import forget
+
 
 class Message(SimpleNamespace):
     """Any protobuf message: its fields are attributes, one of them may be set."""
@@ -96,17 +98,14 @@ def index_and_invoke(
         Results as plain values: ``(kind, value)`` pairs, or errors by function.
     """
     runtime = _fresh_runtime()
-    saved_path, saved_modules = list(sys.path), set(sys.modules)
+    saved_path = list(sys.path)
     sys.path.insert(0, str(app_folder))
-    sys.modules.pop("function_app", None)
+    forget(app_folder)
     try:
         return asyncio.run(_session(runtime, app_folder, calls))
     finally:
         sys.path[:] = saved_path
-        for name in set(sys.modules) - saved_modules:
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if name == "function_app" or file.startswith(str(app_folder)):
-                del sys.modules[name]
+        forget(app_folder)
 
 
 def _fresh_runtime() -> Any:
