@@ -401,6 +401,17 @@ def test_each_thread_has_a_client_of_its_own_and_no_event_loop_is_left_behind() 
     pool.close()
 
 
+def test_the_caller_s_event_loop_stays_its_own() -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        Bench().exchange.server_time()
+        assert asyncio.get_event_loop() is loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
 def test_a_client_can_be_made_inside_a_running_loop() -> None:
     bench = Bench()
 
