@@ -4,15 +4,15 @@ It refuses the builtin generics (``list[str]``, ``dict[str, Any]``) as "no type"
 function at all; the aliases of ``typing`` pass.
 """
 
-from typing import Any, Dict, List  # noqa: UP035
+from typing import Any, Dict, List
 
 import azure.functions as func
 
 #: What an Event Hub trigger takes.
-EventBatch = List[func.EventHubEvent]  # noqa: UP006
+EventBatch = List[func.EventHubEvent]
 
 #: What an activity takes.
-Payload = Dict[str, Any]  # noqa: UP006
+Payload = Dict[str, Any]
 
 #: What an Event Hub output takes.
-Messages = List[str]  # noqa: UP006
+Messages = List[str]

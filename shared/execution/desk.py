@@ -58,7 +58,7 @@ class Desk:
         the two repeats the note (same content, no second record) instead of losing it.
         """
         digest = hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()[:32]
-        self.audit.append(kind, body, correlation=correlation, key=f"{kind}:{digest}")
+        self.audit.append(kind, body, correlation=correlation, key=f"{kind}:{correlation}:{digest}")
 
     def alert(
         self,
