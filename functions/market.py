@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any, List
+from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -46,7 +46,7 @@ async def on_market(events: EventBatch, client: Any) -> None:
         )
 
 
-def _signals(events: List[func.EventHubEvent]) -> list[Any]:
+def _signals(events: EventBatch) -> list[Any]:
     from shared.market.events import decode
 
     engine = services().engine

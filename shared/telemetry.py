@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-_INSTRUMENTS = {
+INSTRUMENTS = {
     "borsa.signals": ("counter", "signals computed, by symbol and side"),
     "borsa.decisions": ("counter", "decisions by outcome and first reason"),
     "borsa.orders": ("counter", "orders by leg and outcome"),
@@ -46,7 +46,7 @@ def _meter() -> dict[str, Any]:
         "histogram": meter.create_histogram,
         "gauge": meter.create_gauge,
     }
-    return {n: make[kind](n, description=text) for n, (kind, text) in _INSTRUMENTS.items()}
+    return {n: make[kind](n, description=text) for n, (kind, text) in INSTRUMENTS.items()}
 
 
 def record(name: str, value: float = 1, **attributes: str) -> None:
@@ -54,7 +54,7 @@ def record(name: str, value: float = 1, **attributes: str) -> None:
     if not _enabled:
         return
     instrument = _meter()[name]
-    kind = _INSTRUMENTS[name][0]
+    kind = INSTRUMENTS[name][0]
     if kind == "counter":
         instrument.add(value, attributes)
     elif kind == "histogram":

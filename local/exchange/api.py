@@ -70,6 +70,7 @@ class BinanceApi:
         self.faults = faults
         self.average_price_in_answers = average_price_in_answers
         self.clock_skew_ms = clock_skew_ms
+        self.written_klines: dict[tuple[str, int, bool, int], list[Any]] = {}
         self._save = save
 
     def time(self) -> int:

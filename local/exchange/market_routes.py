@@ -12,6 +12,9 @@ from shared.simulation.filters import plain
 from shared.simulation.klines import Row
 from shared.simulation.refusal import VenueRefusal
 
+#: Closed candles kept as written; formatting is what a window of them costs.
+_MOST_WRITTEN = 20_000
+
 
 @endpoint("GET", "/fapi/v1/ping", security=Security.NONE)
 def ping(call: Call) -> Any:
@@ -80,7 +83,21 @@ def _klines(call: Call, *, mark: bool) -> list[list[Any]]:
     )
     step = TIMEFRAMES[timeframe]
     digits = 8 if mark else contract.price_precision
-    return [kline_row(row, step, digits, contract.quantity_precision) for row in rows]
+    current = call.venue.now - call.venue.now % step
+    known = call.api.written_klines
+    if len(known) > _MOST_WRITTEN:
+        known.clear()
+    out = []
+    for row in rows:
+        if row[0] >= current:
+            out.append(kline_row(row, step, digits, contract.quantity_precision))
+            continue
+        key = (symbol, step, mark, row[0])
+        written = known.get(key)
+        if written is None:
+            written = known[key] = kline_row(row, step, digits, contract.quantity_precision)
+        out.append(written)
+    return out
 
 
 def kline_row(row: Row, step: int, digits: int, volume_digits: int) -> list[Any]:

@@ -60,10 +60,12 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     remaining: tuple[str, ...] = ()
     outstanding = 0
     for round_ in range(ROUNDS):
+        # Permits first: what an order behind one has opened by now is in what is read next. The
+        # other way round a fill between the two looks would be missed.
+        outstanding = _resolve_permits(desk)
         held = desk.exchange.positions()
         plain = desk.exchange.open_orders()
         algos = desk.exchange.open_algo_orders()
-        outstanding = _resolve_permits(desk)
         remaining = tuple(open_symbols(held, plain, algos))
         if not remaining and not outstanding:
             break
@@ -72,7 +74,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
             cancelled += sum(o.symbol == symbol for o in plain)
         for position in held:
-            if _try(
+            _try(
                 failures,
                 position.symbol,
                 _close,
@@ -80,10 +82,10 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
                 position,
                 correlation,
                 attempt * ROUNDS + round_,
-            ):
-                closed.append(position.symbol)
+            )
         # The stops stay until their position is gone: a close that fails must not leave it naked.
         still = {p.symbol for p in desk.exchange.positions()} if held else set()
+        closed += [p.symbol for p in held if p.symbol not in still]
         for symbol in sorted({a.symbol for a in algos} - still):
             _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
             for algo in algos:

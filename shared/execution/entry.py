@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.errors import BorsaError, KillSwitchLatched, NotFound
+from shared.errors import BorsaError, Conflict, ExchangeError, KillSwitchLatched, NotFound
 from shared.execution import orders, protection
 from shared.execution.assess import load
 from shared.execution.desk import Desk
@@ -25,6 +25,9 @@ from shared.telemetry import record
 
 #: A decision older than this is not executed any more: the market it judged is gone.
 MAX_DECISION_AGE_MS = 30_000
+
+#: The venue's positions may lag behind a fill for this long; then they are believed.
+POSITION_LAG_MS = 3_000
 
 Status = Literal["protected", "flat", "declined", "expired", "rejected", "unknown"]
 
@@ -55,14 +58,19 @@ def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
     decision_id = decision.id
     if decision.outcome != "approved" or plan is None:
         return EntryResult(decision_id=decision_id, status="declined", reason="not approved")
+    over = desk.ledger.read().settled.get(decision_id)
+    if over is not None:
+        # Started again long after: nothing of it may touch what the symbol holds now.
+        return EntryResult(
+            decision_id=decision_id,
+            status="flat" if over.booked else "rejected",
+            reason="this decision is over already",
+        )
     entry_id = client_id(desk.account, decision_id, "e")
     if orders.load(desk, entry_id) is None:
-        refused = _refuse(desk, inputs, plan, decision.decided_at)
-        if refused is not None:
-            abandon(desk, symbol, decision_id, refused.reason)
-            _note(desk, refused)
+        refused = _prepare(desk, inputs, plan, decision.decided_at)
+        if refused is not None and _decline(desk, plan, entry_id, refused):
             return refused
-        _prepare_symbol(desk, plan)
     result = _enter(desk, plan, entry_id, decision.decided_at)
     _note(desk, result)
     return result
@@ -78,6 +86,51 @@ def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
     result = _enter(desk, stored[1].plan, entry_id, stored[1].decided_at, may_place=False)
     _note(desk, result)
     return None if result.status == "unknown" else result
+
+
+def _prepare(
+    desk: Desk, inputs: DecisionInputs, plan: OrderPlan, decided_at: int
+) -> EntryResult | None:
+    """Make the symbol ready for the order; the refusal when it cannot be, or must not."""
+    try:
+        refused = _refuse(desk, inputs, plan, decided_at)
+        if refused is None:
+            _prepare_symbol(desk, plan)
+    except ExchangeError as error:
+        return EntryResult(
+            decision_id=plan.decision_id,
+            status="rejected",
+            reason=f"not ready for the order: {type(error).__name__}: {error}",
+        )
+    return refused
+
+
+def _decline(desk: Desk, plan: OrderPlan, entry_id: str, refused: EntryResult) -> bool:
+    """Make a refusal final; ``False`` when another run of the same decision has gone further.
+
+    The refusal takes the place of the intent, so of two runs either sends or declines: what one
+    has opened the other can never abandon.
+    """
+    if not orders.never_send(desk, _request(plan, entry_id), plan.decision_id, refused.reason):
+        return False
+    abandon(desk, plan.symbol, plan.decision_id, refused.reason)
+    if refused.status == "rejected":
+        _alert_refused(desk, plan.symbol, plan.decision_id, refused.reason)
+    _note(desk, refused)
+    return True
+
+
+def _request(plan: OrderPlan, entry_id: str) -> OrderRequest:
+    return OrderRequest(
+        symbol=plan.symbol,
+        side=plan.side,
+        # Never worse than the price the limits were checked at.
+        type="LIMIT",
+        time_in_force="IOC",
+        price=plan.worst_price,
+        quantity=plan.quantity,
+        client_order_id=entry_id,
+    )
 
 
 def _refuse(
@@ -120,9 +173,16 @@ def _enter(
     *,
     may_place: bool = True,
 ) -> EntryResult:
+    began = desk.clock.now_ms()
     # The record comes before the order: whatever happens next, the guardian knows whose
     # position it finds and where its stop belongs.
-    position = positions.begin(desk.store, _record(desk, plan))
+    try:
+        position = positions.begin(desk.store, _record(desk, plan))
+    except Conflict as error:
+        taken = EntryResult(decision_id=plan.decision_id, status="declined", reason=str(error))
+        if may_place and _decline(desk, plan, entry_id, taken):
+            return taken
+        raise
 
     def permit() -> None:
         age = desk.clock.now_ms() - decided_at
@@ -134,16 +194,7 @@ def _enter(
     try:
         outcome = orders.send(
             desk,
-            OrderRequest(
-                symbol=plan.symbol,
-                side=plan.side,
-                # Never worse than the price the limits were checked at.
-                type="LIMIT",
-                time_in_force="IOC",
-                price=plan.worst_price,
-                quantity=plan.quantity,
-                client_order_id=entry_id,
-            ),
+            _request(plan, entry_id),
             plan.decision_id,
             permit=permit,
             may_place=may_place,
@@ -154,7 +205,12 @@ def _enter(
         status: Status = "expired" if isinstance(error, Expired) else "declined"
         return EntryResult(decision_id=plan.decision_id, status=status, reason=str(error))
     record("borsa.order.latency", desk.clock.now_ms() - decided_at, outcome=outcome.state)
-    if outcome.state == "unknown":
+    if outcome.state in orders.DEAD:
+        return nothing_opened(desk, position, outcome.reason)
+    filled = outcome.state == "filled"
+    # If not known to be final: the symbol was free, so what it holds on our side is this entry.
+    venue = _opened(desk, plan, outcome) if filled else _sighted(desk, plan)
+    if venue is None and not filled:
         desk.alert(
             "critical",
             "entry-unknown",
@@ -163,10 +219,7 @@ def _enter(
             correlation=plan.decision_id,
         )
         return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
-    if outcome.state in orders.DEAD:
-        return nothing_opened(desk, position, outcome.reason)
-    venue = held_position(desk, plan.symbol)
-    guarded = protection.protect(desk, position, venue)
+    guarded = protection.protect(desk, position, venue, since=began)
     desk.kill_switch.release_permit(entry_id)
     desk.ledger.convert(
         plan.decision_id,
@@ -187,14 +240,18 @@ class Expired(BorsaError):
 def nothing_opened(desk: Desk, position: positions.PositionRecord, reason: str) -> EntryResult:
     """The entry certainly did not execute: close the record, free permit and reservation."""
     abandon(desk, position.id, position.decision_id, reason)
+    _alert_refused(desk, position.id, position.decision_id, reason)
+    return EntryResult(decision_id=position.decision_id, status="rejected", reason=reason)
+
+
+def _alert_refused(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
     desk.alert(
         "warning",
         "entry-refused",
-        f"{position.id}: the entry order was not executed",
+        f"{symbol}: the entry order was not executed",
         f"{reason}. Nothing was opened.",
-        correlation=position.decision_id,
+        correlation=decision_id,
     )
-    return EntryResult(decision_id=position.decision_id, status="rejected", reason=reason)
 
 
 def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
@@ -215,6 +272,53 @@ def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
 def held_position(desk: Desk, symbol: str) -> VenuePosition | None:
     """The position in a symbol as the exchange has it."""
     return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+
+
+def _opened(desk: Desk, plan: OrderPlan, outcome: orders.Outcome) -> VenuePosition | None:
+    """The position an entry has opened; from its fill where the venue does not show it yet.
+
+    A stop is reduce-only: sized from a fill it can only ever protect. Waiting for a view that
+    lags or fails would leave the position naked.
+    """
+    order = outcome.order
+    if order is None:
+        return held_position(desk, plan.symbol)
+    try:
+        for pause in (0.1, 0.3, None):
+            venue = held_position(desk, plan.symbol)
+            if venue is not None:
+                return venue
+            if desk.clock.now_ms() - order.update_time > POSITION_LAG_MS:
+                return None
+            if pause is not None:
+                desk.clock.sleep(pause)
+    except ExchangeError as error:
+        desk.note(
+            "incident",
+            {"clientOrderId": order.client_order_id, "positionsUnreadable": str(error)},
+            correlation=plan.decision_id,
+        )
+    price = order.average_price or plan.reference_price
+    quantity = order.executed_quantity if plan.side == "BUY" else -order.executed_quantity
+    return VenuePosition(
+        symbol=plan.symbol,
+        quantity=quantity,
+        entry_price=price,
+        mark_price=price,
+        unrealized_pnl=Decimal(0),
+        liquidation_price=Decimal(0),
+        isolated_wallet=Decimal(0),
+        update_time=order.update_time,
+    )
+
+
+def _sighted(desk: Desk, plan: OrderPlan) -> VenuePosition | None:
+    """A position on the plan's side in its symbol, if the venue can be asked."""
+    try:
+        venue = held_position(desk, plan.symbol)
+    except ExchangeError:
+        return None
+    return venue if venue and (venue.quantity > 0) == (plan.side == "BUY") else None
 
 
 def _record(desk: Desk, plan: OrderPlan) -> positions.PositionRecord:

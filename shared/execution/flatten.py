@@ -73,6 +73,7 @@ def close_position(desk: Desk, record: PositionRecord, reason: str) -> bool:
 
 def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
+    what = f"{correlation}|{venue.symbol}|{venue.update_time}|{venue.quantity}"
     orders.send(
         desk,
         OrderRequest(
@@ -80,7 +81,7 @@ def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: i
             side="SELL" if venue.quantity > 0 else "BUY",
             type="MARKET",
             quantity=abs(venue.quantity),
-            client_order_id=client_id(desk.account, f"{correlation}|{venue.symbol}", "x", attempt),
+            client_order_id=client_id(desk.account, what, "x", attempt),
             reduce_only=True,
         ),
         correlation,

@@ -6,12 +6,12 @@ nothing depends on any single function having finished.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from shared.errors import InvalidInput, NotFound
+from shared.errors import BorsaError, InvalidInput, NotFound
 from shared.execution import entry, flatten, orders, protection, settlement
 from shared.execution.assess import load as load_decision
 from shared.execution.desk import Desk
@@ -21,6 +21,9 @@ from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import kill_switch
 from shared.telemetry import record as measure
+
+#: The same trouble is told again after this long.
+ALERT_EVERY_MS = 600_000
 
 #: An unfinished entry is left to its own workflow for this long.
 WORKFLOW_GRACE_MS = 15_000
@@ -39,7 +42,9 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     settled: int = 0
     foreign: int = 0
     orphans: int = 0
+    permits: int = 0
     latched: str = ""
+    failures: tuple[str, ...] = ()
 
 
 def guard(desk: Desk) -> Round:
@@ -51,15 +56,34 @@ def guard(desk: Desk) -> Round:
     drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
     counts = {"repaired": 0, "trailed": 0, "closed": 0, "settled": 0, "foreign": 0, "orphans": 0}
     unprotected = 0
+    failures: list[str] = []
+    outstanding = desk.kill_switch.outstanding_permits()
     if venue or records:
-        unprotected = _positions(desk, venue, records, counts)
+        served = {r.decision_id for r in ledger.reservations.values()}
+        served |= {
+            r.decision_id
+            for r in records.values()
+            if client_id(desk.account, r.decision_id, "e") in outstanding
+        }
+        unprotected = _positions(desk, venue, records, counts, served, failures)
+    if failures:
+        desk.alert(
+            "critical",
+            "guardian-trouble",
+            f"The guardian could not finish {len(failures)} of its tasks",
+            f"{'; '.join(failures[:5])}. It tries again every minute.",
+            correlation="guardian",
+            once=str(desk.clock.now_ms() // ALERT_EVERY_MS),
+        )
     _measure(desk, account, drawdown, unprotected, bool(latched))
     return Round(
         equity=account.equity,
         drawdown=drawdown,
         positions=len(venue),
         unprotected=unprotected,
+        permits=len(outstanding),
         latched=latched,
+        failures=tuple(failures),
         **counts,
     )
 
@@ -69,42 +93,76 @@ def _positions(
     venue: Sequence[VenuePosition],
     records: Mapping[str, PositionRecord],
     counts: dict[str, int],
+    served: Collection[str],
+    failures: list[str],
 ) -> int:
+    """Every position, then every record without one; trouble with one leaves none of the others.
+
+    ``served`` names decisions that still hold a permit or a reservation.
+    """
     algos = desk.exchange.open_algo_orders()
     held = {p.symbol: p for p in venue}
     unprotected = 0
-    for position in venue:
+    # The naked ones first: whatever else takes time can wait.
+    for position in sorted(venue, key=lambda p: protection.uncovered(p, algos) <= 0):
         record = records.get(position.symbol)
-        if record is None:
-            counts["foreign"] += 1
-            _foreign(desk, position)
-            continue
-        if protection.uncovered(position, algos) > 0:
-            if record.state == "opening" and _in_workflow(desk, record):
+        try:
+            if record is None:
+                counts["foreign"] += 1
+                _foreign(desk, position)
                 continue
-            unprotected += 1
-            counts["repaired"] += protection.protect(desk, record, position)
-            _entry_done(desk, record)
-            continue
-        if record.state == "opening":
-            counts["repaired"] += protection.protect(desk, record, position)
-            _entry_done(desk, record)
-            continue
-        if record.exit_reason or desk.clock.now_ms() >= record.time_exit:
-            counts["closed"] += flatten.close_position(desk, record, "time exit")
-            continue
-        counts["trailed"] += _trail(desk, record, position)
-        _take_profit(desk, record, position, algos)
+            unprotected += _position(desk, record, position, algos, counts, served)
+        except BorsaError as error:
+            failures.append(f"{position.symbol}: {type(error).__name__}: {error}")
     for symbol, record in records.items():
         if symbol in held or (record.state == "opening" and _in_workflow(desk, record)):
             continue
-        if record.state == "opening" and not _resolved(desk, record):
-            continue
-        if settlement.settle_closed(desk, record) is not None:
-            counts["settled"] += 1
-            _entry_done(desk, record)
-    counts["orphans"] += _orphans(desk, algos, held, records)
+        try:
+            _without_position(desk, record, counts)
+        except BorsaError as error:
+            failures.append(f"{symbol}: {type(error).__name__}: {error}")
+    try:
+        counts["orphans"] += _orphans(desk, algos, held, records)
+    except BorsaError as error:
+        failures.append(f"orphans: {type(error).__name__}: {error}")
     return unprotected
+
+
+def _position(
+    desk: Desk,
+    record: PositionRecord,
+    position: VenuePosition,
+    algos: Sequence[VenueAlgoOrder],
+    counts: dict[str, int],
+    served: Collection[str],
+) -> bool:
+    """Look after one position of ours; whether it was found without a full stop."""
+    naked = protection.uncovered(position, algos) > 0
+    opening = record.state == "opening"
+    if opening and _in_workflow(desk, record):
+        return False
+    if naked or opening:
+        counts["repaired"] += protection.protect(desk, record, position)
+        _entry_done(desk, record)
+        return naked
+    if record.decision_id in served:
+        # The entry's last step was interrupted after the stop was live.
+        _entry_done(desk, record)
+    if record.exit_reason or desk.clock.now_ms() >= record.time_exit:
+        counts["closed"] += flatten.close_position(desk, record, "time exit")
+        return False
+    counts["trailed"] += _trail(desk, record, position)
+    _take_profit(desk, record, position, algos)
+    return False
+
+
+def _without_position(desk: Desk, record: PositionRecord, counts: dict[str, int]) -> None:
+    """A record whose symbol is flat: an entry that came to nothing, or a closed trade."""
+    if record.state == "opening" and not _resolved(desk, record):
+        return
+    if settlement.settle_closed(desk, record) is not None:
+        counts["settled"] += 1
+        _entry_done(desk, record)
 
 
 def _in_workflow(desk: Desk, record: PositionRecord) -> bool:
@@ -157,17 +215,20 @@ def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
 def _take_profit(
     desk: Desk, record: PositionRecord, position: VenuePosition, algos: Sequence[VenueAlgoOrder]
 ) -> None:
-    """A position may lose its target (a refused or expired one): put it back."""
-    side = "SELL" if position.quantity > 0 else "BUY"
+    """A position may lose its target (a refused or expired one): put it back, or take it."""
+    long = position.quantity > 0
+    side = "SELL" if long else "BUY"
     if any(
         a.symbol == record.id and a.side == side and a.type == "TAKE_PROFIT_MARKET" for a in algos
     ):
         return
-    record = positions.change(
-        desk.store, record, take_profit_revision=record.take_profit_revision + 1
-    )
+    mark, target = position.mark_price, record.take_profit_price
+    if mark >= target if long else mark <= target:
+        # Reached while no order was there to take it; one placed now would be refused (-2021).
+        flatten.close_position(desk, record, "take profit")
+        return
     deadline = desk.clock.now_ms() + protection.DEADLINE_MS
-    protection.place(desk, record, "t", record.take_profit_price, abs(position.quantity), deadline)
+    protection.secure(desk, record, "t", abs(position.quantity), deadline)
 
 
 def _foreign(desk: Desk, position: VenuePosition) -> None:

@@ -55,6 +55,9 @@ ATTEMPTS = 2
 #: States in which an order was certainly never executed and never will be.
 DEAD = frozenset({"rejected", "not_sent", "cancelled"})
 
+#: Fills of a symbol speak for an order that cannot be found for this long.
+TRACE_MS = 60_000
+
 #: A request stays executable for ``recvWindow``; this is added for the matching engine's clock.
 SETTLED_MARGIN_MS = 1000
 
@@ -129,6 +132,42 @@ def store_intent(desk: Desk, record_: OrderRecord) -> bool:
     return fresh
 
 
+def never_send(desk: Desk, request: OrderRequest, decision_id: str, reason: str) -> bool:
+    """Rule an order out before there is an intent; ``False`` when there is one already.
+
+    The record is created only if absent, exactly like an intent: whoever comes second finds it.
+    """
+    record_ = msgspec.structs.replace(
+        _fresh(desk, request, decision_id), state="not_sent", attempts=0, sent_at=0, reason=reason
+    )
+    try:
+        desk.store.create(CONTAINER, msgspec.to_builtins(record_))
+    except AlreadyExists:
+        found = load(desk, record_.id)
+        # Ruled out by an earlier run of the same call: that is what was asked for.
+        return found is not None and found[0].state == "not_sent" and not found[0].attempts
+    return True
+
+
+def _fresh(desk: Desk, request: OrderRequest, decision_id: str) -> OrderRecord:
+    now = desk.clock.now_ms()
+    return OrderRecord(
+        id=request.client_order_id,
+        account=desk.account,
+        client_order_id=request.client_order_id,
+        decision_id=decision_id,
+        symbol=request.symbol,
+        side=request.side,
+        type=request.type,
+        leg=leg_of(request.client_order_id) or "",
+        quantity=request.quantity,
+        state="intent",
+        created_at=now,
+        updated_at=now,
+        sent_at=now,
+    )
+
+
 def settle(desk: Desk, client_order_id: str, state: State, **fields: object) -> OrderRecord | None:
     """Move our record to a state and audit the transition; idempotent."""
     while True:
@@ -159,7 +198,7 @@ def settle(desk: Desk, client_order_id: str, state: State, **fields: object) -> 
             desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
         except Conflict:
             continue
-        record("borsa.orders", leg=changed.leg, state=state)
+        record("borsa.orders", leg=changed.leg, outcome=state)
         return changed
 
 
@@ -183,25 +222,7 @@ def send(
     may_place : bool
         ``False`` to only find out: an order that is conclusively absent ends as ``not_sent``.
     """
-    now = desk.clock.now_ms()
-    claimed = store_intent(
-        desk,
-        OrderRecord(
-            id=request.client_order_id,
-            account=desk.account,
-            client_order_id=request.client_order_id,
-            decision_id=decision_id,
-            symbol=request.symbol,
-            side=request.side,
-            type=request.type,
-            leg=leg_of(request.client_order_id) or "",
-            quantity=request.quantity,
-            state="intent",
-            created_at=now,
-            updated_at=now,
-            sent_at=now,
-        ),
-    )
+    claimed = store_intent(desk, _fresh(desk, request, decision_id))
     try:
         order = _find_or_place(desk, request, claimed, permit, may_place)
         if order is None:
@@ -270,7 +291,7 @@ def _find_or_place(
         if latest is None or desk.clock.now_ms() - latest[0].sent_at > CLAIM_MS:
             continue
         try:
-            return _place(desk, request)
+            return _place(desk, request, latest[0].sent_at + CLAIM_MS)
         except OutcomeUnknown:
             continue
 
@@ -288,15 +309,18 @@ def _claim(desk: Desk, current: OrderRecord, etag: str) -> bool:
     return True
 
 
-def _place(desk: Desk, request: OrderRequest) -> VenueOrder:
-    """Send; repeat quickly what the venue certainly did not execute."""
+def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:
+    """Send; repeat quickly what the venue certainly did not execute, within the claim's life.
+
+    A request that left later could still be executed after its absence was taken as conclusive.
+    """
     delays = iter(RESEND_DELAYS)
     while True:
         try:
             return desk.exchange.place_order(request)
         except (ExchangeThrottled, ExchangeUnavailable) as error:
             wait = max(error.retry_after, next(delays, 0.0))
-            if not wait or wait > max(RESEND_DELAYS):
+            if not wait or desk.clock.now_ms() + wait * 1000 > claimed_until:
                 raise
             desk.clock.sleep(wait)
 
@@ -326,11 +350,37 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int) -> VenueOrder | No
                 ) from error
         else:
             misses += 1
+            if not request.reduce_only and _left_a_trace(desk, request, sent_at):
+                raise OutcomeUnknown(
+                    f"order {request.client_order_id} is not found, but its symbol has moved"
+                )
             if misses >= 2 and asked_at > conclusive_at:
                 return None
         if wait is None:
             wait = max(0.3, (conclusive_at - desk.clock.now_ms()) / 1000 + 0.05)
         desk.clock.sleep(wait)
+
+
+def _left_a_trace(desk: Desk, request: OrderRequest, sent_at: int) -> bool:
+    """Whether the account shows what this entry would have done, though nobody finds the order.
+
+    The venue's views lag behind one another; one that shows an execution outweighs another that
+    does not show the order. Symbols are free before they are entered, so any position on its
+    side, or any fill on its side since, is taken for this entry's.
+    """
+    long = request.side == "BUY"
+    try:
+        if any(
+            p.symbol == request.symbol and (p.quantity > 0) == long
+            for p in desk.exchange.positions()
+        ):
+            return True
+        if desk.clock.now_ms() - sent_at > TRACE_MS:
+            return False
+        fills = desk.exchange.fills(request.symbol, start=sent_at)
+    except ExchangeError:
+        return False
+    return any(f.side == request.side and f.time >= sent_at for f in fills)
 
 
 def _immediate(request: OrderRequest) -> bool:
@@ -347,6 +397,7 @@ def _await_final(desk: Desk, order: VenueOrder, immediate: bool) -> VenueOrder:
         desk.clock.sleep(wait)
         try:
             order = desk.exchange.order(order.symbol, order.client_order_id) or order
-        except (ExchangeUnavailable, ExchangeThrottled):
+        except ExchangeError:
+            # Whatever hinders the look, the order is there: it must not end as never sent.
             continue
     return order

@@ -86,7 +86,9 @@ def levels(
     return None if around is None else (around.stop_price, around.take_profit_price)
 
 
-def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> bool:
+def protect(
+    desk: Desk, record: PositionRecord, venue: VenuePosition | None, since: int | None = None
+) -> bool:
     """Place stop and take-profit for the real position; flatten when no stop can be placed.
 
     Parameters
@@ -95,6 +97,8 @@ def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> 
         Whose position it is.
     venue : VenuePosition or None
         The position as the exchange has it now.
+    since : int, optional
+        When it may have come to be, UTC ms; by default now. The deadline counts from here.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> 
         # Not what was decided: the record describes another position. Close, never guess.
         flatten.close_position(desk, record, "wrong side")
         return False
-    deadline = desk.clock.now_ms() + DEADLINE_MS
+    deadline = (desk.clock.now_ms() if since is None else since) + DEADLINE_MS
     instrument = desk.exchange.instruments()[record.id]
     quantity = abs(venue.quantity)
     if record.state == "opening" or quantity != record.quantity:
@@ -129,7 +133,7 @@ def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> 
             take_profit_price=wanted[1],
             updated_at=desk.clock.now_ms(),
         )
-    placed = place(desk, record, "s", record.stop_price, quantity, deadline)
+    record, placed = secure(desk, record, "s", quantity, deadline)
     if not placed:
         desk.alert(
             "critical",
@@ -152,7 +156,8 @@ def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> 
         },
         correlation=record.decision_id,
     )
-    if not place(desk, record, "t", record.take_profit_price, quantity, deadline):
+    record, placed = secure(desk, record, "t", quantity, deadline)
+    if not placed:
         desk.alert(
             "warning",
             "take-profit-failed",
@@ -162,6 +167,30 @@ def protect(desk: Desk, record: PositionRecord, venue: VenuePosition | None) -> 
             once=str(record.take_profit_revision),
         )
     return True
+
+
+def secure(
+    desk: Desk, record: PositionRecord, leg: Leg, quantity: Decimal, deadline: int
+) -> tuple[PositionRecord, bool]:
+    """Have the record's stop or target live; under a new revision when the old one has ended.
+
+    Ids of ended orders are not used again: the order that somebody cancelled, or that expired,
+    stays what it was.
+    """
+    trigger = record.stop_price if leg == "s" else record.take_profit_price
+    if place(desk, record, leg, trigger, quantity, deadline):
+        return record, True
+    known = orders.load(desk, algo_id(desk.account, record, leg, trigger, quantity))
+    if known is None or known[0].state not in ("cancelled", "filled"):
+        return record, False
+    record = (
+        positions.change(desk.store, record, stop_revision=record.stop_revision + 1)
+        if leg == "s"
+        else positions.change(
+            desk.store, record, take_profit_revision=record.take_profit_revision + 1
+        )
+    )
+    return record, place(desk, record, leg, trigger, quantity, deadline)
 
 
 def place(
@@ -225,8 +254,12 @@ def place(
                 )
                 return False
             continue
-        except OutcomeUnknown:
+        except OutcomeUnknown as error:
             found = _live(desk, request.client_algo_id)
+            if found is None and error.code == -4116:
+                # Its id is taken by an open order, so it is live; only the look-up lags.
+                orders.settle(desk, request.client_algo_id, "open", reason="id taken")
+                return True
         except (ExchangeThrottled, ExchangeUnavailable):
             pass
         except ExchangeError as error:

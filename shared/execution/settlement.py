@@ -6,6 +6,7 @@ was. Runs again after any crash with the same result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -36,16 +37,15 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         The trade; ``None`` while the fills are not complete yet, or when nothing was ever opened.
     """
     start = record.opened_at - LOOK_BACK_MS
-    order = desk.exchange.order(record.id, client_id(desk.account, record.decision_id, "e"))
+    entry_order = _entry_order(desk, record)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
-    if order is None or not order.executed_quantity:
-        if any(order is not None and f.order_id == order.order_id for f in fills):
-            return None
-        if desk.clock.now_ms() - record.opened_at < SETTLE_MS:
-            return None
-        _never_opened(desk, record)
+    first = _first_fill(record, entry_order, fills)
+    if first is None:
+        # A record that is "open" was seen as a position: its fills come, however late.
+        if record.state == "opening" and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
+            _never_opened(desk, record)
         return None
-    mine = _after_entry(fills, order.order_id)
+    mine = _round_trip(fills[first:])
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -87,17 +87,35 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
     entry.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 
-def _after_entry(fills: list[Fill], entry_order_id: int) -> list[Fill]:
-    """From the entry's first fill until the position is flat: ownership by order, not by time."""
-    start = next((i for i, f in enumerate(fills) if f.order_id == entry_order_id), None)
-    if start is None:
-        return []
+def _entry_order(desk: Desk, record: PositionRecord) -> int | None:
+    """The venue's id of the entry order; from our own record where the venue has forgotten."""
+    entry_id = client_id(desk.account, record.decision_id, "e")
+    order = desk.exchange.order(record.id, entry_id)
+    if order is not None:
+        return order.order_id
+    known = orders.load(desk, entry_id)
+    return None if known is None else known[0].venue_id
+
+
+def _first_fill(
+    record: PositionRecord, entry_order: int | None, fills: Sequence[Fill]
+) -> int | None:
+    """Where the entry's fills begin: ownership by order; by side only where no order is known."""
+    if entry_order is not None:
+        return next((i for i, f in enumerate(fills) if f.order_id == entry_order), None)
+    if record.state == "opening":
+        return None
+    return next((i for i, f in enumerate(fills) if f.side == record.side), None)
+
+
+def _round_trip(fills: list[Fill]) -> list[Fill]:
+    """Fills until the position is flat."""
     net = Decimal(0)
-    for i, fill in enumerate(fills[start:], start):
+    for i, fill in enumerate(fills):
         net += fill.quantity if fill.side == "BUY" else -fill.quantity
         if not net:
-            return fills[start : i + 1]
-    return fills[start:]
+            return fills[: i + 1]
+    return fills
 
 
 def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
@@ -111,9 +129,12 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
         where=[Where("decisionId", "=", record.decision_id)],
         limit=100,
     )
-    for document in page.documents:
-        known = msgspec.convert(document.body, orders.OrderRecord)
-        if known.leg in ("s", "t") and known.state == "open":
+    known_orders = [msgspec.convert(d.body, orders.OrderRecord) for d in page.documents]
+    stops = sorted((o for o in known_orders if o.leg == "s"), key=lambda o: o.created_at)
+    initial = stops[0].trigger_price if stops else None
+    for known in known_orders:
+        # "filled" too: reconciliation, or this very step before a crash, may have seen it first.
+        if known.leg in ("s", "t") and known.state not in ("cancelled", "rejected"):
             try:
                 algo = desk.exchange.algo_order(known.id)
             except ExchangeError:
@@ -126,8 +147,9 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
                     executed_quantity=algo.quantity,
                     reason=algo.status,
                 )
-                moved = record.stop_revision > 0
-                return "take profit" if known.leg == "t" else ("trailing stop" if moved else "stop")
+                if known.leg == "t":
+                    return "take profit"
+                return "stop" if known.trigger_price == initial else "trailing stop"
         if known.venue_id == last and known.leg == "x":
             return "closed"
     return "liquidated or closed by hand"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Series:
-    """One symbol: columns for ranges, plain lists for single bars."""
+    """One symbol: columns for ranges, records for single bars (made when first needed)."""
 
     def __init__(self, candles: Columns, mark: Columns | None, step: int) -> None:
         self.candles = candles
@@ -26,13 +26,16 @@ class _Series:
         self.first = int(candles.open_time[0])
         self.count = len(candles)
         self.step = step
-        c, m = self.candles, self.mark
-        columns: list[NDArray[Any]] = [c.open_time, c.open, c.high, c.low, c.close, c.volume]
-        columns += [m.open, m.high, m.low, m.close]
-        self._lists = [column.tolist() for column in columns]
+        self._bars: list[Bar] = []
 
     def bar(self, index: int) -> Bar:
-        return Bar(*(column[index] for column in self._lists))
+        if not self._bars:
+            c, m = self.candles, self.mark
+            columns: list[NDArray[Any]] = [c.open_time, c.open, c.high, c.low, c.close, c.volume]
+            columns += [m.open, m.high, m.low, m.close]
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            self._bars = list(map(Bar._make, rows))
+        return self._bars[index]
 
 
 class CandleSource:

@@ -102,8 +102,8 @@ def _forming(core: VenueCore, symbol: str, current: int, mark: bool) -> Row:
     share = (core.now - bar.open_time) / core.bar_ms
     volume = 0.0 if mark else bar.volume * share
     first = bar.mark_open if mark else bar.open
-    before = _closed(core, symbol, core.bar_ms, current, bar.open_time, mark)
-    if before:
+    if bar.open_time > current:
+        before = _closed(core, symbol, core.bar_ms, current, bar.open_time, mark)
         first = before[0][1]
         high = max(high, *(row[2] for row in before))
         low = min(low, *(row[3] for row in before))

@@ -21,7 +21,7 @@ from shared.market.timeframe import last_closed
 from shared.storage.store import Store
 from shared.strategies.config import EnsembleConfig
 from shared.strategies.ensemble import required_history, signal_at_last
-from shared.strategies.signal import Signal
+from shared.strategies.signal import SIGNAL_VERSION, Signal, signal_id
 from shared.strategies.window import CandleWindow
 from shared.telemetry import record, span
 
@@ -74,10 +74,12 @@ class Engine:
                 "%s %s: %d of %d bars", candle.symbol, candle.timeframe, len(window), window.size
             )
             return None
-        with span("signal", f"{candle.symbol}-{candle.timeframe}-{candle.close_time}"):
+        id_ = signal_id(candle.symbol, candle.timeframe, candle.close_time, SIGNAL_VERSION)
+        with span("signal", id_):
             signal = signal_at_last(window.columns(), config)
         record("borsa.signals", symbol=signal.symbol, side=signal.side or "none")
-        record("borsa.data.age", (self._clock.now_ms() - signal.bar_close_time) / 1000)
+        age = (self._clock.now_ms() - signal.bar_close_time) / 1000
+        record("borsa.data.age", age, symbol=signal.symbol, timeframe=signal.timeframe)
         return signal
 
     def save(self, signal: Signal) -> Signal:

@@ -313,7 +313,9 @@ class Floor:
         headers = [("Host", "127.0.0.1"), ("Content-Type", "application/json")]
         if key:
             headers.append(("x-functions-key", host.keys.master))
-        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
         return await host.handle(Request(method, target, headers, raw))
 
     def timer(self, name: str) -> None:

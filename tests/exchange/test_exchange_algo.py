@@ -162,6 +162,33 @@ def test_mark_and_contract_price_triggers_differ() -> None:
     assert world.position() == D("0.010")
 
 
+@pytest.mark.parametrize("on", ["MARK_PRICE", "CONTRACT_PRICE"])
+@pytest.mark.parametrize(
+    ("kind", "side", "trigger", "spike"),
+    [
+        ("STOP_MARKET", "BUY", "100100", (100_000, 100_200, 99_990, 100_000)),
+        ("STOP_MARKET", "SELL", "99900", (100_000, 100_010, 99_800, 100_000)),
+        ("TAKE_PROFIT_MARKET", "SELL", "100100", (100_000, 100_200, 99_990, 100_000)),
+        ("TAKE_PROFIT_MARKET", "BUY", "99900", (100_000, 100_010, 99_800, 100_000)),
+    ],
+)
+def test_a_spike_inside_one_bar_is_enough(
+    kind: str, side: str, trigger: str, spike: tuple, on: str
+) -> None:
+    """Either extreme of either price, alone, within a bar that closes where it opened."""
+    calm = flat(100_000, 9)
+    moved = [*flat(100_000, 3), spike, *flat(100_000, 5)]
+    last, mark = (calm, moved) if on == "MARK_PRICE" else (moved, calm)
+    world = World({BTC: last}, mark={BTC: mark})
+    order = {"type": kind, "side": side, "triggerPrice": trigger}
+    algo(world, **order, workingType=on, clientAlgoId="hit")
+    other = "CONTRACT_PRICE" if on == "MARK_PRICE" else "MARK_PRICE"
+    algo(world, **order, workingType=other, clientAlgoId="missed")
+    world.at_minute(7)
+    assert get(world, "hit")["algoStatus"] == "FINISHED"
+    assert get(world, "missed")["algoStatus"] == "NEW"
+
+
 def test_after_the_position_is_flat_quantity_stops_stay_armed_and_closing_ones_expire() -> None:
     world = World({BTC: FALL})
     long(world)
@@ -250,6 +277,24 @@ class TestTrailing:
         # 1 % below the high of 102000 is 100980, reached on the straight fall to 99000.
         share = (102_000 - 100_980) / 3_000
         assert done["triggerTime"] == MIDNIGHT + 4 * 60_000 + int(-(-share * 20_000 // 1))
+
+    def test_remembers_the_best_price_over_bars(self) -> None:
+        rows = (
+            *flat(100_000, 3),
+            (100_000, 102_000, 100_000, 101_500),
+            (101_500, 101_500, 101_200, 101_200),
+            (101_200, 101_200, 99_000, 99_000),
+            *flat(99_000, 3),
+        )
+        world = World({BTC: rows})
+        long(world)
+        trail = {"type": "TRAILING_STOP_MARKET", "callbackRate": "1", "reduceOnly": "true"}
+        algo(world, **trail, clientAlgoId="t")
+        world.at_minute(7)
+        share = (101_200 - 100_980) / 2_200
+        assert get(world, "t")["triggerTime"] == MIDNIGHT + 5 * 60_000 + int(
+            -(-share * 20_000 // 1)
+        )
 
     def test_waits_for_its_activation_price(self) -> None:
         world = World({BTC: self.rows})

@@ -136,6 +136,22 @@ class TestResting:
             assert fill.price == D(price)
             assert fill.commission == D(price) * D("0.010") * D("0.0002")
 
+    @pytest.mark.parametrize(
+        ("price", "filled"), [("100030", True), ("100049.9", True), ("100050", False)]
+    )
+    def test_sells_fill_on_the_way_up(self, price: str, filled: bool) -> None:
+        world = World({BTC: self.rows})
+        order(
+            world,
+            side="SELL",
+            type="LIMIT",
+            timeInForce="GTX",
+            price=price,
+            quantity="0.010",
+        )
+        world.at_minute(3.99)
+        assert world.position() == (-D("0.010") if filled else 0)
+
     def test_fills_at_the_moment_the_path_gets_there(self) -> None:
         """The bar closes above its open: open 100000, low 99900 after 20 s, in a straight line."""
         world = World({BTC: self.rows})

@@ -21,6 +21,7 @@ import requests
 from binance.client import Client
 from exchange_world import (
     KEY,
+    MIDNIGHT,
     QuietClient,
     World,
     code,
@@ -100,6 +101,23 @@ class TestState:
         assert venue.ledger() == world.venue.ledger()
         assert venue.ledger().problems() == []
         assert {a.status for a in venue.ledger().algo_orders} >= {"FINISHED"}
+        state.close()
+        again.close()
+
+    def test_a_bar_goes_on_as_it_began(self, tmp_path: Path) -> None:
+        """A falling bar, entered without a position, keeps its high first after a restart."""
+        path = tmp_path / "state.db"
+        world = World({BTC: [*flat(100_000, 2), (100_000, 101_000, 98_000, 99_000)] * 3})
+        state = self.state(path)
+        world.api._save = lambda: state.save(world.venue)
+        world.at_minute(2.1)
+        market(world.client)
+        venue, again = self.reopened(world, path)
+        for second in (20, 40, 59):
+            moment = MIDNIGHT + 2 * 60_000 + second * 1000
+            world.venue.advance(moment)
+            venue.advance(moment)
+            assert venue.core.last(BTC) == world.venue.core.last(BTC)
         state.close()
         again.close()
 

@@ -190,3 +190,13 @@ class TestLiquidation:
         world.at_minute(12)
         assert world.position() == 0
         assert len(incomes(world, "INSURANCE_CLEAR")) == 1
+
+    @pytest.mark.parametrize("dips", ["contract price", "mark price"])
+    def test_only_the_mark_price_liquidates(self, dips: str) -> None:
+        calm = flat(60_000, 16)
+        rows, mark = (self.slide, calm) if dips == "contract price" else (calm, self.slide)
+        world = World({BTC: rows}, mark={BTC: mark}, deposit="10000")
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        buy(world, BTC, "1.000")
+        world.at_minute(12)
+        assert (world.position() == 0) is (dips == "mark price")

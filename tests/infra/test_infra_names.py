@@ -211,7 +211,7 @@ def test_warm_instances_are_for_functions_that_exist(
 
 
 def test_metrics_in_rules_and_workbook_are_recorded(minimal: Prediction) -> None:
-    from shared.telemetry import _INSTRUMENTS
+    from shared.telemetry import INSTRUMENTS
 
     rules = minimal.of("Microsoft.Insights/scheduledQueryRules")
     workbook = minimal.one("Microsoft.Insights/workbooks")
@@ -221,7 +221,7 @@ def test_metrics_in_rules_and_workbook_are_recorded(minimal: Prediction) -> None
         for text in strings(resource["properties"])
         for metric in re.findall(r"'(borsa\.[a-z_.]+)'", text)
     }
-    assert named == set(_INSTRUMENTS)
+    assert named == set(INSTRUMENTS)
 
 
 def test_host_names_the_settings_that_exist(minimal: Prediction) -> None:
