@@ -1,8 +1,4 @@
-"""Cost of indicators and signals, on seeded candles: ``python -m benchmarks.signals``.
-
-Figures are processor time, so that what else runs on the machine does not count: median and best
-of repeated runs. Nothing here is a test.
-"""
+"""Cost of indicators and signals on seeded candles, beside TA-Lib called plainly."""
 
 from __future__ import annotations
 
@@ -12,17 +8,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shared.indicators.catalogue import catalogue, columns
+from benchmarks.figure import Figure, Size
+from shared.indicators.catalogue import catalogue, function, inputs_of
+from shared.indicators.library import talib
 from shared.indicators.streams import Panel
 from shared.market.candle import Candle, Columns
 from shared.strategies.config import SignalConfig
 from shared.strategies.ensemble import evaluate, required_history, signal_at_last
 from shared.strategies.window import CandleWindow
 
-BARS = 50_000
+REPEATS: dict[Size, int] = {"full": 15, "quick": 5, "tiny": 1}
+MONTH_BARS: dict[Size, int] = {"full": 43_200, "quick": 10_000, "tiny": 1_500}
+TICKS = 200
+WINDOW = 500
 
 
-def market(bars: int = BARS) -> Columns:
+def market(bars: int) -> Columns:
     """A random walk of one-minute candles."""
     random = np.random.default_rng(7)
     close = np.round(60_000 * np.exp(np.cumsum(random.normal(0, 0.0006, bars))), 1)
@@ -41,6 +42,7 @@ def market(bars: int = BARS) -> Columns:
 
 
 def candles(bars: Columns, start: int, stop: int) -> list[Candle]:
+    """Some of the bars as single candles."""
     return [
         Candle(
             symbol=bars.symbol,
@@ -56,70 +58,88 @@ def candles(bars: Columns, start: int, stop: int) -> list[Candle]:
     ]
 
 
-def measure(run: Callable[[], object], *, per: int = 1, repeat: int = 15) -> tuple[float, float]:
-    """Median and best processor time in microseconds, divided by ``per``."""
+def cost(run: Callable[[], object], repeat: int, *, per: int = 1) -> float:
+    """Median processor time in microseconds, divided by ``per``."""
     run()
     taken = []
     for _ in range(repeat):
         began = time.process_time()
         run()
         taken.append((time.process_time() - began) * 1e6 / per)
-    return statistics.median(taken), min(taken)
+    return statistics.median(taken)
 
 
-def figures() -> list[tuple[str, float, float, str]]:
-    """What was measured: name, median, best, goal."""
-    bars = market()
+def _batch(bars: Columns) -> Callable[[], object]:
+    """All functions again over a window: what one does without handles."""
+    window = bars.window(0, WINDOW)
+    calls = [(function(n), inputs_of(s, window, None, {})) for n, s in catalogue().items()]
+    return lambda: [call(*arrays) for call, arrays in calls]
+
+
+def _abstract(bars: Columns) -> Callable[[], object]:
+    """All functions through TA-Lib's abstract interface, which finds its inputs by name."""
+    window = bars.window(0, WINDOW)
+    names = ("open", "high", "low", "close", "volume")
+    arrays = {name: getattr(window, name) for name in names}
+    arrays["periods"] = np.full(WINDOW, 14.0)
+    calls = [talib().abstract.Function(name) for name in catalogue()]
+    return lambda: [call(arrays) for call in calls]
+
+
+def measure(size: Size) -> list[Figure]:
+    """Processor time, so that what else runs on the machine counts little."""
+    repeat, month = REPEATS[size], MONTH_BARS[size]
     config = SignalConfig().ensemble("BTCUSDT", "1m")
     need = required_history(config)
-    everything = [(name, {}) for name in catalogue()]
-    panel = Panel(bars.window(0, 2000), everything)
-    ticks = candles(bars, 2000, 2200)
+    appended = 100 * (repeat + 2)
+    bars = market(max(month, need + appended, 2000 + TICKS))
+    panel = Panel(bars.window(0, 2000), [(name, {}) for name in catalogue()])
+    ticks = candles(bars, 2000, 2000 + TICKS)
     window = CandleWindow("BTCUSDT", "1m", need)
     for candle in candles(bars, 0, need):
         window.append(candle)
-    fresh = iter(candles(bars, need, BARS))
-    month = bars.window(0, 43_200)
+    fresh = iter(candles(bars, need, need + appended))
 
     def advance() -> None:
         for candle in ticks:
             panel.update(candle)
-
-    def decide() -> None:
-        for start in range(0, 2000, 10):
-            signal_at_last(bars.window(start, start + need), config)
 
     def live() -> None:
         for _ in range(100):
             window.append(next(fresh))
             signal_at_last(window.columns(), config)
 
+    handles = cost(advance, repeat, per=TICKS)
+    batch = cost(_batch(bars), repeat)
     return [
-        (
-            f"all {len(everything)} indicators, one tick, handles [us]",
-            *measure(advance, per=200),
-            "<= 100",
+        Figure(
+            name=f"all {len(panel)} indicators, one tick through handles",
+            value=handles,
+            unit="us",
+            goal=100,
+            peer=f"TA-Lib again over {WINDOW} bars",
+            peer_value=batch,
         ),
-        (
-            "all indicators, 500 bars, whole columns [us]",
-            *measure(lambda: [columns(name, bars.window(0, 500)) for name in catalogue()]),
-            "",
+        Figure(
+            name=f"all {len(panel)} indicators, {WINDOW} bars, plain arrays",
+            value=batch,
+            unit="us",
+            peer="talib.abstract over a dict of arrays",
+            peer_value=cost(_abstract(bars), max(1, repeat // 3)),
         ),
-        (f"one live signal, {need} bars [us]", *measure(decide, per=200), "<= 1000"),
-        ("candle appended and signal decided [us]", *measure(live, per=100), ""),
-        (
-            "whole-history evaluation, per bar [us]",
-            *measure(lambda: evaluate(month, config), per=len(month), repeat=5),
-            "",
+        Figure(
+            name="one signal: candle appended, five strategies, ensemble",
+            value=cost(live, repeat, per=100),
+            unit="us",
+            goal=1000,
+            note=f"{need} bars of history",
+        ),
+        Figure(
+            name="whole-history evaluation, per bar",
+            value=cost(
+                lambda: evaluate(bars.window(0, month), config), max(1, repeat // 3), per=month
+            ),
+            unit="us",
+            note=f"{month} bars, the same functions",
         ),
     ]
-
-
-def main() -> None:
-    print(f"{'figure':<52}{'median':>10}{'best':>10}   goal")
-    for name, median, best, goal in figures():
-        print(f"{name:<52}{median:>10.2f}{best:>10.2f}   {goal}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Manual approvals: list what waits, take an answer, wake the workflow."""
 
 import asyncio
+import logging
 from typing import Any
 
 import azure.durable_functions as df
@@ -38,5 +39,8 @@ async def _answer(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     desk = services().desk()
     approval = await asyncio.to_thread(answer, desk, req.route_params["id"], given)
     # The store holds the answer; the event only wakes the workflow before its timer does.
-    await client.raise_event(approval.id, event_name(approval.nonce), {"state": approval.state})
+    try:
+        await client.raise_event(approval.id, event_name(approval.nonce), {"state": approval.state})
+    except Exception:
+        logging.getLogger("borsa").exception("approval %s stored, not announced", approval.id)
     return reply({"id": approval.id, "state": approval.state})

@@ -1,6 +1,7 @@
 """Poison events: kept with the reason, so that the rest of the batch goes on."""
 
 import base64
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
@@ -24,9 +25,19 @@ def each(source: str, events: Iterable[func.EventHubEvent], process: Process) ->
         body = event.get_body()
         try:
             results.append(process(body))
-        except (BorsaError, ValueError, KeyError, TypeError) as error:
-            bury(source, body, event, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the batch goes on
+            _bury_or_log(source, body, event, error)
     return results
+
+
+def _bury_or_log(source: str, body: bytes, event: func.EventHubEvent, error: Exception) -> None:
+    try:
+        bury(source, body, event, error)
+    except BorsaError:
+        # Not even the grave can be had: what is left is the log, with the event itself.
+        logging.getLogger("borsa").exception(
+            "event on %s neither processed (%r) nor stored: %r", source, error, body[:65_536]
+        )
 
 
 def bury(source: str, body: bytes, event: func.EventHubEvent, error: Exception) -> None:
@@ -37,7 +48,7 @@ def bury(source: str, body: bytes, event: func.EventHubEvent, error: Exception) 
     digest = hashlib.sha256(body).hexdigest()[:32]
     reason = f"{type(error).__name__}: {error}"
     logging.getLogger("borsa").error("event on %s not processed: %s", source, reason)
-    try:
+    with contextlib.suppress(AlreadyExists):
         desk.store.create(
             "deadletter",
             {
@@ -49,6 +60,12 @@ def bury(source: str, body: bytes, event: func.EventHubEvent, error: Exception) 
                 "time": iso(desk.clock.now_ms()),
             },
         )
-    except AlreadyExists:
-        return
     desk.note("incident", {"source": source, "event": digest, "reason": reason}, correlation=digest)
+    desk.alert(
+        "warning",
+        "dead-letter",
+        f"An event on {source} could not be processed",
+        f"{reason[:500]}. It is kept in the dead-letter container, with all that follow this hour.",
+        correlation=source,
+        once=str(desk.clock.now_ms() // 3_600_000),
+    )

@@ -32,14 +32,23 @@ async def guardian(
     client: Any,
 ) -> None:
     """Stops, trailing, time exits, settlement, foreign positions, drawdown; every minute."""
-    from shared.execution.guardian import guard
+    from shared.alerts.resend import resend
+    from shared.errors import ExchangeError
+    from shared.execution import guardian as watch
 
     desk = services().desk()
-    round_ = await asyncio.to_thread(guard, desk)
+    try:
+        round_ = await asyncio.to_thread(watch.guard, desk)
+        if round_.latched and (round_.positions or round_.permits):
+            await _resume_emergency(desk, client)
+    except ExchangeError as error:
+        # Not raised: the outputs of a function that raises are not sent.
+        logging.getLogger("borsa").exception("the guardian cannot see the exchange")
+        await asyncio.to_thread(watch.blind, desk, error)
+        flush(desk.outbox, executions, risk, compliance)
+        return
+    await asyncio.to_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
-    if round_.latched and round_.positions:
-        # Latched with something still open: the emergency workflow has been lost or not begun.
-        await start_once(client, "emergency_workflow", "emergency-guardian", {"attempt": 0})
     dashboard.set(
         signalr(
             "status",
@@ -51,6 +60,18 @@ async def guardian(
             },
         )
     )
+
+
+async def _resume_emergency(desk: Any, client: Any) -> None:
+    """Latched with something still open: the emergency workflow was lost, or has not begun."""
+    from shared.execution import emergency
+
+    workflow = emergency.workflow_id(desk)
+    try:
+        await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
+    except Exception:
+        logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
+        await asyncio.to_thread(emergency.flatten_account, desk, workflow)
 
 
 @bp.timer_trigger(schedule="40 */5 * * * *", arg_name="timer", use_monitor=True)

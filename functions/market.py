@@ -41,9 +41,11 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
 async def on_market(events: EventBatch, client: Any) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
     for signal in await asyncio.to_thread(_signals, events):
-        await start_once(
-            client, "trade_workflow", signal.id, {"symbol": signal.symbol, "signal": signal.id}
-        )
+        request = {"symbol": signal.symbol, "signal": signal.id}
+        try:
+            await start_once(client, "trade_workflow", signal.id, request)
+        except Exception as error:  # noqa: BLE001 - one signal must not take the others along
+            await asyncio.to_thread(_not_started, signal, error)
 
 
 def _signals(events: EventBatch) -> list[Any]:
@@ -57,6 +59,18 @@ def _signals(events: EventBatch) -> list[Any]:
 
     found = deadletter.each("market", events, process)
     return [s for s in found if s is not None and s.side is not None]
+
+
+def _not_started(signal: Any, error: Exception) -> None:
+    """The batch does not come again, so a person is told that this signal came to nothing."""
+    logging.getLogger("borsa").error("%s: workflow not started: %s", signal.id, error)
+    services().desk().alert(
+        "critical",
+        "workflow-not-started",
+        f"{signal.symbol}: a signal could not be acted upon",
+        f"The workflow of {signal.id} did not start: {error}. Nothing was opened.",
+        correlation=signal.id,
+    )
 
 
 async def start_once(client: Any, workflow: str, instance_id: str, payload: Any) -> bool:

@@ -21,12 +21,10 @@ HISTORY_DAYS = 7
 def daily_report(
     timer: func.TimerRequest, executions: Events, risk: Events, compliance: Events
 ) -> None:
-    """Yesterday in figures, as an alert; and alerts that never arrived, once more."""
-    from shared.alerts.resend import resend
+    """Yesterday in figures, as an alert."""
     from shared.portfolio.daily import report
 
     desk = services().desk()
-    resend(desk)
     report(desk)
     flush(desk.outbox, executions, risk, compliance)
 

@@ -10,7 +10,7 @@ import azure.functions as func
 import msgspec
 
 from functions.annotations import Payload
-from functions.http import answer, answers, read, reply
+from functions.http import answer, failed, read, reply
 from functions.market import start_once
 from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
@@ -38,21 +38,35 @@ class ClearRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 @bp.route(route="emergency-stop", methods=["POST"])
+@emits(bp)
 @bp.durable_client_input(client_name="client")
-async def emergency_stop(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+async def emergency_stop(
+    req: func.HttpRequest, executions: Events, risk: Events, compliance: Events, client: Any
+) -> func.HttpResponse:
     """Latch the kill switch at once, then flatten the account until the exchange shows nothing."""
-    return await answer(_stop(req, client))
+    desk = services().desk()
+    response = await answer(_stop(req, desk, client))
+    flush(desk.outbox, executions, risk, compliance)
+    return response
 
 
-async def _stop(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+async def _stop(req: func.HttpRequest, desk: Any, client: Any) -> func.HttpResponse:
+    from shared.errors import StoreError
     from shared.execution import emergency
 
     request = read(req, StopRequest)
-    desk = services().desk()
     now = desk.clock.now_ms()
-    workflow = f"emergency-{now}"
     evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
-    await asyncio.to_thread(emergency.latch, desk, "manual", evidence, workflow)
+    try:
+        await asyncio.to_thread(emergency.latch, desk, "manual", evidence, f"emergency-{now}")
+    except StoreError:
+        status = await asyncio.to_thread(desk.kill_switch.status)
+        if status is None or status.state != "latched":
+            raise
+        # Latched, but audit or alert could not be written: closing comes first.
+        logging.getLogger("borsa").exception("emergency stop latched, not fully recorded")
+    # A stop during a stop joins the workflow that is at it.
+    workflow = await asyncio.to_thread(emergency.workflow_id, desk)
     try:
         await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
     except Exception:
@@ -64,19 +78,22 @@ async def _stop(req: func.HttpRequest, client: Any) -> func.HttpResponse:
 
 
 @bp.route(route="kill-switch/clear", methods=["POST"])
-@answers
-def clear_kill_switch(req: func.HttpRequest) -> Any:
+@emits(bp)
+def clear_kill_switch(
+    req: func.HttpRequest, executions: Events, risk: Events, compliance: Events
+) -> func.HttpResponse:
     """Arm trading again: a person, a second factor, a reason."""
+    from shared.errors import BorsaError
     from shared.execution.clearing import clear
 
-    request = read(req, ClearRequest)
-    clear(
-        services().desk(),
-        code=request.code,
-        reason=request.reason,
-        operator=request.operator,
-    )
-    return {"state": "armed"}
+    desk = services().desk()
+    try:
+        request = read(req, ClearRequest)
+        clear(desk, code=request.code, reason=request.reason, operator=request.operator)
+    except BorsaError as error:
+        return failed(error)
+    flush(desk.outbox, executions, risk, compliance)
+    return reply({"state": "armed"})
 
 
 @bp.orchestration_trigger(context_name="context")

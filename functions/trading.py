@@ -12,6 +12,11 @@ from shared.bootstrap import services
 
 bp = df.Blueprint()
 
+#: An activity that failed runs again at once: behind it may be an order whose stop is missing,
+#: and a position may be without one for five seconds.
+RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=300, max_number_of_attempts=4)
+RETRY.backoff_coefficient = 2.0
+
 
 @bp.orchestration_trigger(context_name="context")
 def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
@@ -21,7 +26,7 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
     an earlier run did before it does anything.
     """
     request = context.get_input()
-    decision = yield context.call_activity("assess", request)
+    decision = yield context.call_activity_with_retry("assess", RETRY, request)
     if decision["outcome"] != "approved":
         return decision
     step = {"symbol": request["symbol"], "signal": request["signal"]}
@@ -33,14 +38,14 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
         if first == answer:
             timer.cancel()
         # Who answered and what counts only as the store has it: events may be lost or doubled.
-        verdict = yield context.call_activity("settle_approval", step)
+        verdict = yield context.call_activity_with_retry("settle_approval", RETRY, step)
         if verdict["state"] != "approved":
             return {**decision, "outcome": verdict["state"]}
-    opened = yield context.call_activity("open_position", step)
+    opened = yield context.call_activity_with_retry("open_position", RETRY, step)
     if opened["status"] not in ("protected", "flat"):
         return {**decision, "outcome": opened["status"], "reason": opened["reason"]}
-    protected = yield context.call_activity("protect_position", step)
-    recorded = yield context.call_activity("record_trade", step)
+    protected = yield context.call_activity_with_retry("protect_position", RETRY, step)
+    recorded = yield context.call_activity_with_retry("record_trade", RETRY, step)
     if not context.is_replaying:
         logging.getLogger("borsa").info("trade %s: %s", request["signal"], recorded["state"])
     return {**decision, "outcome": opened["status"], "protected": protected["protected"]}
@@ -53,12 +58,18 @@ def assess(
 ) -> dict[str, Any]:
     """Snapshot, gate, reservation, stored decision."""
     from shared.compliance.approval import request_approval
+    from shared.errors import ExchangeError
     from shared.execution.assess import assess as decide_on
     from shared.telemetry import span
 
     desk = services().desk()
-    with span("assess", payload["signal"]):
-        decision = decide_on(desk, payload["symbol"], payload["signal"])
+    try:
+        with span("assess", payload["signal"]):
+            decision = decide_on(desk, payload["symbol"], payload["signal"])
+    except ExchangeError as error:
+        # Told here, because the outputs of a function that raises are not sent.
+        flush(desk.outbox, executions, risk, compliance)
+        return {"id": payload["signal"], "outcome": "undecided", "reasons": [str(error)]}
     result: dict[str, Any] = {
         "id": decision.id,
         "symbol": payload["symbol"],

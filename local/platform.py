@@ -13,6 +13,7 @@ from local.eventlog import DeliveryPolicy, EventLog
 from local.host.host import FunctionHost
 from shared import bootstrap
 from shared.bootstrap import Services
+from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -108,14 +109,16 @@ class Platform:
 
         Raises
         ------
-        RuntimeError
+        ConfigurationError
             When a function could not be indexed: here nobody would notice that it is missing.
         """
         bootstrap.use(self.services)
         await self.host.start()
         problems = [*self.host.host_errors, *(f"{n}: {p}" for n, p in self.host.errors.items())]
         if problems or not self.host.functions:
-            raise RuntimeError("the app did not start: " + ("; ".join(problems) or "no functions"))
+            raise ConfigurationError(
+                problems or ["no function could be indexed; the log says which one, and why"]
+            )
 
     async def stop(self) -> None:
         """Let running work finish and close everything but the store."""

@@ -130,6 +130,8 @@ class Services:
             clock=self.clock,
             session=self._exchange_session,
             recv_window_ms=s.binance_recv_window_ms,
+            # Short: an answer that is lost must be missed while a stop can still be in time.
+            timeout=(2.0, 2.0),
         )
 
     @cached_property

@@ -8,6 +8,7 @@ import pytest
 _FOLDERS = {"tests/infra/": "infra", "tests/cli/": "cli", "tests/worker/": "worker"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.nodeid

@@ -12,7 +12,7 @@ import msgspec
 
 from local.cli.open_state import ACCOUNT, open_store
 from shared.clock import iso
-from shared.errors import NotFound
+from shared.errors import AuditBroken, InvalidInput, NotFound
 from shared.risk.decision import Decision, DecisionInputs, canonical_json
 from shared.risk.gate import decide
 
@@ -20,8 +20,13 @@ from shared.risk.gate import decide
 def run(options: argparse.Namespace) -> int:
     """0 when the recomputed decision equals the recorded one, 1 when it does not."""
     body = _record(options)
-    inputs = msgspec.convert(body["inputs"], DecisionInputs)
-    recorded = msgspec.convert(body["decision"], Decision)
+    try:
+        inputs = msgspec.convert(body["inputs"], DecisionInputs)
+        recorded = msgspec.convert(body["decision"], Decision)
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise AuditBroken(
+            f"the record of {options.id} is not what was written: {error}; see ./run audit verify"
+        ) from error
     again = decide(inputs)
     same = canonical_json(again) == canonical_json(recorded)
     _show(inputs, recorded)
@@ -61,8 +66,13 @@ def _from_store(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def _from_file(path: Path, decision: str) -> Iterator[dict[str, Any]]:
     with path.open() as lines:
-        for line in lines:
-            record = json.loads(line)
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                raise InvalidInput(
+                    f"{path}, line {number}: not a record of the audit log"
+                ) from None
             if record.get("kind") == "decision" and record.get("correlation") == decision:
                 yield record["body"]
 

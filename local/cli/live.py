@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -22,13 +23,13 @@ from local.live.page import PageServer
 from local.live.snapshot import Snapshots
 from local.platform import Platform, app_settings
 from shared.bootstrap import Services
-from shared.errors import InvalidInput
+from shared.errors import ConfigurationError, InvalidInput
 
 #: Settings of the demonstration: short bars and short trades, so that there is something to see.
 DEMONSTRATION = {
     "TIMEFRAMES": "1m",
     "BINANCE_RECV_WINDOW_MS": "5000",
-    "MAX_HOLDING_BARS": "15",
+    "MAX_HOLDING_BARS": "10",
     "TRADING_PLAN": json.dumps(
         {
             "timeframes": {
@@ -52,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     """Trade until Ctrl-C; the exit code."""
     if not 0.1 <= options.speed <= 10_000:
         raise InvalidInput(f"--speed is {options.speed}; use 0.1 to 10000")
+    if options.seconds is not None and not options.seconds > 0:
+        raise InvalidInput(f"--seconds is {options.seconds}; use a number above 0")
     folder: Path = options.state
     with _alone(folder) as lock:
         if options.fresh:
@@ -61,7 +64,15 @@ def run(options: argparse.Namespace) -> int:
         exchange = ExchangeThread(
             folder / "exchange.db", options.seed, options.symbols, options.exchange_port
         )
-        exchange.start()
+        try:
+            exchange.start()
+        except ConfigurationError as error:
+            raise ConfigurationError([*error.problems, "--fresh starts over"]) from error
+        except OSError as error:
+            raise InvalidInput(
+                f"the exchange cannot listen on --exchange-port {options.exchange_port}: "
+                f"{error.strerror}"
+            ) from error
         loop = PacedLoop(exchange.clock, options.speed)
         asyncio.set_event_loop(loop)
         try:
@@ -78,6 +89,9 @@ def run(options: argparse.Namespace) -> int:
 async def _trade(
     options: argparse.Namespace, folder: Path, exchange: ExchangeThread, loop: PacedLoop
 ) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
     settings = app_settings(
         exchange.url,
         SYMBOLS=",".join(options.symbols),
@@ -99,6 +113,8 @@ async def _trade(
     snapshots = Snapshots(platform.host, key)
     page = PageServer(snapshots, options.page_port)
     await page.start()
+    _tell_other_port("functions", options.port, platform.host.base_url)
+    _tell_other_port("page", options.page_port, page.url)
     _announce(
         folder,
         {
@@ -109,21 +125,30 @@ async def _trade(
             "exchange": exchange.url,
         },
     )
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    # Real seconds: the loop's own are simulated, and pass only while nothing runs.
+    limit = threading.Timer(options.seconds or 0, loop.call_soon_threadsafe, args=(stopping.set,))
     if options.seconds:
-        loop.call_later(options.seconds * options.speed, stopping.set)
-    showing = asyncio.ensure_future(_show(options, snapshots, page.url))
-    await stopping.wait()
-    showing.cancel()
-    await asyncio.gather(showing, return_exceptions=True)
+        limit.start()
+    showing = asyncio.ensure_future(_show(options, snapshots, page.url, platform.host.base_url))
+    ending = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_COMPLETED)
+    limit.cancel()
     print("stopping ...", file=sys.stderr)
     await page.stop()
     await server.stop()
     await platform.stop()
     services.store.close()
+    if showing.done():
+        showing.result()
+    for waiting in (showing, ending):
+        waiting.cancel()
+    await asyncio.gather(showing, ending, return_exceptions=True)
     print(f"stopped; state is kept under {folder}/, ./run goes on from here", file=sys.stderr)
+
+
+def _tell_other_port(what: str, wanted: int, url: str) -> None:
+    if wanted and f":{wanted}" not in url:
+        print(f"port {wanted} is taken; {what} at {url}", file=sys.stderr)
 
 
 async def _listen(platform: Platform, port: int) -> HttpListener:
@@ -139,10 +164,12 @@ async def _listen(platform: Platform, port: int) -> HttpListener:
     raise InvalidInput("no free port on this machine")
 
 
-async def _show(options: argparse.Namespace, snapshots: Snapshots, page: str) -> None:
+async def _show(
+    options: argparse.Namespace, snapshots: Snapshots, page: str, functions: str
+) -> None:
     """Refresh console and page once a real second."""
     if options.plain or not sys.stdout.isatty():
-        print(f"page {page}", flush=True)
+        print(f"page {page}  functions {functions}", flush=True)
         shown: set[str] = set()
         while True:
             for line in _news(await snapshots.take(), shown):

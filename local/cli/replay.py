@@ -18,11 +18,24 @@ from local.replay.run import Progress, replay
 from local.replay.summary import Summary
 from shared.clock import iso
 from shared.errors import InvalidInput
+from shared.settings import SETTINGS
 from shared.simulation.source import MarketSource
 from shared.storage.store import Store
 
 #: Time frames of a replay unless told otherwise.
 TIMEFRAMES = "5m,1h"
+
+#: Settings that a replay makes itself; the rest may be chosen with ``--set``.
+GIVEN = (
+    "BINANCE_ENVIRONMENT",
+    "BINANCE_BASE_URL",
+    "SYMBOLS",
+    "SQLITE_PATH",
+    "COSMOS_DATABASE",
+    "CosmosDbConnection__accountEndpoint",
+    "KEY_VAULT_URI",
+    "BORSA_TELEMETRY",
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
     out: Path = options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
+        logging.getLogger().handlers[:] = [_log_file(out)]
     except OSError as error:
-        raise InvalidInput(f"--out {out} cannot be made: {error.strerror}") from error
-    logging.getLogger().handlers[:] = [_log_file(out)]
+        raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     with _store(options) as make_store, _progress(options.quiet) as progress:
@@ -61,11 +74,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
+    known = [s.name for s in SETTINGS if s.name not in GIVEN]
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
+        if name not in known:
+            raise InvalidInput(f"--set {name}: there is no such setting; one of {', '.join(known)}")
         settings[name] = value
     return settings
 

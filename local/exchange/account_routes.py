@@ -12,6 +12,7 @@ from local.exchange.views import (
     asset_row,
     balance_fields,
     income_row,
+    margin_move_row,
     money,
     position_risk,
     position_risk_v2,
@@ -61,7 +62,7 @@ def account_v2(call: Call) -> Any:
     b = call.venue.balances(call.owner)
     return {
         "feeTier": 0,
-        "feeBurn": False,
+        "feeBurn": call.owner.fee_burn,
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,
@@ -196,6 +197,38 @@ def move_position_margin(call: Call) -> Any:
         "msg": "Successfully modify position margin.",
         "type": way,
     }
+
+
+@endpoint("GET", "/fapi/v1/positionMargin/history")
+def position_margin_history(call: Call) -> Any:
+    p = call.parameters
+    symbol = p.text("symbol")
+    call.venue.core.contract(symbol)
+    way = p.optional_integer("type")
+    if way not in (None, 1, 2):
+        raise VenueRefusal(-1130, "Data sent for parameter 'type' is not valid.")
+    limit = p.limit(500, 500)
+    start, end = time_range(call, 30 * DAY_MS, 30 * DAY_MS)
+    rows = [
+        move
+        for move in call.owner.margin_moves
+        if move.symbol == symbol
+        and start <= move.time <= end
+        and (way is None or way == (1 if move.amount > 0 else 2))
+    ]
+    return [margin_move_row(move) for move in rows[-limit:]]
+
+
+@endpoint("GET", "/fapi/v1/feeBurn", weight=30)
+def get_fee_burn(call: Call) -> Any:
+    return {"feeBurn": call.owner.fee_burn}
+
+
+@endpoint("POST", "/fapi/v1/feeBurn")
+def set_fee_burn(call: Call) -> Any:
+    call.parameters.text("feeBurn")
+    call.venue.set_fee_burn(call.owner, call.parameters.flag("feeBurn"))
+    return _DONE
 
 
 @endpoint("GET", "/fapi/v1/positionSide/dual", weight=30)

@@ -64,7 +64,7 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
             "selfTradePreventionMode",
             PREVENTIONS,
             default="EXPIRE_MAKER",
-            refusal=(-5040, "Invalid self trade prevention mode."),
+            refusal=(-5039, "Invalid self trade prevention mode."),
         ),
         good_till=p.optional_integer("goodTillDate") or 0,
     )

@@ -8,7 +8,14 @@ import msgspec
 
 from local.exchange.endpoints import Call, endpoint, per_symbol
 from local.exchange.parameters import Parameters, missing
-from local.exchange.views import order_answer, order_row, trade_row
+from local.exchange.views import (
+    amended_answer,
+    amendment_row,
+    force_row,
+    order_answer,
+    order_row,
+    trade_row,
+)
 from shared.simulation.account import AccountState
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, NewOrder, Order
@@ -22,6 +29,9 @@ _PRICE_MATCHES = frozenset(
 _TIMES_IN_FORCE = frozenset({"GTC", "IOC", "FOK", "GTX", "GTD"})
 PREVENTIONS = frozenset({"EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "NONE"})
 
+
+#: How client ids of the venue's own orders begin.
+AUTO_CLOSES = {"LIQUIDATION": "autoclose-", "ADL": "adl_autoclose"}
 
 BAD_SIDE = (-1117, "Invalid side.")
 BAD_TYPE = (-1116, "Invalid orderType.")
@@ -80,11 +90,53 @@ def new_order(p: Parameters) -> NewOrder:
             "selfTradePreventionMode",
             PREVENTIONS,
             default="EXPIRE_MAKER",
-            refusal=(-5040, "Invalid self trade prevention mode."),
+            refusal=(-5039, "Invalid self trade prevention mode."),
         ),
         good_till=good_till,
         price_match=match,
     )
+
+
+def _amend(call: Call, p: Parameters) -> dict[str, Any]:
+    order = _named(call, p)
+    match = p.choice(
+        "priceMatch",
+        _PRICE_MATCHES,
+        default="NONE",
+        refusal=(-5037, "Invalid price match"),
+    )
+    if match != "NONE" and p.optional("price"):
+        raise VenueRefusal(-5038, "Price match only supports order without price.")
+    amended = call.venue.amend_order(
+        call.owner,
+        order,
+        side=p.choice("side", ("BUY", "SELL"), refusal=BAD_SIDE),
+        quantity=p.decimal("quantity"),
+        price=p.decimal("price") if match == "NONE" else ZERO,
+        price_match=match,
+        modify_id=p.optional_integer("modifyId"),
+        reduce_only=p.flag("reduceOnly"),
+    )
+    return amended_answer(amended)
+
+
+@endpoint("PUT", "/fapi/v1/order", weight=0, orders=(1, 1))
+def amend_order(call: Call) -> Any:
+    return _amend(call, call.parameters)
+
+
+@endpoint("GET", "/fapi/v1/orderAmendment")
+def order_amendments(call: Call) -> Any:
+    p = call.parameters
+    order = _named(call, p)
+    limit = p.limit(50, 100)
+    start, end = time_range(call, 90 * DAY_MS, 90 * DAY_MS)
+    if order is None:
+        return []
+    rows = [
+        a for a in call.owner.amendments if a.order_id == order.order_id and start <= a.time <= end
+    ]
+    return [amendment_row(a) for a in reversed(rows[-limit:])]
 
 
 def _place(call: Call, p: Parameters) -> dict[str, Any]:
@@ -122,7 +174,10 @@ def visible(order: Order, now: int) -> bool:
 
 
 def _named_order(call: Call) -> Order | None:
-    p = call.parameters
+    return _named(call, call.parameters)
+
+
+def _named(call: Call, p: Parameters) -> Order | None:
     symbol = p.text("symbol")
     call.venue.core.contract(symbol)
     order_id = p.optional_integer("orderId")
@@ -236,16 +291,28 @@ def place_batch(call: Call) -> Any:
     if not 1 <= len(items) <= 5:
         raise VenueRefusal(-4082, "Invalid number of batch place orders.")
 
-    def run(item: Any) -> dict[str, Any]:
-        if not isinstance(item, dict):
-            raise VenueRefusal(-1130, "Data sent for parameter 'batchOrders' is not valid.")
-        values = {
+    return _each(items, lambda item: _place(call, _item(item)))
+
+
+@endpoint("PUT", "/fapi/v1/batchOrders", weight=5, orders=(5, 1))
+def amend_batch(call: Call) -> Any:
+    items = _json_list(call.parameters.text("batchOrders"), "batchOrders")
+    if not 1 <= len(items) <= 5:
+        raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+    return _each(items, lambda item: _amend(call, _item(item)))
+
+
+def _item(item: Any) -> Parameters:
+    """One order of a batch as parameters."""
+    if not isinstance(item, dict):
+        raise VenueRefusal(-1130, "Data sent for parameter 'batchOrders' is not valid.")
+    return Parameters(
+        {
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in item.items()
+            if value is not None
         }
-        return _place(call, Parameters(values))
-
-    return _each(items, run)
+    )
 
 
 @endpoint("DELETE", "/fapi/v1/batchOrders")
@@ -316,3 +383,33 @@ def _trades(account: AccountState, order_id: int | None) -> list[Any]:
     if order_id is not None:
         return account.trades_of.get(order_id, [])
     return account.trades
+
+
+def _force_weight(parameters: Parameters) -> int:
+    return 20 if parameters.optional("symbol") else 50
+
+
+@endpoint("GET", "/fapi/v1/forceOrders", weight=_force_weight)
+def force_orders(call: Call) -> Any:
+    """Orders by which the venue itself reduced a position."""
+    p = call.parameters
+    symbol = p.optional("symbol")
+    if symbol:
+        call.venue.core.contract(symbol)
+    kind = p.choice(
+        "autoCloseType",
+        tuple(AUTO_CLOSES),
+        default="",
+        refusal=(-1130, "Data sent for parameter 'autoCloseType' is not valid."),
+    )
+    prefixes = (AUTO_CLOSES[kind],) if kind else tuple(AUTO_CLOSES.values())
+    limit = p.limit(50, 100)
+    start, end = time_range(call, 7 * DAY_MS, 7 * DAY_MS)
+    rows = [
+        order
+        for order in call.owner.orders.values()
+        if order.client_order_id.startswith(prefixes)
+        and (symbol is None or order.symbol == symbol)
+        and start <= order.time <= end
+    ]
+    return [force_row(order) for order in reversed(rows[-limit:])]

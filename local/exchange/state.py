@@ -17,7 +17,9 @@ from shared.errors import ConfigurationError, StoreUnavailable
 from shared.simulation.account import AccountState
 from shared.simulation.orders import (
     AlgoOrder,
+    Amendment,
     IncomeEntry,
+    MarginMove,
     Order,
     Position,
     SymbolSettings,
@@ -38,6 +40,8 @@ _KINDS: dict[str, Any] = {
     "position": Position,
     "trade": Trade,
     "income": IncomeEntry,
+    "amendment": Amendment,
+    "margin": MarginMove,
     "setting": SymbolSettings,
     "countdown": int | None,
 }
@@ -148,6 +152,7 @@ class StateFile:
             "cross_wallet": account.cross_wallet,
             "hedge": account.hedge,
             "multi_assets": account.multi_assets,
+            "fee_burn": account.fee_burn,
         }
         rows.append((account.name, "balance", "", _encode(balance)))
         self._db.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows)
@@ -164,9 +169,10 @@ class StateFile:
                 account.cross_wallet = Decimal(balance["cross_wallet"])
                 account.hedge = balance["hedge"]
                 account.multi_assets = balance["multi_assets"]
+                account.fee_burn = balance.get("fee_burn", False)
             else:
                 records[kind].append((key, msgspec.json.decode(body, type=_KINDS[kind])))
-        for kind in ("order", "algo", "trade", "income"):
+        for kind in ("order", "algo", "trade", "income", "amendment", "margin"):
             records[kind].sort(key=lambda row: int(row[0]))
         for symbol, settings in records["setting"]:
             account.settings[symbol] = settings
@@ -180,6 +186,10 @@ class StateFile:
             account.add_trade(trade)
         for _, entry in records["income"]:
             account.add_income(entry)
+        for _, amendment in records["amendment"]:
+            account.add_amendment(amendment)
+        for _, move in records["margin"]:
+            account.add_margin_move(move)
         for symbol, deadline in records["countdown"]:
             if deadline is not None:
                 account.countdowns[symbol] = deadline

@@ -17,7 +17,15 @@ from shared.simulation.balances import (
 from shared.simulation.contracts import Contract
 from shared.simulation.core import VenueCore
 from shared.simulation.filters import plain
-from shared.simulation.orders import AlgoOrder, IncomeEntry, Order, Position, Trade
+from shared.simulation.orders import (
+    AlgoOrder,
+    Amendment,
+    IncomeEntry,
+    MarginMove,
+    Order,
+    Position,
+    Trade,
+)
 
 Json = dict[str, Any]
 
@@ -91,6 +99,60 @@ def order_row(order: Order) -> Json:
         "priceMatch": order.price_match,
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till,
+    }
+
+
+def amended_answer(order: Order) -> Json:
+    """An order in the answer to an amendment."""
+    out = order_answer(order, average_price=False, acknowledge=False)
+    out["pair"] = order.symbol
+    if order.modify_id is not None:
+        out["modifyId"] = order.modify_id
+    return out
+
+
+def amendment_row(amendment: Amendment) -> Json:
+    change: Json = {
+        "price": {
+            "before": plain(amendment.price_before),
+            "after": plain(amendment.price_after),
+        },
+        "origQty": {
+            "before": plain(amendment.quantity_before),
+            "after": plain(amendment.quantity_after),
+        },
+        "count": amendment.count,
+    }
+    if amendment.modify_id is not None:
+        change["modifyId"] = amendment.modify_id
+    return {
+        "amendmentId": amendment.amendment_id,
+        "symbol": amendment.symbol,
+        "pair": amendment.symbol,
+        "orderId": amendment.order_id,
+        "clientOrderId": amendment.client_order_id,
+        "time": amendment.time,
+        "amendment": change,
+    }
+
+
+def force_row(order: Order) -> Json:
+    """An order of the venue's own, as forceOrders lists it."""
+    out = order_row(order)
+    for name in ("priceProtect", "priceMatch", "selfTradePreventionMode", "goodTillDate"):
+        del out[name]
+    return out
+
+
+def margin_move_row(move: MarginMove) -> Json:
+    return {
+        "symbol": move.symbol,
+        "type": 1 if move.amount > 0 else 2,
+        "deltaType": "USER_ADJUST",
+        "amount": plain(abs(move.amount)),
+        "asset": "USDT",
+        "time": move.time,
+        "positionSide": move.side,
     }
 
 

@@ -15,11 +15,12 @@ from shared.errors import StoreUnavailable
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
-#: Simulated time at which the built-in market begins.
-START_MS = 1_767_571_200_000
+#: Simulated time at which the built-in market begins, 2026-01-05T01:16:00Z: with the default seed
+#: the demonstration's first signals come three bars later.
+START_MS = 1_767_575_760_000
 
 #: Real seconds between saves of the time alone.
-SAVE_SECONDS = 0.5
+SAVE_SECONDS = 0.2
 
 
 class ExchangeThread:

@@ -91,6 +91,8 @@ def replay(
             done = (clock.now_ms() - start_ms) / (end_ms - start_ms)
             progress(min(1.0, done), recorder.line())
         await asyncio.sleep(TAIL_MS / 1000)
+        # What a stop closed since the guardian's last round is not in our book yet.
+        await platform.host.invoke("guardian")
         await platform.stop()
 
     loop = loop_for(clock)

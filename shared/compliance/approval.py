@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -65,18 +66,17 @@ def request_approval(desk: Desk, symbol: str, decision: Decision) -> dict[str, A
             f"{plan.stop_price}, target {plan.take_profit_price}, risk {plan.risk_amount} USDT"
         ),
     )
-    try:
+    with suppress(AlreadyExists):
         desk.store.create(CONTAINER, msgspec.to_builtins(approval))
-        desk.note("approval", msgspec.to_builtins(approval), correlation=decision.signal_id)
-        desk.alert(
-            "warning",
-            "approval-wanted",
-            f"{symbol}: approve this trade?",
-            f"{approval.summary}. Until {iso(approval.expires_at)}; no answer means no.",
-            correlation=decision.signal_id,
-        )
-    except AlreadyExists:
-        pass
+    # Both happen once however often this runs: an earlier run may have stopped right here.
+    desk.note("approval", msgspec.to_builtins(approval), correlation=decision.signal_id)
+    desk.alert(
+        "warning",
+        "approval-wanted",
+        f"{symbol}: approve this trade?",
+        f"{approval.summary}. Until {iso(approval.expires_at)}; no answer means no.",
+        correlation=decision.signal_id,
+    )
     return {
         "approvalEvent": event_name(approval.nonce),
         "approvalSeconds": APPROVAL_SECONDS,
@@ -128,8 +128,6 @@ def settle(desk: Desk, symbol: str, signal_id: str) -> Verdict:
 
     while True:
         approval, etag = load(desk, signal_id)
-        if approval.state == "approved":
-            return "approved"
         if approval.state == "pending":
             expired = msgspec.structs.replace(approval, state="expired")
             try:
@@ -137,7 +135,10 @@ def settle(desk: Desk, symbol: str, signal_id: str) -> Verdict:
             except Conflict:
                 continue
             approval = expired
-            desk.note("approval", msgspec.to_builtins(expired), correlation=signal_id)
+        # Whoever changed it may have died before it was noted; noting it again changes nothing.
+        desk.note("approval", msgspec.to_builtins(approval), correlation=signal_id)
+        if approval.state == "approved":
+            return "approved"
         stored = load_decision(desk, symbol, signal_id)
         if stored is not None:
             desk.ledger.release(stored[1].id)

@@ -151,11 +151,17 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
     try:
         desk.store.create(CONTAINER, body)
     except AlreadyExists:
-        # A second delivery decided at the same time; the first stored one counts.
-        if decision.outcome == "approved":
-            stored = load(desk, symbol, signal_id)
-            if stored is not None and stored[1].outcome != "approved":
+        # A second delivery decided at the same time; the first stored one counts, and what is
+        # reserved must be what it plans.
+        stored = load(desk, symbol, signal_id)
+        if stored is not None:
+            first = stored[1].plan
+            if first is None:
                 desk.ledger.release(decision.id)
+            elif first != decision.plan and decision.id not in desk.ledger.read().settled:
+                desk.ledger.reserve(
+                    first, positions=stored[0].exposures, limits=desk.limits, stage=desk.stage
+                )
         return assess(desk, symbol, signal_id)
     _note(desk, inputs, decision)
     record(

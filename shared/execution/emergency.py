@@ -52,6 +52,11 @@ def latch(desk: Desk, trigger: str, evidence: dict[str, Any], correlation: str) 
     return first
 
 
+def workflow_id(desk: Desk) -> str:
+    """Id of the emergency workflow of the present latch: one stop, one workflow."""
+    return f"emergency-{desk.kill_switch.ensure().latched_at}"
+
+
 def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened:
     """Cancel and close everything on the account, foreign positions included, and verify."""
     closed: list[str] = []

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.errors import BorsaError, InvalidInput, NotFound
+from shared.errors import BorsaError, ExchangeError, InvalidInput, NotFound
 from shared.execution import entry, flatten, orders, protection, settlement
 from shared.execution.assess import load as load_decision
 from shared.execution.desk import Desk
@@ -85,6 +85,18 @@ def guard(desk: Desk) -> Round:
         latched=latched,
         failures=tuple(failures),
         **counts,
+    )
+
+
+def blind(desk: Desk, error: ExchangeError) -> None:
+    """The exchange cannot be read: say so, and that the stops rest there all the same."""
+    desk.alert(
+        "critical",
+        "guardian-blind",
+        "The guardian cannot see the exchange",
+        f"{type(error).__name__}: {error}. Stops rest on the exchange; nothing else is watched.",
+        correlation="guardian",
+        once=str(desk.clock.now_ms() // ALERT_EVERY_MS),
     )
 
 

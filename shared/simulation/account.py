@@ -9,7 +9,9 @@ from typing import Any
 from shared.simulation.orders import (
     ZERO,
     AlgoOrder,
+    Amendment,
     IncomeEntry,
+    MarginMove,
     Order,
     Position,
     SymbolSettings,
@@ -37,6 +39,7 @@ class AccountState:
         self.cross_wallet = ZERO
         self.hedge = False
         self.multi_assets = False
+        self.fee_burn = False
         self.positions: dict[tuple[str, str], Position] = {}
         self.settings: dict[str, SymbolSettings] = {}
         self.orders: dict[int, Order] = {}
@@ -48,6 +51,8 @@ class AccountState:
         self.trades: list[Trade] = []
         self.trades_of: dict[int, list[Trade]] = {}
         self.income: list[IncomeEntry] = []
+        self.amendments: list[Amendment] = []
+        self.margin_moves: list[MarginMove] = []
         self.countdowns: dict[str, int] = {}
         self.dirty: dict[tuple[str, str], Any] = {}
 
@@ -115,6 +120,14 @@ class AccountState:
     def add_income(self, entry: IncomeEntry) -> None:
         self.income.append(entry)
         self.dirty["income", str(entry.transaction_id)] = entry
+
+    def add_amendment(self, amendment: Amendment) -> None:
+        self.amendments.append(amendment)
+        self.dirty["amendment", str(amendment.amendment_id)] = amendment
+
+    def add_margin_move(self, move: MarginMove) -> None:
+        self.margin_moves.append(move)
+        self.dirty["margin", str(move.move_id)] = move
 
     def working_orders(self, symbol: str) -> Iterable[Order]:
         return list(self.open_orders.get(symbol, {}).values())

@@ -8,7 +8,7 @@ from shared.simulation import margin
 from shared.simulation.account import AccountState
 from shared.simulation.balances import balances, figures
 from shared.simulation.core import VenueCore
-from shared.simulation.orders import CENT, ZERO, SymbolSettings
+from shared.simulation.orders import CENT, ZERO, MarginMove, SymbolSettings
 from shared.simulation.refusal import VenueRefusal
 
 
@@ -83,6 +83,11 @@ def move_position_margin(
     position.isolated_wallet += moved
     account.cross_wallet -= moved
     account.store_position(position)
+    account.add_margin_move(
+        MarginMove(
+            move_id=core.next_id("margin"), symbol=symbol, side=side, amount=moved, time=core.now
+        )
+    )
     core.changed()
     core.emit_account(account, "MARGIN_TRANSFER", (position,), isolated=True)
 
@@ -106,4 +111,10 @@ def set_multi_assets(core: VenueCore, account: AccountState, multi_assets: bool)
     if multi_assets and any(s.isolated for s in account.settings.values()):
         raise VenueRefusal(-4168)
     account.multi_assets = multi_assets
+    core.changed()
+
+
+def set_fee_burn(core: VenueCore, account: AccountState, fee_burn: bool) -> None:
+    """Pay fees in BNB where there is some. This venue's accounts hold none, so fees stay whole."""
+    account.fee_burn = fee_burn
     core.changed()

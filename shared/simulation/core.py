@@ -67,6 +67,8 @@ class VenueCore:
             "algo": 2_000_000,
             "trade": 3_000_000,
             "income": 4_000_000,
+            "amendment": 5_000_000,
+            "margin": 6_000_000,
         }
         self._paths: dict[str, BarPath] = {}
         self._books: dict[str, tuple[int, Book]] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from shared.simulation import margin, matching
 from shared.simulation.account import AccountState
 from shared.simulation.balances import balances, order_notionals
@@ -37,7 +39,7 @@ def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
     if is_taken(account, request.client_order_id):
         raise VenueRefusal(-4116)
     market = request.type == "MARKET"
-    price = ZERO if market else _limit_price(core, request)
+    price = ZERO if market else limit_price(core, request)
     check_quantity(contract, request.quantity, market=market)
     if not market:
         check_price(contract, price)
@@ -183,14 +185,24 @@ def check_margin(core: VenueCore, account: AccountState, order: Order) -> None:
         raise VenueRefusal(-2019)
 
 
-def _limit_price(core: VenueCore, request: NewOrder) -> Decimal:
+def probe(order: Order, quantity: Decimal, price: Decimal) -> Order:
+    """What an order would be with another quantity and price, in no book, for the checks."""
+    return msgspec.structs.replace(order, quantity=quantity, price=price, executed=ZERO)
+
+
+def limit_price(core: VenueCore, request: NewOrder) -> Decimal:
     """The limit price; priceMatch takes it from the book."""
     if request.price_match == "NONE":
         return request.price
-    book = core.book(request.symbol)
-    tick = core.contract(request.symbol).instrument.tick_size
-    buy = request.side == "BUY"
-    base, _, depth = request.price_match.partition("_")
+    return matched_price(core, request.symbol, request.side, request.price_match)
+
+
+def matched_price(core: VenueCore, symbol: str, side: str, price_match: str) -> Decimal:
+    """The price that a price match stands for now: ``OPPONENT``, ``QUEUE``, with a depth."""
+    book = core.book(symbol)
+    tick = core.contract(symbol).instrument.tick_size
+    buy = side == "BUY"
+    base, _, depth = price_match.partition("_")
     away = (int(depth or 1) - 1) * tick
     if base == "OPPONENT":
         return book.ask + away if buy else book.bid - away

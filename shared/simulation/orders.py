@@ -82,6 +82,9 @@ class Order(msgspec.Struct, kw_only=True):
     expiry_reason: int = 0
     #: A partly filled resting order waits for the next bar's volume.
     resume_at: int = 0
+    #: How often it was changed, and the caller's number of the last change.
+    amendments: int = 0
+    modify_id: int | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -134,6 +137,32 @@ class AlgoOrder(msgspec.Struct, kw_only=True):
     @property
     def is_open(self) -> bool:
         return self.status == "NEW"
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a resting order; ``count`` numbers the changes of that order."""
+
+    amendment_id: int
+    order_id: int
+    client_order_id: str
+    symbol: str
+    time: int
+    price_before: Decimal
+    price_after: Decimal
+    quantity_before: Decimal
+    quantity_after: Decimal
+    count: int
+    modify_id: int | None = None
+
+
+class MarginMove(msgspec.Struct, frozen=True, kw_only=True):
+    """Margin that the owner added to (positive) or took from an isolated position, in USDT."""
+
+    move_id: int
+    symbol: str
+    side: str
+    amount: Decimal
+    time: int
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):

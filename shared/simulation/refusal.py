@@ -91,5 +91,10 @@ TEXTS: dict[int, str] = {
         "Due to the order could not be executed as maker, the Post Only order will be rejected. "
         "The order will not be recorded in the order history."
     ),
+    -5025: "Only limit order is supported.",
+    -5026: "Exceed maximum modify order limit.",
+    -5027: "No need to modify the order.",
+    -5039: "Invalid self trade prevention mode.",
+    -5047: "The original order is not a reduce-only order.",
     -5040: "The GTD timestamp must be greater than the current time plus 600 seconds.",
 }

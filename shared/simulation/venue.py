@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from shared.errors import InvalidInput
-from shared.simulation import conditional, configuration, entry, klines, matching
+from shared.simulation import amendment, conditional, configuration, entry, klines, matching
 from shared.simulation.account import AccountState
 from shared.simulation.balances import Balances, balances
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 from shared.simulation.core import VenueCore, VenueEvent
 from shared.simulation.ledger import Ledger, ledger_of
-from shared.simulation.orders import AlgoOrder, NewAlgoOrder, NewOrder, Order
+from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
 from shared.simulation.source import MarketSource
 from shared.simulation.timeline import Timeline
@@ -142,6 +142,34 @@ class Venue:
         for order in account.working_orders(symbol):
             matching.cancel(self.core, account, order)
 
+    def amend_order(
+        self,
+        account: AccountState,
+        order: Order | None,
+        *,
+        side: str,
+        quantity: Decimal,
+        price: Decimal = ZERO,
+        price_match: str = "NONE",
+        modify_id: int | None = None,
+        reduce_only: bool = False,
+    ) -> Order:
+        """Change price and quantity of a resting limit order; -2013 when there is none."""
+        if order is None or not order.is_open:
+            raise VenueRefusal(-2013)
+        if price_match != "NONE":
+            price = entry.matched_price(self.core, order.symbol, order.side, price_match)
+        return amendment.amend(
+            self.core,
+            account,
+            order,
+            side=side,
+            quantity=quantity,
+            price=price,
+            modify_id=modify_id,
+            reduce_only=reduce_only,
+        )
+
     def set_countdown(self, account: AccountState, symbol: str, countdown_ms: int) -> None:
         """Cancel a symbol's plain orders after a while unless renewed; 0 disarms."""
         self.core.contract(symbol)
@@ -198,6 +226,9 @@ class Venue:
 
     def set_multi_assets(self, account: AccountState, multi_assets: bool) -> None:
         configuration.set_multi_assets(self.core, account, multi_assets)
+
+    def set_fee_burn(self, account: AccountState, fee_burn: bool) -> None:
+        configuration.set_fee_burn(self.core, account, fee_burn)
 
     # market
 

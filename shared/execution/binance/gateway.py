@@ -29,7 +29,7 @@ T = TypeVar("T")
 #: Pauses before the second, third and fourth attempt, seconds.
 BACKOFF = (0.2, 0.4, 0.8)
 #: No further attempt once a request has taken this long: callers have deadlines of their own.
-PATIENCE_MS = 10_000
+PATIENCE_MS = 3_000
 
 
 class _ErrorBody(msgspec.Struct):

@@ -1,0 +1,1 @@
+"""How fast the application is, beside its peers: ``benchmarks/run`` prints one table."""

@@ -1,0 +1,193 @@
+"""Emergency stop: from the HTTP request to an account that the exchange shows to be flat."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from benchmarks.exchange import served
+from benchmarks.figure import Figure, Size, percentile
+from local.clock import ScaledClock, loop_for
+from local.exchange.api import BinanceApi
+from local.exchange.limits import RateLimits
+from local.exchange.server import ExchangeServer
+from local.host.server import HttpListener
+from local.host.worker import Invocation
+from local.platform import SIMULATED_KEY, SIMULATED_SECRET, Platform, app_settings
+from shared.bootstrap import Services
+from shared.execution.exchange import AlgoOrderRequest, OrderRequest
+from shared.risk.kill_switch import CONTAINER, SWITCH_ID
+from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
+from shared.simulation.synthetic import SyntheticMarket
+from shared.simulation.venue import Venue
+from shared.storage.sqlite import SqliteStore
+
+START_MS = 1_767_571_260_000
+RUNS: dict[Size, int] = {"full": 30, "quick": 5, "tiny": 1}
+POSITIONS = 10
+#: Real seconds after which a stop has failed.
+PATIENCE_S = 60.0
+
+
+def contracts(count: int) -> Mapping[str, Contract]:
+    """The venue's contracts and further ones like the last, ``count`` in all."""
+    listed = dict(DEFAULT_CONTRACTS)
+    model = DEFAULT_CONTRACTS["ADAUSDT"]
+    for number in range(count - len(listed)):
+        symbol = f"ALT{chr(ord('A') + number)}USDT"
+        listed[symbol] = msgspec.structs.replace(
+            model,
+            instrument=msgspec.structs.replace(model.instrument, symbol=symbol),
+            base_asset=symbol.removesuffix("USDT"),
+        )
+    return dict(list(listed.items())[:count])
+
+
+class _Flat:
+    """Set when the emergency workflow's activity has read back an empty account."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.happened = threading.Event()
+
+    def on_invocation(self, invocation: Invocation) -> None:
+        if invocation.function == "flatten_account" and invocation.return_value is not None:
+            result = json.loads(invocation.return_value.value)
+            if result["flat"]:
+                self.at = time.perf_counter()
+                self.happened.set()
+
+
+def _open(services: Services, symbols: list[str], run: int) -> None:
+    """A position on every symbol, each with its stop resting on the exchange."""
+    exchange = services.exchange
+    marks = exchange.mark_prices()
+    instruments = exchange.instruments()
+    for symbol in symbols:
+        instrument, mark = instruments[symbol], marks[symbol].mark_price
+        quantity = (Decimal(150) / mark // instrument.step_size + 1) * instrument.step_size
+        exchange.place_order(
+            OrderRequest(
+                symbol=symbol,
+                side="BUY",
+                type="MARKET",
+                quantity=quantity,
+                client_order_id=f"open-{symbol}-{run}",
+            )
+        )
+        exchange.place_algo_order(
+            AlgoOrderRequest(
+                symbol=symbol,
+                side="SELL",
+                type="STOP_MARKET",
+                quantity=quantity,
+                client_algo_id=f"stop-{symbol}-{run}",
+                trigger_price=instrument.round_price(mark * Decimal("0.95")),
+            )
+        )
+
+
+def _stop(url: str, flat: _Flat) -> float:
+    """POST the stop; milliseconds until the workflow has verified the account flat.
+
+    Raises
+    ------
+    RuntimeError
+        When the stop is refused or does not come to an end.
+    """
+    import requests
+
+    flat.happened.clear()
+    began = time.perf_counter()
+    answer = requests.post(url, json={"operator": "benchmark", "reason": "measuring"}, timeout=30)
+    if answer.status_code != 202:
+        raise RuntimeError(f"emergency stop answered {answer.status_code}: {answer.text}")
+    if not flat.happened.wait(PATIENCE_S):
+        raise RuntimeError(f"the account was not flat after {PATIENCE_S} s")
+    return (flat.at - began) * 1000
+
+
+def _check(services: Services) -> None:
+    exchange = services.exchange
+    left = [*exchange.positions(), *exchange.open_orders(), *exchange.open_algo_orders()]
+    if left:
+        raise RuntimeError(f"the workflow said flat, the exchange shows {left}")
+
+
+def _drive(services: Services, url: str, flat: _Flat, symbols: list[str], runs: int) -> list[float]:
+    taken = []
+    for run in range(runs):
+        _open(services, symbols, run)
+        taken.append(_stop(url, flat))
+        _check(services)
+        # A person re-arms with a one-time code, of which there are two a minute: here every run
+        # has a switch that was never used.
+        services.store.delete(CONTAINER, services.settings.account_id, SWITCH_ID)
+        services.kill_switch.ensure()
+    return taken
+
+
+async def _measure(services: Services, platform: Platform, symbols: list[str], runs: int) -> Any:
+    flat = _Flat()
+    await platform.start()
+    platform.host.on_invocation.append(flat.on_invocation)
+    listener = HttpListener(platform.host.handle, 0)
+    await listener.start()
+    key = platform.host.keys.host["default"]
+    url = f"http://127.0.0.1:{listener.port}/api/emergency-stop?code={key}"
+    services.kill_switch.ensure()
+    try:
+        return await asyncio.to_thread(_drive, services, url, flat, symbols, runs)
+    finally:
+        await listener.stop()
+        await platform.stop()
+
+
+def run(runs: int) -> list[float]:
+    """Milliseconds of each stop; the exchange runs in a thread of its own, on real sockets."""
+    clock = ScaledClock(START_MS)
+    listed = contracts(POSITIONS)
+    symbols = list(listed)
+    ticks = {s: c.instrument.tick_size for s, c in listed.items()}
+    venue = Venue(SyntheticMarket(5, symbols, ticks=ticks), start_ms=START_MS, contracts=listed)
+    limits = RateLimits(weight=10**9, orders_10s=10**9, orders_1m=10**9)
+    server = ExchangeServer(
+        BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET}, limits=limits)
+    )
+    with served(server.start, server.stop):
+        settings = app_settings(
+            server.url, SYMBOLS=",".join(symbols), TIMEFRAMES="1h", BORSA_TELEMETRY="false"
+        )
+        store = SqliteStore(":memory:", clock=clock)
+        services = Services(settings, clock=clock, store=store)
+        platform = Platform(clock, services, settings)
+        loop = loop_for(clock)
+        asyncio.set_event_loop(loop)
+        try:
+            taken: list[float] = loop.run_until_complete(
+                _measure(services, platform, symbols, runs)
+            )
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+            store.close()
+            services.exchange.close()  # type: ignore[attr-defined]
+    return taken
+
+
+def measure(size: Size) -> list[Figure]:
+    """Median and 95th percentile over the stops of one process, the first one included."""
+    taken = run(RUNS[size])
+    name = f"emergency stop, {POSITIONS} positions, request to verified flat"
+    note = f"{len(taken)} stops, the first {taken[0]:.0f} ms; exchange over loopback HTTP"
+    return [
+        Figure(name=f"{name}, p50", value=percentile(taken, 0.5) / 1000, unit="s", note=note),
+        Figure(name=f"{name}, p95", value=percentile(taken, 0.95) / 1000, unit="s", goal=2.0),
+    ]

@@ -1,0 +1,173 @@
+"""The simulated exchange: requests per second in process and over HTTP, through python-binance."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+from benchmarks.figure import Figure, Size
+from local.clock import VirtualClock
+from local.exchange.api import BinanceApi
+from local.exchange.limits import RateLimits
+from local.exchange.server import ExchangeServer
+from local.exchange.session import InProcessSession
+from shared.execution.binance import BinanceExchange, Credentials, simulated
+from shared.execution.exchange import OrderRequest
+from shared.simulation.synthetic import SyntheticMarket
+from shared.simulation.venue import Venue
+
+START_MS = 1_746_403_260_000
+KEY, SECRET = "benchmark-key", "benchmark-secret"
+
+REQUESTS: dict[Size, int] = {"full": 2000, "quick": 300, "tiny": 20}
+
+_FREE = 1_000_000_000
+
+
+class _Unlimited:
+    """A rate budget that never waits: the exchange is measured here, not our restraint."""
+
+    def reserve(self, **_: object) -> None: ...
+    def learn(self, _headers: object) -> None: ...
+    def limits(self, **_: object) -> None: ...
+    def block(self, *_: object, **__: object) -> None: ...
+
+
+def make_api() -> BinanceApi:
+    """An exchange on a standing clock, without rate limits."""
+    venue = Venue(SyntheticMarket(7), start_ms=START_MS)
+    limits = RateLimits(weight=_FREE, orders_10s=_FREE, orders_1m=_FREE)
+    return BinanceApi(venue, VirtualClock(START_MS), {KEY: SECRET}, limits=limits)
+
+
+@contextmanager
+def client(api: BinanceApi, url: str | None = None) -> Iterator[BinanceExchange]:
+    """The application's own adapter, in process or over sockets."""
+    exchange = BinanceExchange(
+        simulated(url or "http://exchange.invalid"),
+        Credentials(environment="simulated", key=KEY, secret=SECRET),
+        clock=api.clock,
+        session=None if url else InProcessSession(api),
+        budget=_Unlimited(),
+    )
+    try:
+        yield exchange
+    finally:
+        exchange.close()
+
+
+@contextmanager
+def served(start: Callable[[], object], stop: Callable[[], object]) -> Iterator[None]:
+    """A server on a loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(start(), loop).result(30)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def rate(call: Callable[[int], object], count: int) -> float:
+    """Calls per second of wall time, after some that do not count."""
+    for i in range(-max(3, count // 20), 0):
+        call(i)
+    began = time.perf_counter()
+    for i in range(count):
+        call(i)
+    return count / (time.perf_counter() - began)
+
+
+def _order(exchange: BinanceExchange, number: int) -> None:
+    side = "BUY" if number % 2 else "SELL"
+    request = OrderRequest(
+        symbol="BTCUSDT",
+        side="BUY" if side == "BUY" else "SELL",
+        type="MARKET",
+        quantity=Decimal("0.002"),
+        client_order_id=f"b-{number}",
+    )
+    exchange.place_order(request)
+
+
+def _floor(count: int) -> float:
+    """What this machine's HTTP libraries reach at all: requests to aiohttp, a constant body."""
+    import requests
+    from aiohttp import web
+
+    port = 0
+    runner: web.AppRunner | None = None
+
+    async def constant(_: web.Request) -> web.Response:
+        return web.Response(body=b'{"price":"1"}', content_type="application/json")
+
+    async def start() -> None:
+        nonlocal port, runner
+        app = web.Application()
+        app.router.add_get("/", constant)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+
+    async def stop() -> None:
+        assert runner is not None
+        await runner.cleanup()
+
+    with served(start, stop), requests.Session() as session:
+        session.trust_env = False
+        return rate(lambda _: session.get(f"http://127.0.0.1:{port}/").content, count)
+
+
+def measure(size: Size) -> list[Figure]:
+    """Account queries (signed) and market orders, in process and over loopback HTTP."""
+    count = REQUESTS[size]
+    api = make_api()
+    with client(api) as exchange:
+        queries = rate(lambda _: exchange.account(), count)
+        orders = rate(lambda i: _order(exchange, i), count // 2)
+    server = ExchangeServer(make_api())
+    with served(server.start, server.stop), client(server.api, server.url) as exchange:
+        over_http = rate(lambda _: exchange.account(), count // 2)
+        orders_http = rate(lambda i: _order(exchange, i), count // 4)
+    floor = _floor(count // 2)
+    plain = "requests to a constant aiohttp answer"
+    return [
+        Figure(
+            name="exchange in process, signed queries",
+            value=queries,
+            unit="/s",
+            more_is_better=True,
+            note="real python-binance in front, answers parsed",
+        ),
+        Figure(
+            name="exchange in process, market orders",
+            value=orders,
+            unit="/s",
+            more_is_better=True,
+        ),
+        Figure(
+            name="exchange over HTTP, signed queries",
+            value=over_http,
+            unit="/s",
+            more_is_better=True,
+            peer=plain,
+            peer_value=floor,
+        ),
+        Figure(
+            name="exchange over HTTP, market orders",
+            value=orders_http,
+            unit="/s",
+            more_is_better=True,
+            peer=plain,
+            peer_value=floor,
+        ),
+    ]

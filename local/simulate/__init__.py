@@ -1,0 +1,1 @@
+"""The deployed application under faults, in virtual time, from one seed."""

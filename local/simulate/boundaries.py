@@ -1,0 +1,359 @@
+"""Where faults strike: the exchange's answers, the store, the task hub, the event log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from local.durable.faults import ActivityFault, Delivery, FaultPolicy
+from local.eventlog import Delivery as EventDelivery
+from local.eventlog import StoredEvent
+from local.exchange.faults import AnswerLost, ApiRequest, ApiResponse, error_answer
+from local.simulate.schedule import Menu, Schedule
+from shared.clock import Clock
+from shared.errors import NotFound, StoreUnavailable
+from shared.storage.store import Body, Document, Page, Patch, Store, Where
+
+
+class Killed(SystemExit):
+    """The process dies here. Nothing may catch it: it ends the event loop as it ends a process."""
+
+
+class Hooks:
+    """What a boundary does to the process it lies in.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    rates : mapping of str to Menu
+    clock : Clock
+    blocked : callable
+        Told milliseconds for which the fault made progress impossible, whoever had tried.
+    rival : callable
+        Lets another instance do something, now, between two effects of this one.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        rates: Mapping[str, Menu],
+        clock: Clock,
+        blocked: Callable[[int], None],
+        rival: Callable[[str, Random], None],
+    ) -> None:
+        self.schedule = schedule
+        self.rates = rates
+        self.clock = clock
+        self.blocked = blocked
+        self._rival = rival
+        self.dead = False
+
+    def draw(self, boundary: str, menu: str) -> tuple[str, Random] | None:
+        return self.schedule.draw(boundary, self.rates.get(menu, ()))
+
+    def enter(self, boundary: str) -> bool:
+        """Before an effect; returns whether the process is to die right after it."""
+        if self.dead:
+            raise Killed(boundary)
+        struck = self.draw(f"{boundary}.rival", "rival")
+        if struck is not None:
+            self.schedule.pause()
+            try:
+                self._rival(*struck)
+            finally:
+                self.schedule.resume()
+        struck = self.draw(f"{boundary}.kill", "kill")
+        if struck is None:
+            return False
+        if struck[0] == "kill-before":
+            self.die(boundary)
+        return True
+
+    def die(self, boundary: str) -> None:
+        self.dead = True
+        raise Killed(boundary)
+
+    def slow(self, draw: Random, longest_ms: int) -> None:
+        wait = draw.randint(100, longest_ms)
+        self.blocked(wait)
+        self.clock.sleep(wait / 1000)
+
+
+_UNKNOWN = "Unknown error, please check your request or try again later."
+_ANSWERS: dict[str, Callable[[], ApiResponse]] = {
+    "503": lambda: error_answer(503, -1000, _UNKNOWN),
+    "1007": lambda: error_answer(
+        408, -1007, "Timeout waiting for response from backend server. Send status unknown."
+    ),
+    "unavailable": lambda: error_answer(503, 0, "Service Unavailable."),
+    "1008": lambda: error_answer(503, -1008, "Server is currently overloaded."),
+}
+_LOOKUPS = {"/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"}
+
+#: How long the venue's look-ups may lag behind its matching engine, milliseconds.
+LAG_MS = 2_500
+
+#: Read time-out of the application's requests, milliseconds.
+TIMEOUT_MS = 2_000
+
+
+class ExchangeFaults:
+    """Between application and exchange; consulted around every request."""
+
+    def __init__(self) -> None:
+        self.hooks: Hooks | None = None
+        self._after: dict[int, tuple[str, bool]] = {}
+        self._hidden = (0, 0)
+
+    def before(self, request: ApiRequest) -> ApiResponse | None:
+        hooks = self.hooks
+        if hooks is None:
+            return None
+        if hooks.dead:
+            raise Killed(request.path)
+        name = request.path.rsplit("/", 1)[-1]
+        writes = request.method != "GET"
+        dies = hooks.enter(f"{request.method}-{name}") if writes else False
+        lookup = not writes and request.path in _LOOKUPS
+        menu = "write" if writes else "lookup" if lookup else "read"
+        struck = hooks.draw(f"{request.method}-{name}", menu)
+        fault = "" if struck is None else struck[0]
+        if struck is not None:
+            fault = self._strike(hooks, *struck)
+        if dies or fault:
+            self._after[id(request)] = (fault, dies)
+        if fault.endswith("-lost"):
+            if dies:
+                hooks.die(name)
+            return self._lose(hooks, fault, request)
+        if fault in _ANSWERS:
+            return _ANSWERS[fault]()
+        if fault == "429":
+            hooks.blocked(1_000)
+            answer = error_answer(429, -1003, "Too many requests.")
+            return ApiResponse(429, {**answer.headers, "retry-after": "1"}, answer.body)
+        return None
+
+    def _strike(self, hooks: Hooks, fault: str, draw: Random) -> str:
+        if fault == "slow":
+            hooks.slow(draw, 4_500)
+            return ""
+        if fault == "hidden":
+            now = hooks.clock.now_ms()
+            wait = draw.randint(300, LAG_MS)
+            hooks.blocked(wait)
+            self._hidden = (now + wait, now - LAG_MS)
+            return ""
+        return fault
+
+    def _lose(self, hooks: Hooks, fault: str, request: ApiRequest) -> ApiResponse:
+        self._after.pop(id(request), None)
+        kind = fault.split("-")[0]
+        if kind in _ANSWERS:
+            return _ANSWERS[kind]()
+        if kind == "timeout":
+            hooks.blocked(TIMEOUT_MS)
+            raise AnswerLost("timeout")
+        raise AnswerLost("reset")
+
+    def after(self, request: ApiRequest, response: ApiResponse) -> ApiResponse:
+        hooks = self.hooks
+        if hooks is None:
+            return response
+        fault, dies = self._after.pop(id(request), ("", False))
+        if dies:
+            hooks.die(request.path)
+        if fault.endswith("-done"):
+            return self._lose(hooks, fault, request)
+        until, since = self._hidden
+        if until and request.method == "GET" and request.path in _LOOKUPS:
+            if hooks.clock.now_ms() >= until:
+                self._hidden = (0, 0)
+            elif response.status == 200:
+                return _without_newest(response, since)
+        return response
+
+
+def _without_newest(response: ApiResponse, since: int) -> ApiResponse:
+    """What a replica that lags shows: nothing created after ``since``."""
+    body = json.loads(response.body)
+
+    def young(row: Any) -> bool:
+        return int(row.get("createTime") or row.get("time") or 0) > since
+
+    if isinstance(body, list):
+        kept = [row for row in body if not young(row)]
+        return ApiResponse(200, response.headers, json.dumps(kept).encode())
+    if young(body):
+        return error_answer(400, -2013, "Order does not exist.")
+    return response
+
+
+class FaultyStore:
+    """A process's way to the state store."""
+
+    def __init__(self, inner: Store, hooks: Hooks) -> None:
+        self._inner = inner
+        self._hooks = hooks
+
+    def _read(self, what: str) -> None:
+        if self._hooks.dead:
+            raise Killed(what)
+        struck = self._hooks.draw(f"get-{what}", "store-read")
+        if struck is not None:
+            self._fail(*struck)
+
+    def _fail(self, fault: str, draw: Random) -> None:
+        if fault == "slow":
+            self._hooks.slow(draw, 3_000)
+            return
+        if fault.startswith("timeout"):
+            self._hooks.blocked(1_000)
+            self._hooks.clock.sleep(1.0)
+        raise StoreUnavailable(f"store: {fault}")
+
+    def _write(self, what: str, write: Callable[[], Any], menu: str = "store-write") -> Any:
+        hooks = self._hooks
+        dies = hooks.enter(what)
+        struck = hooks.draw(what, menu)
+        fault = "" if struck is None else struck[0]
+        if fault == "conflict":
+            raise _Raced
+        if struck is not None and fault != "timeout-done":
+            self._fail(*struck)
+        result = write()
+        if dies:
+            hooks.die(what)
+        if struck is not None:
+            self._fail(*struck)
+        return result
+
+    def get(self, container: str, partition: str, id: str) -> Document | None:
+        self._read(container)
+        return self._inner.get(container, partition, id)
+
+    def query(
+        self,
+        container: str,
+        partition: str,
+        *,
+        where: Sequence[Where] = (),
+        order_by: str = "id",
+        descending: bool = False,
+        limit: int = 100,
+        continuation: str | None = None,
+    ) -> Page:
+        self._read(container)
+        return self._inner.query(
+            container,
+            partition,
+            where=where,
+            order_by=order_by,
+            descending=descending,
+            limit=limit,
+            continuation=continuation,
+        )
+
+    def create(self, container: str, body: Body, *, ttl: int | None = None) -> Document:
+        found: Document = self._write(
+            f"create-{container}", lambda: self._inner.create(container, body, ttl=ttl)
+        )
+        return found
+
+    def replace(self, container: str, body: Body, *, etag: str, ttl: int | None = None) -> Document:
+        def write() -> Document:
+            return self._inner.replace(container, body, etag=etag, ttl=ttl)
+
+        try:
+            found: Document = self._write(f"replace-{container}", write, "replace")
+        except _Raced:
+            self._touch(container, body)
+            found = write()
+        return found
+
+    def _touch(self, container: str, body: Body) -> None:
+        """Somebody else writes the document first: same content, new ETag."""
+        from shared.storage.containers import CONTAINERS
+
+        partition = body[CONTAINERS[container].partition]
+        current = self._inner.get(container, partition, body["id"])
+        if current is not None:
+            self._inner.replace(container, current.body, etag=current.etag)
+
+    def patch(
+        self,
+        container: str,
+        partition: str,
+        id: str,
+        operations: Sequence[Patch],
+        *,
+        condition: Sequence[Where] = (),
+    ) -> Document:
+        found: Document = self._write(
+            f"patch-{container}",
+            lambda: self._inner.patch(container, partition, id, operations, condition=condition),
+        )
+        return found
+
+    def delete(self, container: str, partition: str, id: str, *, etag: str | None = None) -> None:
+        self._write(
+            f"delete-{container}",
+            lambda: self._inner.delete(container, partition, id, etag=etag),
+        )
+
+    def close(self) -> None:
+        """The store outlives the process."""
+
+
+class _Raced(NotFound):
+    """Inner signal: lose the race for this document first."""
+
+
+_ACTIVITY = {
+    "crash-before": ActivityFault.CRASH_BEFORE,
+    "crash-after": ActivityFault.CRASH_AFTER,
+    "twice": ActivityFault.TWICE,
+}
+
+
+class HubFaults(FaultPolicy):
+    """Activities that run again, results that come late or twice."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def activity(self, name: str, attempt: int) -> ActivityFault:
+        struck = self._hooks.draw(f"run-{name}", "activity") if attempt < 4 else None
+        return ActivityFault.NONE if struck is None else _ACTIVITY[struck[0]]
+
+    def delivery(self, name: str) -> Delivery:
+        struck = self._hooks.draw(f"report-{name}", "report")
+        if struck is None:
+            return Delivery()
+        fault, draw = struck
+        delay = draw.choice((500, 3_000, 12_000, 40_000)) if "late" in fault else 0
+        return Delivery(2 if "double" in fault else 1, delay)
+
+
+class EventFaults:
+    """Batches delivered twice, late or in another order."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def plan(
+        self, hub: str, group: str, partition: int, events: Sequence[StoredEvent]
+    ) -> Sequence[EventDelivery]:
+        struck = self._hooks.draw(f"deliver-{hub}", "events")
+        if struck is None:
+            return (EventDelivery(events),)
+        fault, draw = struck
+        if fault == "late":
+            return (EventDelivery(events, draw.uniform(0.5, 30.0)),)
+        batch = list(events)
+        draw.shuffle(batch)
+        if fault == "shuffle":
+            return (EventDelivery(batch),)
+        return (EventDelivery(events), EventDelivery(batch, draw.uniform(0.0, 20.0)))

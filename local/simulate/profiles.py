@@ -1,0 +1,125 @@
+"""What goes wrong how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from local.simulate.schedule import Menu
+
+#: Requests that change something, and the ways their answer may fail.
+WRITE: Menu = (
+    ("503-lost", 0.010),
+    ("503-done", 0.012),
+    ("1007-lost", 0.006),
+    ("1007-done", 0.008),
+    ("timeout-lost", 0.005),
+    ("timeout-done", 0.008),
+    ("reset-lost", 0.005),
+    ("reset-done", 0.008),
+    ("unavailable", 0.006),
+    ("429", 0.004),
+    ("1008", 0.004),
+    ("slow", 0.010),
+)
+READ: Menu = (
+    ("503-lost", 0.004),
+    ("timeout-lost", 0.002),
+    ("reset-lost", 0.003),
+    ("unavailable", 0.003),
+    ("429", 0.001),
+    ("slow", 0.004),
+)
+#: Look-ups of single orders and lists of conditional orders may lag behind.
+LOOKUP: Menu = (("hidden", 0.05), *READ)
+STORE_READ: Menu = (("429", 0.0010), ("slow", 0.0010))
+STORE_WRITE: Menu = (("429", 0.0015), ("timeout-done", 0.0015), ("timeout-lost", 0.0010))
+REPLACE: Menu = (("conflict", 0.02), *STORE_WRITE)
+KILL: Menu = (("kill-before", 0.0006), ("kill-after", 0.0006))
+RIVAL: Menu = (
+    ("guardian", 0.0008),
+    ("reconcile", 0.0005),
+    ("copy", 0.0015),
+    ("flatten", 0.0002),
+)
+ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
+REPORT: Menu = (("double", 0.03), ("late", 0.03), ("late-double", 0.02))
+EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """Rates of faults, as probabilities per occasion.
+
+    ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``store-read``, ``store-write``,
+    ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute
+    of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price
+    gap per symbol. ``skew_ms`` bounds how far the exchange's clock is off.
+    """
+
+    name: str
+    meaning: str
+    rates: Mapping[str, Menu] = {}
+    stop: float = 0.0
+    redeploy: float = 0.0
+    jump: float = 0.0
+    skew_ms: int = 0
+
+
+def _scaled(menu: Menu, factor: float) -> Menu:
+    return tuple((name, rate * factor) for name, rate in menu)
+
+
+_EXCHANGE: dict[str, Menu] = {"write": WRITE, "read": READ, "lookup": LOOKUP}
+_STORE: dict[str, Menu] = {
+    "store-read": STORE_READ,
+    "store-write": STORE_WRITE,
+    "replace": REPLACE,
+}
+_DELIVERY: dict[str, Menu] = {"activity": ACTIVITY, "report": REPORT, "events": EVENTS}
+
+PROFILES: dict[str, Profile] = {
+    p.name: p
+    for p in (
+        Profile(name="quiet", meaning="no faults: how fast the application itself is"),
+        Profile(
+            name="exchange",
+            meaning="lost, late and contradictory answers of the exchange, price gaps, skew",
+            rates={k: _scaled(m, 2.0) for k, m in _EXCHANGE.items()},
+            jump=0.01,
+            skew_ms=400,
+        ),
+        Profile(
+            name="store",
+            meaning="throttling, time-outs and lost races of the state store",
+            rates={k: _scaled(m, 2.0) for k, m in _STORE.items()},
+        ),
+        Profile(
+            name="crash",
+            meaning="the process dies before and after any effect, activities run again",
+            rates={"kill": _scaled(KILL, 3.0), **_DELIVERY},
+            redeploy=0.02,
+        ),
+        Profile(
+            name="rivals",
+            meaning="other instances run the same code between any two effects",
+            rates={"rival": _scaled(RIVAL, 3.0), **_DELIVERY},
+        ),
+        Profile(
+            name="stops",
+            meaning="emergency stops at any moment, between any two effects, and the way back",
+            rates={"rival": (("stop", 0.002),), "kill": KILL, "write": WRITE},
+            stop=0.10,
+            jump=0.005,
+        ),
+        Profile(
+            name="storm",
+            meaning="everything at once",
+            rates={**_EXCHANGE, **_STORE, **_DELIVERY, "kill": KILL, "rival": RIVAL},
+            stop=0.02,
+            redeploy=0.01,
+            jump=0.01,
+            skew_ms=400,
+        ),
+    )
+}

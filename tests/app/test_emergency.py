@@ -1,0 +1,400 @@
+"""The emergency stop: latched at once, flat within seconds, and nothing is opened any more."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from desk import ALGO, GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Floor
+
+from local.exchange.faults import error_answer
+from shared.execution import assess, emergency, entry, guardian
+
+D = Decimal
+
+
+def stop(floor: Floor, **body: str) -> dict:
+    response = floor.http("POST", "/api/emergency-stop", body)
+    assert response.status == 202, response.body
+    floor.watch.latched_at = floor.clock.now_ms()
+    return json.loads(response.body)
+
+
+def clear(floor: Floor, code: str, reason: str = "the cause was found and mended") -> int:
+    body = {"code": code, "reason": reason, "operator": "ada"}
+    return floor.http("POST", "/api/kill-switch/clear", body).status
+
+
+def open_three(floor: Floor) -> None:
+    for symbol, side in (("BTCUSDT", "BUY"), ("ETHUSDT", "SELL"), ("XRPUSDT", "BUY")):
+        floor.trade(symbol, side)
+    floor.run(10)
+    assert all(floor.held(s) for s in ("BTCUSDT", "ETHUSDT", "XRPUSDT"))
+
+
+def assert_flat(floor: Floor) -> None:
+    for symbol in floor.venue.symbols:
+        assert not floor.held(symbol)
+        assert not floor.algos(symbol)
+        assert not floor.account.open_orders.get(symbol)
+
+
+def test_everything_is_closed_and_recorded(open_floor):
+    floor = open_floor()
+    open_three(floor)
+    answer = stop(floor, operator="ada", reason="drill")
+    assert answer["state"] == "latched"
+    floor.run(5)
+    assert_flat(floor)
+    status = floor.workflow(answer["workflow"])
+    assert status["output"]["flat"]
+    assert status["output"]["settled"] == 3
+    assert {t["exitReason"] for t in floor.trades()} == {"emergency stop"}
+    assert floor.leaked() == ({}, [])
+    told = [e["kind"] for e in floor.events("risk")]
+    assert "kill-switch" in told
+    assert "emergency-flat" in told
+    assert [m["arguments"][0]["kind"] for m in floor.shown if m["target"] == "alert"].count(
+        "kill-switch"
+    ) == 1
+
+
+def test_foreign_positions_and_orders_are_closed_too(open_floor):
+    from shared.simulation.orders import NewOrder
+
+    floor = open_floor()
+    floor.expected = {2, 3, 4, 7, 1, 8}
+    floor.trade("BTCUSDT")
+    floor.trade_by_hand("ETHUSDT", "BUY", "0.5")
+    floor.venue.place_order(
+        floor.account,
+        NewOrder(symbol="XRPUSDT", side="BUY", type="LIMIT", quantity=D(100), price=D("1.95")),
+    )
+    floor.run(5)
+    stop(floor)
+    floor.run(10)
+    assert_flat(floor)
+    # The same happens again: ids of the first time must not be taken for done.
+    code = floor.totp()
+    assert clear(floor, code) == 200
+    floor.trade_by_hand("ETHUSDT", "BUY", "0.5")
+    floor.run(60)
+    stop(floor)
+    floor.run(5)
+    assert_flat(floor)
+
+
+def test_no_trade_begins_after_the_stop(open_floor):
+    floor = open_floor()
+    stop(floor)
+    signal = floor.trade()
+    floor.run(10)
+    assert floor.outcome(signal)["outcome"] == "declined"
+    assert not floor.entries()
+    assert floor.leaked() == ({}, [])
+
+
+def test_workflow_in_flight_between_decision_and_order(open_floor):
+    """The decision was approved before the stop; its order is refused by the permit."""
+    floor = open_floor(durable=False)
+    signal = floor.signal()
+    assert assess.assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    result = entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    assert result.status == "declined"
+    assert not floor.entries()
+    assert floor.leaked() == ({}, [])
+    assert emergency.flatten_account(floor.desk, "stop").flat
+
+
+def test_stop_waits_for_the_order_behind_an_outstanding_permit(open_floor):
+    """The entry's answer is lost and it cannot be found yet: not flat before that is known."""
+    floor = open_floor()
+    floor.break_next(ORDER, UNKNOWN_503, executed=True)
+    floor.break_next(GET_ORDER, NOT_FOUND, times=1000, seconds=2)
+    signal = floor.signal()
+
+    async def both() -> None:
+        import asyncio
+
+        path = f"/runtime/webhooks/durabletask/orchestrators/trade_workflow/{signal.id}"
+        await floor.send("POST", path, {"symbol": "BTCUSDT", "signal": signal.id})
+        await asyncio.sleep(0.05)
+        await floor.send("POST", "/api/emergency-stop", {})
+
+    floor.wait(both())
+    floor.run(30)
+    assert_flat(floor)
+    assert floor.leaked() == ({}, [])
+    floor.minutes(2)
+    assert_flat(floor)
+
+
+def test_fill_between_two_looks_is_seen(open_floor):
+    """The order behind a permit executes while the stop is looking: positions are read after."""
+    floor = open_floor(durable=False)
+    floor.expected = {4, 1, 7, 8, 2}
+    signal = floor.signal()
+    assess.assess(floor.desk, "BTCUSDT", signal.id)
+    sent = floor.entry_id(signal)
+    placed = []
+
+    def late(request, original=floor.faults.before):
+        if (request.method, request.path) == GET_ORDER and not placed:
+            # It arrives at the matching engine at this very moment.
+            from shared.simulation.orders import NewOrder
+
+            placed.append(
+                floor.venue.place_order(
+                    floor.account,
+                    NewOrder(
+                        symbol="BTCUSDT",
+                        side="BUY",
+                        type="MARKET",
+                        quantity=D("0.004"),
+                        client_order_id=sent,
+                    ),
+                )
+            )
+        return original(request)
+
+    from shared.execution import orders
+
+    plan = assess.load(floor.desk, "BTCUSDT", signal.id)[1].plan
+    request = entry._request(plan, sent)
+    orders.store_intent(floor.desk, orders._fresh(floor.desk, request, signal.id))
+    floor.services.kill_switch.acquire_permit(sent)
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.faults.before = late
+    result = emergency.flatten_account(floor.desk, "stop")
+    assert placed
+    assert result.flat
+    assert not floor.held()
+    floor.services.ledger.release(signal.id)
+
+
+def test_permit_whose_workflow_died_is_waited_out(open_floor):
+    floor = open_floor()
+    floor.services.kill_switch.acquire_permit("bq-e-nobody-sends-this")
+    stop(floor)
+    floor.run(3)
+    assert floor.leaked()[0]
+    floor.run(10)
+    assert floor.leaked() == ({}, [])
+    assert "emergency-flat" in floor.alerts()
+
+
+def test_exchange_unreachable_for_a_while(open_floor):
+    floor = open_floor()
+    open_three(floor)
+    for method, path in (
+        ORDER,
+        ("GET", "/fapi/v3/positionRisk"),
+        ("DELETE", "/fapi/v1/allOpenOrders"),
+    ):
+        floor.break_next((method, path), UNAVAILABLE, times=10_000, seconds=40)
+    stop(floor)
+    floor.run(40)
+    assert floor.held()
+    # The stops stay on the exchange as long as the positions do.
+    assert floor.stops()
+    floor.run(20)
+    assert_flat(floor)
+
+
+def test_close_that_is_refused_leaves_the_stop_in_place(open_floor):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    floor.break_next(ORDER, error_answer(400, -4131, "thin"), times=60)
+    stop(floor)
+    floor.run(4)
+    assert floor.held()
+    assert floor.stops()
+    floor.run(60)
+    assert_flat(floor)
+    assert "emergency-not-flat" in floor.alerts()
+
+
+@pytest.mark.parametrize("executed", [True, False], ids=["executed", "not executed"])
+@pytest.mark.parametrize("answer", [UNKNOWN_503, LOST], ids=["503", "time-out"])
+def test_lost_answer_to_a_close(open_floor, answer, executed):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    floor.break_next(ORDER, answer, executed=executed)
+    stop(floor)
+    floor.run(20)
+    assert_flat(floor)
+    floor.minutes(2)
+    assert len(floor.trades()) == 1
+
+
+def test_stops_without_durable(open_floor):
+    """The task hub takes no new instance: the request itself flattens."""
+    floor = open_floor()
+    open_three(floor)
+
+    async def refuse(request):
+        from local.contracts import Response
+
+        return Response(500, [], b'{"Message": "storage is not reachable"}')
+
+    floor.platform.hub.rpc = refuse
+    from local.host import durable_client
+
+    for authority in list(durable_client._handlers):
+        durable_client._handlers[authority] = refuse
+    answer = stop(floor)
+    assert answer == {"state": "latched", "flat": True, "workflow": None}
+    assert_flat(floor)
+    floor.minutes(2)
+    assert len(floor.trades()) == 3
+    assert floor.leaked() == ({}, [])
+
+
+def test_guardian_flattens_when_neither_request_nor_workflow_did(open_floor):
+    """Latched, and then everything died."""
+    floor = open_floor()
+    open_three(floor)
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.minutes(1.2)
+    assert_flat(floor)
+    assert len(floor.trades()) == 3
+
+
+def test_stop_is_latched_even_if_it_cannot_be_recorded(open_floor):
+    from shared.errors import StoreUnavailable
+
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    failed = []
+
+    def full(name, args):
+        if args[0] in ("audit", "alerts") and len(failed) < 1:
+            failed.append(name)
+            raise StoreUnavailable("the disk is full")
+
+    floor.store.before = full
+    stop(floor)
+    floor.run(5)
+    assert failed
+    assert_flat(floor)
+
+
+def test_pressing_twice_runs_one_workflow(open_floor):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    first, second = stop(floor), stop(floor)
+    assert first["workflow"] == second["workflow"]
+    floor.run(10)
+    assert_flat(floor)
+    assert len(floor.trades()) == 1
+
+
+class TestClearing:
+    def test_needs_everything(self, open_floor):
+        floor = open_floor()
+        assert clear(floor, floor.totp()) == 400  # not latched
+        stop(floor)
+        floor.run(5)
+        code = floor.totp()
+        assert clear(floor, "000000" if code != "000000" else "111111") == 400
+        assert clear(floor, code, reason="short") == 400
+        floor.trade_by_hand("BTCUSDT", "BUY", "0.001")
+        assert clear(floor, code) == 409  # not flat
+        floor.trade_by_hand("BTCUSDT", "SELL", "0.001")
+        assert clear(floor, code) == 200
+        assert floor.services.kill_switch.ensure().state == "armed"
+        assert "kill-switch-cleared" in [e["kind"] for e in floor.events("risk")]
+        floor.expected = {1, 2, 4, 7, 8}
+
+    def test_code_works_once(self, open_floor):
+        floor = open_floor()
+        stop(floor)
+        floor.run(5)
+        code = floor.totp()
+        assert clear(floor, code) == 200
+        stop(floor)
+        floor.run(5)
+        assert clear(floor, code) == 400
+        floor.run(60)
+        assert clear(floor, floor.totp()) == 200
+
+    def test_trading_goes_on_afterwards(self, open_floor):
+        floor = open_floor()
+        stop(floor)
+        floor.run(5)
+        assert clear(floor, floor.totp()) == 200
+        floor.watch.latched_at = None
+        floor.run(300)
+        signal = floor.trade()
+        floor.run(5)
+        assert floor.outcome(signal)["outcome"] == "protected"
+
+    def test_survives_a_restart(self, open_floor):
+        floor = open_floor()
+        stop(floor)
+        floor.run(5)
+        from shared.bootstrap import Services
+
+        again = Services(
+            floor.settings, clock=floor.clock, store=floor.store, exchange_session=floor.session
+        )
+        assert again.kill_switch.ensure().state == "latched"
+
+
+def test_drawdown_latches_and_closes_everything(open_floor):
+    """A foreign position loses more than the limit; the guardian stops everything."""
+    floor = open_floor(
+        {"BTCUSDT": [(2, 0), (6, -0.045)], "ETHUSDT": ()}, settings={"MAX_DRAWDOWN": "0.02"}
+    )
+    floor.expected = {1, 2, 3, 4, 7, 8}
+    floor.minutes(1)
+    floor.trade_by_hand("BTCUSDT", "BUY", "0.03")
+    floor.trade("ETHUSDT")
+    floor.minutes(7)
+    assert floor.services.kill_switch.ensure().trigger == "max_drawdown"
+    assert_flat(floor)
+    assert "kill-switch" in [e["kind"] for e in floor.events("risk")]
+    assert guardian.guard(floor.desk).positions == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 400), (b'{"unknown": 1}', 400), (b"x" * 20_000, 413)],
+    ids=["half", "list", "unknown field", "too large"],
+)
+def test_bad_requests_change_nothing(open_floor, body, status):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    assert floor.http("POST", "/api/emergency-stop", body).status == status
+    assert floor.http("POST", "/api/emergency-stop", {}, key=False).status == 401
+    assert floor.services.kill_switch.ensure().state == "armed"
+    floor.run(5)
+    assert floor.held()
+
+
+def test_algo_orders_of_strangers_are_cancelled(open_floor):
+    from shared.simulation.orders import NewAlgoOrder
+
+    floor = open_floor()
+    floor.venue.place_algo_order(
+        floor.account,
+        NewAlgoOrder(
+            symbol="BTCUSDT",
+            side="BUY",
+            type="STOP_MARKET",
+            quantity=D("0.001"),
+            trigger_price=D("103000"),
+        ),
+    )
+    stop(floor)
+    floor.run(5)
+    assert_flat(floor)
+    assert ALGO not in [(r.method, r.path) for r in []]

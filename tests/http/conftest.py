@@ -1,0 +1,31 @@
+"""One served application for all requests that must leave it unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.serving import SECRETS, Serving
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A served application; at the end no answer it ever gave may hold a secret."""
+    yield from _served(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Serving]:
+    """The same, for one test alone."""
+    yield from _served(tmp_path)
+
+
+def _served(folder: Path) -> Iterator[Serving]:
+    served = Serving(folder)
+    yield served
+    keys = (served.master, *served.platform.host.keys.host.values())
+    served.close()
+    for secret in (*SECRETS, *keys):
+        assert not [b for b in served.bodies if secret.encode() in b], "a secret in an answer"
