@@ -28,7 +28,7 @@ BODIES = [
     (CLEAR, b'{"code": 123456, "reason": "r", "operator": "o"}', 400, "$.code"),
     (CLEAR, b'{"code": -1, "reason": "r", "operator": "o"}', 400, "$.code"),
     (CLEAR, b'{"code": "1", "reason": "r", "operator": null}', 400, "$.operator"),
-    (CLEAR, b'{"code": "123456", "reason": "a good reason", "operator": "eva"}', 409, "latched"),
+    (CLEAR, b'{"code": "123456", "reason": "a good reason", "operator": "eva"}', 400, "not latched"),
     (APPROVAL, b'{"decision": "maybe", "nonce": "n", "operator": "o"}', 400, "$.decision"),
     (APPROVAL, b'{"decision": "approve"}', 400, "missing required field"),
     (APPROVAL, b'{"decision": "approve", "nonce": "n", "operator": "o"}', 404, "no approval"),
@@ -102,7 +102,7 @@ def test_text_that_looks_like_sql_is_only_text(app: Serving) -> None:
     [
         ("GET", "/api/nope"),
         ("GET", "/api/positions/BTCUSDT"),
-        ("GET", "/api/../admin/host/keys"),
+        ("GET", "/api/..%2Fadmin/host/keys"),
         ("GET", "/positions"),
         ("GET", STOP),
         ("PUT", STOP),
@@ -149,7 +149,8 @@ def test_without_the_right_key_nothing_opens(
 def test_a_function_key_opens_functions_and_nothing_else(app: Serving) -> None:
     assert app.request("GET", "/api/status").status_code == 200
     assert app.request("GET", f"/api/status?code={app.key}", key=None).status_code == 200
-    assert app.request("GET", "/admin/host/status").status_code == 401
+    assert app.request("GET", "/admin/host/status").status_code == 403
+    assert app.request("GET", "/api/../admin/host/keys").status_code == 403
     assert app.request("GET", "/admin/host/status", key=app.master).status_code == 200
 
 

@@ -411,6 +411,8 @@ class SwitchLife(RuleBasedStateMachine):
         else:
             assert allowed
             self.latched, self.used_step = False, now_step
+            # What is observed in the very millisecond of the clear counts as from before it.
+            self.clock.sleep(0.002)
 
     def locked(self) -> bool:
         document = self.store.get("control", "main", "second-factor")
