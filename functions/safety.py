@@ -20,6 +20,7 @@ bp = df.Blueprint()
 #: Runs of the flatten activity before the history is started anew.
 ATTEMPTS_PER_GENERATION = 30
 PAUSE_SECONDS = 2
+LONGEST_PAUSE_SECONDS = 5
 
 
 class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,8 +108,8 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
         attempt += 1
         if result["flat"]:
             break
-        pause = context.current_utc_datetime + timedelta(seconds=PAUSE_SECONDS)
-        yield context.create_timer(pause)
+        wait = min(PAUSE_SECONDS + attempt // 2, LONGEST_PAUSE_SECONDS)
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=wait))
         if attempt % ATTEMPTS_PER_GENERATION == 0:
             context.continue_as_new({"attempt": attempt})
             return None
@@ -123,13 +124,15 @@ def flatten_account(
 ) -> dict[str, Any]:
     """Cancel and close everything, read back. Failing only means: again."""
     from shared.errors import ExchangeError, StoreError
-    from shared.execution.emergency import flatten_account as flatten
+    from shared.execution import emergency
 
     desk = services().desk()
     try:
-        result = flatten(desk, payload["workflow"], payload["attempt"])
+        result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])
     except (ExchangeError, StoreError) as error:
         logging.getLogger("borsa").error("flatten: %s: %s", type(error).__name__, error)
+        if isinstance(error, ExchangeError):
+            emergency.unreachable(desk, error, payload["workflow"], payload["attempt"])
         flush(desk.outbox, executions, risk, compliance)
         return {"flat": False, "remaining": [], "error": str(error)}
     flush(desk.outbox, executions, risk, compliance)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.clock import ScaledClock, VirtualClock
+from local.durable.faults import FaultPolicy
 from local.durable.hub import SqliteTaskHub
 from local.eventlog import DeliveryPolicy, EventLog
 from local.host.host import FunctionHost
@@ -65,6 +66,8 @@ class Platform:
         Receives dashboard messages.
     delivery : DeliveryPolicy, optional
         Disturbs event delivery, for tests.
+    faults : FaultPolicy, optional
+        Disturbs activities, for tests.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Platform:
         seed: int = 0,
         signalr: Callable[[str, list[dict[str, Any]]], None] | None = None,
         delivery: DeliveryPolicy | None = None,
+        faults: FaultPolicy | None = None,
         base_url: str = "http://127.0.0.1:7071",
     ) -> None:
         def file(name: str) -> str:
@@ -92,6 +96,7 @@ class Platform:
             name="borsa",
             settings=host_json.get("extensions", {}).get("durableTask", {}),
             seed=seed,
+            faults=faults,
         )
         self.host = FunctionHost(
             ROOT,

@@ -11,7 +11,13 @@ from typing import Any
 
 import msgspec
 
-from local.exchange import account_routes, algo_routes, market_routes, order_routes
+from local.exchange import (
+    account_routes,
+    algo_routes,
+    market_routes,
+    order_routes,
+    trade_routes,
+)
 from local.exchange.auth import Credential, Keys, check_signature, check_time
 from local.exchange.endpoints import TABLE, Call, Endpoint, Security
 from local.exchange.faults import ApiRequest, ApiResponse, Faults
@@ -24,7 +30,7 @@ from shared.simulation.refusal import VenueRefusal
 from shared.simulation.venue import Venue
 
 #: Importing the route modules fills the table.
-ROUTES = (market_routes, order_routes, algo_routes, account_routes)
+ROUTES = (market_routes, trade_routes, order_routes, algo_routes, account_routes)
 
 _UNKNOWN = "Unknown error, please check your request or try again later."
 _encode = msgspec.json.Encoder().encode

@@ -7,7 +7,16 @@ from typing import Any
 from local.exchange.views import Json, money, price_text
 from shared.simulation.core import VenueCore, VenueEvent
 from shared.simulation.filters import plain
+from shared.simulation.margin import maintenance
 from shared.simulation.orders import AlgoOrder, Order, Position, Trade
+
+
+def user_events(core: VenueCore, event: VenueEvent) -> list[Json]:
+    """What the owner is sent for one venue event, in order: a trade is told twice."""
+    told = user_event(core, event)
+    if event.kind == "ORDER" and event.execution == "TRADE" and event.trade is not None:
+        return [_trade_lite(event.record, event.trade), told]
+    return [told]
 
 
 def user_event(core: VenueCore, event: VenueEvent) -> Json:
@@ -16,12 +25,57 @@ def user_event(core: VenueCore, event: VenueEvent) -> Json:
     if event.kind == "ORDER":
         order = _order(event.record, event.execution, event.trade)
         return {"e": "ORDER_TRADE_UPDATE", **head, "o": order}
+    if event.kind == "MARGIN":
+        return _margin_call(core, event)
     if event.kind == "ALGO":
         return {"e": "ALGO_UPDATE", **head, "o": _algo(event.record)}
     if event.kind == "CONFIG":
         config = {"s": event.symbol, "l": event.leverage}
         return {"e": "ACCOUNT_CONFIG_UPDATE", **head, "ac": config}
     return {"e": "ACCOUNT_UPDATE", **head, "a": _account(core, event)}
+
+
+def _trade_lite(order: Order, trade: Trade) -> Json:
+    """The fast notice of a trade: no status, no fee."""
+    return {
+        "e": "TRADE_LITE",
+        "E": trade.time,
+        "T": trade.time,
+        "s": order.symbol,
+        "q": plain(order.quantity),
+        "p": plain(order.price),
+        "m": trade.maker,
+        "c": order.client_order_id,
+        "S": order.side,
+        "L": plain(trade.price),
+        "l": plain(trade.quantity),
+        "t": trade.trade_id,
+        "i": order.order_id,
+    }
+
+
+def _margin_call(core: VenueCore, event: VenueEvent) -> Json:
+    """Positions near liquidation; the cross wallet only when cross positions are among them."""
+    out: Json = {"e": "MARGIN_CALL", "E": event.time}
+    if not event.isolated and event.cross_wallet is not None:
+        out["cw"] = money(event.cross_wallet)
+    out["p"] = [_endangered(core, position, event.isolated) for position in event.positions]
+    return out
+
+
+def _endangered(core: VenueCore, position: Position, isolated: bool) -> Json:
+    mark = core.mark_price(position.symbol)
+    notional = abs(position.quantity) * mark
+    return {
+        "s": position.symbol,
+        "ps": position.side,
+        "pa": plain(position.quantity),
+        "mt": "ISOLATED" if isolated else "CROSSED",
+        "iw": price_text(position.isolated_wallet),
+        "mp": money(mark),
+        "up": money(position.unrealized(mark)),
+        "mm": price_text(maintenance(core.contract(position.symbol), notional)),
+    }
 
 
 def _order(order: Order, execution: str, trade: Trade | None) -> Json:
@@ -60,6 +114,8 @@ def _order(order: Order, execution: str, trade: Trade | None) -> Json:
         "gtd": order.good_till,
         "er": str(order.expiry_reason),
     }
+    if execution == "AMENDMENT" and order.modify_id is not None:
+        out["M"] = order.modify_id
     if trade and trade.commission:
         out["N"] = "USDT"
         out["n"] = money(trade.commission)

@@ -10,7 +10,10 @@ from local.exchange.views import contract_row, money
 from shared.market.timeframe import TIMEFRAMES
 from shared.simulation.filters import plain
 from shared.simulation.klines import Row
+from shared.simulation.orders import ZERO
 from shared.simulation.refusal import VenueRefusal
+from shared.simulation.tape import spacing_ms
+from shared.simulation.venue import Venue
 
 #: Closed candles kept as written; formatting is what a window of them costs.
 _MOST_WRITTEN = 20_000
@@ -19,6 +22,17 @@ _MOST_WRITTEN = 20_000
 @endpoint("GET", "/fapi/v1/ping", security=Security.NONE)
 def ping(call: Call) -> Any:
     return {}
+
+
+@endpoint("GET", "/api/v3/ping", security=Security.NONE)
+def spot_ping(call: Call) -> Any:
+    """Clients that knock at the spot interface first find it open; nothing else of it is here."""
+    return {}
+
+
+@endpoint("GET", "/api/v3/time", security=Security.NONE)
+def spot_time(call: Call) -> Any:
+    return {"serverTime": call.api.time()}
 
 
 @endpoint("GET", "/fapi/v1/time", security=Security.NONE)
@@ -60,17 +74,39 @@ def _kline_weight(parameters: Parameters) -> int:
 
 @endpoint("GET", "/fapi/v1/klines", weight=_kline_weight, security=Security.NONE)
 def klines(call: Call) -> Any:
-    return _klines(call, mark=False)
+    return _klines(call, call.parameters.text("symbol"))
+
+
+@endpoint("GET", "/fapi/v1/continuousKlines", weight=_kline_weight, security=Security.NONE)
+def continuous_klines(call: Call) -> Any:
+    call.parameters.choice(
+        "contractType",
+        ("PERPETUAL",),
+        refusal=(-1130, "Data sent for parameter 'contractType' is not valid."),
+    )
+    return _klines(call, call.parameters.text("pair"))
 
 
 @endpoint("GET", "/fapi/v1/markPriceKlines", weight=_kline_weight, security=Security.NONE)
 def mark_price_klines(call: Call) -> Any:
-    return _klines(call, mark=True)
+    return _klines(call, call.parameters.text("symbol"), mark=True)
 
 
-def _klines(call: Call, *, mark: bool) -> list[list[Any]]:
+@endpoint("GET", "/fapi/v1/indexPriceKlines", weight=_kline_weight, security=Security.NONE)
+def index_price_klines(call: Call) -> Any:
+    """The index is not modelled apart: it is the mark price, as in premiumIndex."""
+    return _klines(call, call.parameters.text("pair"), mark=True)
+
+
+@endpoint("GET", "/fapi/v1/premiumIndexKlines", weight=_kline_weight, security=Security.NONE)
+def premium_index_klines(call: Call) -> Any:
+    rows = _klines(call, call.parameters.text("symbol"), mark=True)
+    flat = money(ZERO)
+    return [[row[0], flat, flat, flat, flat, *row[5:]] for row in rows]
+
+
+def _klines(call: Call, symbol: str, *, mark: bool = False) -> list[Any]:
     p = call.parameters
-    symbol = p.text("symbol")
     contract = call.venue.core.contract(symbol)
     timeframe = p.choice("interval", TIMEFRAMES, refusal=(-1120, "Invalid interval."))
     rows = call.venue.klines(
@@ -87,7 +123,7 @@ def _klines(call: Call, *, mark: bool) -> list[list[Any]]:
     known = call.api.written_klines
     if len(known) > _MOST_WRITTEN:
         known.clear()
-    out = []
+    out: list[Any] = []
     for row in rows:
         if row[0] >= current:
             out.append(kline_row(row, step, digits, contract.quantity_precision))
@@ -250,9 +286,15 @@ def ticker_day(call: Call) -> Any:
 
 
 def _day_row(call: Call, symbol: str) -> dict[str, Any]:
-    core = call.venue.core
+    return day_figures(call.venue, symbol)
+
+
+def day_figures(venue: Venue, symbol: str) -> dict[str, Any]:
+    """The last 24 hours of a symbol."""
+    core = venue.core
     contract = core.contract(symbol)
-    rows = call.venue.klines(symbol, "1h", limit=25)
+    gap = spacing_ms(core)
+    rows = venue.klines(symbol, "1h", limit=25)
     first, last = rows[0], rows[-1]
     volume = sum(row[5] for row in rows)
     quote = sum(row[5] * (row[1] + row[4]) / 2 for row in rows)
@@ -272,8 +314,8 @@ def _day_row(call: Call, symbol: str) -> dict[str, Any]:
         "quoteVolume": f"{quote:.2f}",
         "openTime": first[0],
         "closeTime": core.now,
-        "firstId": 1,
-        "lastId": max(1, core.now // 1000),
+        "firstId": first[0] // gap,
+        "lastId": core.now // gap,
         "count": max(1, int(quote // 2_000)),
     }
 

@@ -10,8 +10,9 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from local.exchange.api import BinanceApi
-from local.exchange.events import user_event
-from local.exchange.market_streams import MarketStream
+from local.exchange.events import user_events
+from local.exchange.feeds import Feed
+from local.exchange.market_streams import feed_of
 from shared.errors import StoreUnavailable
 from shared.simulation.core import VenueEvent
 
@@ -32,7 +33,7 @@ class _Connection:
         self.socket = socket
         self.combined = combined
         self.opened = opened
-        self.streams: dict[str, MarketStream] = {}
+        self.streams: dict[str, Feed] = {}
         self.account: str | None = None
         self.listen_key = ""
         self.wanted: frozenset[str] = frozenset()
@@ -119,7 +120,8 @@ class StreamHub:
 
     def _subscribe(self, connection: _Connection, names: list[str], host: str) -> None:
         for name in names[:_MAX_STREAMS]:
-            connection.streams.setdefault(name, MarketStream(self._api.venue, name, host))
+            if name not in connection.streams:
+                connection.streams[name] = feed_of(self._api.venue, name, host)
 
     def _command(self, connection: _Connection, text: str, host: str) -> None:
         try:
@@ -144,10 +146,10 @@ class StreamHub:
         receivers = [c for c in self._connections if c.account == event.account and not c.expired]
         if not receivers:
             return
-        payload = user_event(self._api.venue.core, event)
-        for connection in receivers:
-            if not connection.wanted or payload["e"] in connection.wanted:
-                connection.push(connection.listen_key, payload)
+        for payload in user_events(self._api.venue.core, event):
+            for connection in receivers:
+                if not connection.wanted or payload["e"] in connection.wanted:
+                    connection.push(connection.listen_key, payload)
 
     async def _beat(self) -> None:
         """Let time pass while nobody asks, and send what the market has to say."""

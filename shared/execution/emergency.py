@@ -63,7 +63,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     cancelled = 0
     failures: list[str] = []
     remaining: tuple[str, ...] = ()
-    outstanding = 0
+    outstanding = done = 0
     for round_ in range(ROUNDS):
         # Permits first: what an order behind one has opened by now is in what is read next. The
         # other way round a fill between the two looks would be missed.
@@ -97,6 +97,10 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
                 if algo.symbol == symbol:
                     orders.settle(desk, algo.client_algo_id, "cancelled", reason="emergency stop")
                     cancelled += 1
+        if round_ and len(closed) + cancelled == done:
+            # Nothing moves: the workflow comes back after a pause, within the rate limits.
+            break
+        done = len(closed) + cancelled
         if round_:
             desk.clock.sleep(PAUSE)
     result = Flattened(
@@ -131,6 +135,18 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             once=str(attempt),
         )
     return result
+
+
+def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int) -> None:
+    """Say that a run could not even look at the account; once a minute of trying."""
+    desk.alert(
+        "critical",
+        "emergency-not-flat",
+        "Emergency stop: the exchange cannot be reached, positions may be OPEN",
+        f"{type(error).__name__}: {error}. Stops rest on the exchange; retrying for ever.",
+        correlation=correlation,
+        once=f"unreachable-{attempt // 12}",
+    )
 
 
 def settle_all(desk: Desk) -> int:

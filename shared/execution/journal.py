@@ -28,7 +28,12 @@ def record_opened(desk: Desk, symbol: str, signal_id: str) -> str:
     }
     desk.note("position", body, correlation=record.decision_id)
     desk.outbox.executions.append(
-        {"type": "opened", "id": f"opened-{record.decision_id}", **msgspec.to_builtins(record)}
+        {
+            **msgspec.to_builtins(record),
+            "type": "opened",
+            "id": f"opened-{record.decision_id}",
+            "symbol": record.id,
+        }
     )
     desk.alert(
         "info",

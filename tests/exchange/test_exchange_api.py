@@ -95,7 +95,7 @@ def test_ids_with_characters_that_are_encoded_pass_the_signature(world: World) -
     [
         ("GET", "/fapi/v1/nothing", 404),
         ("PATCH", "/fapi/v1/order", 405),
-        ("GET", "/api/v3/ping", 404),
+        ("GET", "/api/v3/order", 404),
     ],
 )
 def test_unknown_routes(world: World, method: str, path: str, status: int) -> None:

@@ -59,7 +59,11 @@ class Serving:
         self._session = requests.Session()
         self._session.trust_env = False
         self._thread.start()
-        self.do(self._start(settings))
+        try:
+            self.do(self._start(settings))
+        except BaseException:
+            self._end()
+            raise
         self.url = f"http://127.0.0.1:{self._listener.port}"
         self.platform.host.base_url = self.url
         self.key = self.platform.host.keys.host["default"]
@@ -141,6 +145,9 @@ class Serving:
     def close(self) -> None:
         self._session.close()
         self.do(self._stop())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

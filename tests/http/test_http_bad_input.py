@@ -28,7 +28,12 @@ BODIES = [
     (CLEAR, b'{"code": 123456, "reason": "r", "operator": "o"}', 400, "$.code"),
     (CLEAR, b'{"code": -1, "reason": "r", "operator": "o"}', 400, "$.code"),
     (CLEAR, b'{"code": "1", "reason": "r", "operator": null}', 400, "$.operator"),
-    (CLEAR, b'{"code": "123456", "reason": "a good reason", "operator": "eva"}', 400, "not latched"),
+    (
+        CLEAR,
+        b'{"code": "123456", "reason": "a good reason", "operator": "eva"}',
+        400,
+        "not latched",
+    ),
     (APPROVAL, b'{"decision": "maybe", "nonce": "n", "operator": "o"}', 400, "$.decision"),
     (APPROVAL, b'{"decision": "approve"}', 400, "missing required field"),
     (APPROVAL, b'{"decision": "approve", "nonce": "n", "operator": "o"}', 404, "no approval"),

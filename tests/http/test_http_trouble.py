@@ -12,7 +12,7 @@ import pyotp
 import pytest
 
 from local.exchange.faults import Fault, error_answer
-from local.platform import TOTP_SECRET, Platform, app_settings
+from local.platform import TOTP_SECRET, app_settings
 from shared.bootstrap import Services
 from shared.clock import utc
 from shared.errors import ConfigurationError, StoreUnavailable
@@ -211,14 +211,9 @@ def disk_full(served: Serving) -> Iterator[None]:
         connection = store._connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
-    filled = 0
-    while True:
-        try:
-            store.create("leases", {"id": f"filler-{filled}", "text": "x" * 400})
-        except StoreUnavailable as error:
-            assert "full" in str(error)
-            break
-        filled += 1
+    with pytest.raises(StoreUnavailable, match="full"):
+        for number in range(100_000):
+            store.create("leases", {"id": f"filler-{number}", "text": "x" * 400})
     try:
         yield
     finally:
@@ -249,6 +244,25 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_half_done(fresh: Serving) -
     fresh.pass_time(60)
     wait_for(fresh, lambda: fresh.request("GET", "/api/signals").json()["signals"])
     assert fresh.request("GET", "/api/health").status_code == 200
+
+
+def test_an_emergency_stop_closes_positions_even_when_nothing_can_be_written(
+    asked: Serving,
+) -> None:
+    assert answer(asked).status_code == 200
+    wait_for(asked, lambda: asked.request("GET", "/api/positions").json()["positions"])
+    with disk_full(asked):
+        stopped = asked.request(
+            "POST", "/api/emergency-stop", json={"reason": "r" * 400, "operator": "o" * 90}
+        )
+        assert stopped.status_code == 202, stopped.text
+        wait_for(asked, lambda: not [p for p in held(asked) if p])
+    assert entries(asked) == 1
+
+
+def held(served: Serving) -> list[bool]:
+    """Per position of the exchange's books, whether it is open."""
+    return [bool(p.quantity) for p in served.venue.ledger(MAIN).positions]
 
 
 # ---------------------------------------------------------------------- settings
@@ -306,5 +320,3 @@ def test_a_function_that_cannot_be_indexed_stops_the_start(
     monkeypatch.setattr("local.platform.ROOT", tmp_path)
     with pytest.raises(ConfigurationError):
         Serving(tmp_path)
-
-

@@ -1,0 +1,296 @@
+"""The invariants under faults: what the venue sees is judged at the moment it happens.
+
+The judge reads the venue's own books and the bare store, past everything that fails. Time in
+which nobody could have acted (the process was down, an answer did not come) does not count
+against the application, everything else does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from local.invariants import UNPROTECTED_MS, Watch, final_checks
+from local.platform import SIMULATED_SECRET, TOTP_SECRET
+from shared.bootstrap import Services
+from shared.clock import Clock, day, iso
+from shared.execution.ids import is_ours, leg_of
+from shared.risk.limits import Limits
+from shared.simulation.core import VenueEvent
+from shared.simulation.orders import AlgoOrder, Order
+from shared.simulation.venue import MAIN, Venue
+from shared.storage.store import Store, Where
+
+ACCOUNT = "main"
+
+#: From an acknowledged stop to a flat account, without disturbance.
+FLAT_MS = 30_000
+
+#: Orders that the venue itself sends.
+_VENUE_ORDERS = ("autoclose", "adl", "settlement")
+
+
+class Judge(Watch):
+    """Watches one episode.
+
+    Parameters
+    ----------
+    venue, limits, clock
+        As for :class:`local.invariants.Watch`.
+    store : Store
+        The state itself, not a process's way to it.
+    """
+
+    def __init__(self, venue: Venue, limits: Limits, clock: Clock, store: Store) -> None:
+        super().__init__(venue, limits, clock)
+        self._store = store
+        self._blocked_ms = 0
+        self._disturbed_until = 0
+        self._naked: dict[str, tuple[int, int]] = {}
+        self._decision_entries: dict[str, set[str]] = defaultdict(set)
+        #: When the switch was last latched with our knowledge; ``None`` while armed.
+        self.stopped_at: int | None = None
+        self._was_flat = False
+
+    # ------------------------------------------------------------------ what excuses
+
+    def blocked(self, ms: int) -> None:
+        """Nobody could act for so long, from now on."""
+        self._blocked_ms += ms
+        self.disturbed(self._clock.now_ms() + ms)
+
+    def disturbed(self, until: int) -> None:
+        """Something was made to go wrong whose effect lasts until then."""
+        self._disturbed_until = max(self._disturbed_until, until)
+
+    # ------------------------------------------------------------------ orders, as they arrive
+
+    def _order(self, event: VenueEvent) -> None:
+        super()._order(event)
+        order: Order = event.record
+        if event.execution != "NEW" or order.algo_id:
+            return
+        if not is_ours(order.client_order_id):
+            if not order.client_order_id.startswith(_VENUE_ORDERS):
+                self.broken(2, f"order {order.client_order_id} is nobody's", event.time)
+            return
+        intent = self._intent(order.client_order_id, event.time)
+        if leg_of(order.client_order_id) == "e":
+            self._entry(order, intent, event.time)
+        elif not order.reduce_only:
+            self.broken(1, f"{order.client_order_id} closes without reduce-only", event.time)
+
+    def _intent(self, client_id: str, at: int) -> dict[str, Any]:
+        found = self._store.get("orders", ACCOUNT, client_id)
+        if found is None:
+            self.broken(7, f"order {client_id} reached the venue before its intent", at)
+            return {}
+        if found.body["state"] == "not_sent":
+            self.broken(2, f"order {client_id} was executed after it was ruled out", at)
+        return found.body
+
+    def _entry(self, order: Order, intent: dict[str, Any], at: int) -> None:
+        decision = str(intent.get("decisionId", ""))
+        entries = self._decision_entries[decision]
+        entries.add(order.client_order_id)
+        if len(entries) > 1:
+            self.broken(2, f"decision {decision} was sent as {sorted(entries)}", at)
+        if order.reduce_only:
+            self.broken(2, f"entry {order.client_order_id} is reduce-only", at)
+        switch = self._store.get("control", ACCOUNT, "kill-switch")
+        self.checked[5] += 1
+        issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
+        if switch is None or issued is None:
+            self.broken(1, f"entry {order.client_order_id} has no permit", at)
+        elif self.stopped_at is not None and issued > self.stopped_at:
+            self.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
+
+    def _on_event(self, event: VenueEvent) -> None:
+        super()._on_event(event)
+        if event.account == MAIN and event.kind == "ALGO":
+            algo: AlgoOrder = event.record
+            if algo.status == "NEW" and algo.create_time == event.time:
+                self._intent(algo.client_algo_id, event.time)
+                if not algo.reduce_only and not algo.close_position:
+                    self.broken(
+                        4, f"{algo.client_algo_id} could open instead of closing", event.time
+                    )
+
+    # ------------------------------------------------------------------ protection
+
+    def _protection(self, at: int) -> None:
+        self.checked[4] += 1
+        naked = {
+            p.symbol
+            for p in self._account.positions.values()
+            if not self._protected(p.symbol, p.quantity)
+        }
+        for symbol in naked:
+            self._naked.setdefault(symbol, (at, self._blocked_ms))
+        for symbol, (since, blocked) in list(self._naked.items()):
+            excused = self._blocked_ms - blocked
+            if at - since - excused > UNPROTECTED_MS:
+                self.broken(
+                    4,
+                    f"{symbol} was without a full stop since {iso(since)}, for {at - since} ms of "
+                    f"which {excused} are excused",
+                    at,
+                )
+            if symbol not in naked:
+                del self._naked[symbol]
+
+    # ------------------------------------------------------------------ kill switch
+
+    def stopped(self, at: int) -> None:
+        """An emergency stop was acknowledged."""
+        if self.stopped_at is None:
+            self.stopped_at = at
+            self._was_flat = False
+        self.disturbed(at)
+
+    def cleared(self) -> None:
+        """A person cleared the switch."""
+        self.stopped_at = None
+
+    def flat(self) -> bool:
+        """Whether the venue shows nothing at all."""
+        account = self._account
+        return not (
+            account.positions
+            or any(account.open_orders.values())
+            or any(account.open_algos.values())
+        )
+
+    def tick(self) -> None:
+        now = self._clock.now_ms()
+        self._protection(now)
+        self._switch(now)
+
+    def books(self) -> None:
+        """The venue's own books, which must never contradict one another."""
+        self.checked[8] += 1
+        for problem in self._venue.ledger(MAIN).problems():
+            self.broken(8, f"the exchange's books: {problem}", self._venue.now)
+
+    def _switch(self, now: int) -> None:
+        found = self._store.get("control", ACCOUNT, "kill-switch")
+        if found is None:
+            return
+        self.checked[6] += 1
+        body = found.body
+        if self.stopped_at is None:
+            if body["state"] == "latched":
+                self._latched_by_itself(body, now)
+            return
+        if body["state"] != "latched":
+            self.broken(6, f"the switch is {body['state']} though nobody cleared it", now)
+            self.stopped_at = None
+            return
+        self.checked[5] += 1
+        if self.flat():
+            self._was_flat = True
+        elif now > max(self.stopped_at, self._disturbed_until) + FLAT_MS:
+            what = "not flat again" if self._was_flat else "not flat"
+            self.broken(5, f"{what} {now - self.stopped_at} ms after the stop", now)
+
+    def _latched_by_itself(self, body: dict[str, Any], now: int) -> None:
+        """Only a drawdown may do this here; its evidence must show one."""
+        self.stopped(body["latched_at"])
+        self.disturbed(now)
+        proof = body["evidence"] or {}
+        if body["trigger"] != "max_drawdown":
+            if body["trigger"] != "manual":
+                self.broken(6, f"latched by {body['trigger']}: {proof}", now)
+            return
+        equity, peak = Decimal(proof["equity"]), Decimal(proof["peak"])
+        if (peak - equity) / peak < self._limits.max_drawdown:
+            self.broken(6, f"latched by a drawdown that is none: {proof}", now)
+
+    # ------------------------------------------------------------------ when all is quiet
+
+    def quiescent(self, services: Services) -> None:
+        """After every fault is over and everything had time to finish."""
+        now = self._clock.now_ms()
+        self.books()
+        if not self.flat():
+            self.broken(8, "the account is not flat long after the last fault", now)
+        for check in (self._leaks, self._orders_agree, self._money):
+            check(services, now)
+        final_checks(self, services, (SIMULATED_SECRET, TOTP_SECRET))
+
+    def _leaks(self, services: Services, now: int) -> None:
+        self.checked[3] += 1
+        for entry in services.ledger.read().entries.values():
+            self.broken(3, f"the reservation of {entry.decision_id} leaked ({entry.state})", now)
+        for key in services.kill_switch.outstanding_permits():
+            self.broken(1, f"the permit {key} was never resolved", now)
+        for name in ("positions",):
+            for body in self._all(name):
+                if body["state"] != "closed":
+                    self.broken(8, f"{body['id']}: our record stays {body['state']}", now)
+
+    def _orders_agree(self, services: Services, now: int) -> None:
+        """Our record of every plain order says what the venue's says."""
+        ours = {body["id"]: body for body in self._all("orders")}
+        executed: dict[str, int] = defaultdict(int)
+        for order in self._venue.ledger(MAIN).orders:
+            if order.algo_id or not is_ours(order.client_order_id):
+                continue
+            self.checked[8] += 1
+            record = ours.get(order.client_order_id)
+            if record is None:
+                continue
+            if leg_of(order.client_order_id) == "e" and order.executed:
+                executed[record["decisionId"]] += 1
+            state = "filled" if order.executed else "cancelled"
+            if record["state"] in ("intent", "unknown", "open"):
+                # A reducing order may be left so: the position was read back instead.
+                if leg_of(order.client_order_id) == "e":
+                    self.broken(
+                        8, f"entry {record['id']} stays {record['state']}, it was {state}", now
+                    )
+            elif record["state"] != state:
+                self.broken(8, f"order {record['id']}: {record['state']}, it was {state}", now)
+        traded = {body["id"] for body in self._all("trades")}
+        for decision in executed.keys() - traded:
+            self.broken(7, f"decision {decision} was executed and has no trade", now)
+        for decision in traded - executed.keys():
+            self.broken(7, f"the trade {decision} was never executed", now)
+        audited = [r.body["id"] for r in services.audit.records(kind="trade")]
+        if sorted(audited) != sorted(traded):
+            self.broken(7, "trades in the audit and in the store differ", now)
+
+    def _money(self, services: Services, now: int) -> None:
+        """What the trades say they earned is what the wallet has gained."""
+        self.checked[8] += 1
+        trades = self._all("trades")
+        told = sum((Decimal(t["netPnl"]) for t in trades), Decimal(0))
+        ledger = self._venue.ledger(MAIN)
+        paid_in = sum((i.amount for i in ledger.income if i.kind == "TRANSFER"), Decimal(0))
+        earned = ledger.wallet_balance - paid_in
+        if abs(told - earned) > Decimal("0.000001") and self.flat():
+            self.broken(8, f"trades say {told}, the wallet has gained {earned}", now)
+        view = services.ledger.read()
+        today = sum(
+            (Decimal(t["netPnl"]) for t in trades if day(t["closedAt"]) == view.day), Decimal(0)
+        )
+        if view.day_realized_pnl != today:
+            self.broken(3, f"the day cost {today}, the ledger says {view.day_realized_pnl}", now)
+
+    def _all(self, container: str, where: tuple[Where, ...] = ()) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        continuation: str | None = None
+        while True:
+            page = self._store.query(
+                container, ACCOUNT, where=where, limit=1000, continuation=continuation
+            )
+            found += [d.body for d in page.documents]
+            continuation = page.continuation
+            if continuation is None:
+                return found
+
+
+#: How the world tells the judge about time in which nobody could act.
+Blocked = Callable[[int], None]

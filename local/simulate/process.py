@@ -1,0 +1,153 @@
+"""One running instance of the application that can die at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from local.clock import VirtualClock, VirtualLoop
+from local.contracts import Request, Response
+from local.exchange.session import InProcessSession
+from local.host import durable_client
+from local.host.worker import Invocation
+from local.platform import Platform
+from local.simulate.boundaries import EventFaults, FaultyStore, Hooks, HubFaults
+from local.simulate.signals import SeededSignals
+from shared.bootstrap import Services
+from shared.risk.limits import Limits
+from shared.storage.store import Store
+from shared.strategies.engine import Engine
+
+#: As much as the ceilings allow, so that many trades are open at once.
+LIMITS = Limits(
+    max_leverage=5,
+    max_open_positions=10,
+    max_trades_per_day=1000,
+    max_daily_loss=1000,  # type: ignore[arg-type]
+    max_total_notional=5000,  # type: ignore[arg-type]
+    max_drawdown="0.20",  # type: ignore[arg-type]
+)
+
+
+def services_of(
+    settings: dict[str, str],
+    clock: VirtualClock,
+    store: Store,
+    session: InProcessSession,
+    seed: str,
+    limits: Limits,
+) -> Services:
+    """The application's own composition, with the widest limits and seeded signals."""
+    services = Services(settings, clock=clock, store=store, exchange_session=session)
+    save = Engine({}, services.exchange, store, clock).save
+    services.__dict__["limits"] = limits
+    services.__dict__["engine"] = SeededSignals(seed, save)
+    return services
+
+
+class Process:
+    """Function host, task hub and event log on the files of an episode.
+
+    Parameters
+    ----------
+    hooks : Hooks
+        Its boundaries; ``hooks.dead`` ends it.
+    folder : Path
+        What survives it, besides store and exchange.
+    observe : callable
+        Told every invocation of a function.
+    """
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        hooks: Hooks,
+        services: Services,
+        settings: dict[str, str],
+        folder: Path,
+        seed: int,
+        observe: Callable[[Invocation], None],
+    ) -> None:
+        self.clock = clock
+        self.hooks = hooks
+        self.services = services
+        self.loop = VirtualLoop(clock)
+        self.platform = Platform(
+            clock,
+            services,
+            settings,
+            state=folder,
+            seed=seed,
+            delivery=EventFaults(hooks),
+            faults=HubFaults(hooks),
+        )
+        self.platform.host.on_invocation.append(observe)
+
+    def start(self) -> None:
+        """Raises whatever kills it while it starts."""
+        self.wait(self.platform.start())
+
+    def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let time pass until the work is done."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            return self.loop.run_until_complete(work)
+        finally:
+            asyncio.set_event_loop(None)
+
+    def run_until(self, ms: int) -> None:
+        """Let time pass until a moment."""
+        left = ms - self.clock.now_ms()
+        if left > 0:
+            self.wait(asyncio.sleep(left / 1000))
+
+    def http(self, method: str, target: str, body: Any) -> Response:
+        """One request with the master key."""
+        headers = [
+            ("Host", "127.0.0.1"),
+            ("Content-Type", "application/json"),
+            ("x-functions-key", self.platform.host.keys.master),
+        ]
+        answer: Response = self.wait(
+            self.platform.host.handle(Request(method, target, headers, json.dumps(body).encode()))
+        )
+        return answer
+
+    def stop(self) -> None:
+        """A clean shutdown, as in a deployment."""
+        self.wait(self.platform.stop())
+        self._bury()
+
+    def abandon(self) -> None:
+        """What remains of a process that was killed: files, and nothing else."""
+        self.hooks.dead = True
+        platform = self.platform
+        url = platform.host._in_process_url
+        if url is not None:
+            durable_client.unregister(url)
+        for database in (
+            platform.event_log._db,
+            platform.hub._core.store._db,
+            platform.host._store._db,
+        ):
+            with contextlib.suppress(Exception):
+                database.close()
+        self._bury()
+
+    def _bury(self) -> None:
+        """End suspended coroutines without letting them do or say anything any more."""
+        self.loop.set_exception_handler(lambda loop, context: None)
+        logging.disable(logging.CRITICAL)
+        try:
+            for task in asyncio.all_tasks(self.loop):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()  # type: ignore[union-attr]
+            self.loop.close()
+        finally:
+            logging.disable(logging.NOTSET)
