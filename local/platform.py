@@ -121,6 +121,7 @@ class Platform:
         await self.host.start()
         problems = [*self.host.host_errors, *(f"{n}: {p}" for n, p in self.host.errors.items())]
         if problems or not self.host.functions:
+            await self.stop()
             raise ConfigurationError(
                 problems or ["no function could be indexed; the log says which one, and why"]
             )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
+
+DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1)
 
 
 class Clock(Protocol):
@@ -36,9 +40,19 @@ def utc(ms: int) -> datetime:
 
 def iso(ms: int) -> str:
     """UTC milliseconds as ``2025-05-04T00:00:00.000Z``."""
-    return utc(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    # By arithmetic: times are written several times for every minute that is simulated.
+    seconds, millis = divmod(ms % DAY_MS, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{day(ms)}T{hours:02d}:{minutes:02d}:{seconds:02d}.{millis:03d}Z"
 
 
 def day(ms: int) -> str:
     """The UTC day of a time in milliseconds, ``2025-05-04``."""
-    return utc(ms).strftime("%Y-%m-%d")
+    return _day_name(ms // DAY_MS)
+
+
+@lru_cache(maxsize=64)
+def _day_name(number: int) -> str:
+    """The n-th day since the epoch."""
+    return (_EPOCH + timedelta(days=number)).isoformat()

@@ -15,6 +15,7 @@ from local.exchange import (
     account_routes,
     algo_routes,
     market_routes,
+    neighbour_routes,
     order_routes,
     trade_routes,
 )
@@ -30,7 +31,14 @@ from shared.simulation.refusal import VenueRefusal
 from shared.simulation.venue import Venue
 
 #: Importing the route modules fills the table.
-ROUTES = (market_routes, trade_routes, order_routes, algo_routes, account_routes)
+ROUTES = (
+    market_routes,
+    trade_routes,
+    order_routes,
+    algo_routes,
+    account_routes,
+    neighbour_routes,
+)
 
 _UNKNOWN = "Unknown error, please check your request or try again later."
 _encode = msgspec.json.Encoder().encode

@@ -24,17 +24,6 @@ def ping(call: Call) -> Any:
     return {}
 
 
-@endpoint("GET", "/api/v3/ping", security=Security.NONE)
-def spot_ping(call: Call) -> Any:
-    """Clients that knock at the spot interface first find it open; nothing else of it is here."""
-    return {}
-
-
-@endpoint("GET", "/api/v3/time", security=Security.NONE)
-def spot_time(call: Call) -> Any:
-    return {"serverTime": call.api.time()}
-
-
 @endpoint("GET", "/fapi/v1/time", security=Security.NONE)
 def time(call: Call) -> Any:
     return {"serverTime": call.api.time()}
@@ -294,7 +283,8 @@ def day_figures(venue: Venue, symbol: str) -> dict[str, Any]:
     core = venue.core
     contract = core.contract(symbol)
     gap = spacing_ms(core)
-    rows = venue.klines(symbol, "1h", limit=25)
+    # A market that began within this hour has no hourly candle yet.
+    rows = venue.klines(symbol, "1h", limit=25) or venue.klines(symbol, core.source.timeframe)
     first, last = rows[0], rows[-1]
     volume = sum(row[5] for row in rows)
     quote = sum(row[5] * (row[1] + row[4]) / 2 for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,7 @@ PULSE = 0.1
 PING_SECONDS = 180.0
 _MAX_STREAMS = 1024
 
+_log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -158,7 +160,13 @@ class StreamHub:
             with suppress(StoreUnavailable):
                 self._api.advance()
             for connection in list(self._connections):
-                await self._attend(connection)
+                try:
+                    await self._attend(connection)
+                except Exception:
+                    # One stream's defect must not stop time for all others.
+                    _log.exception("a stream of %s failed", ", ".join(connection.streams))
+                    self._connections.discard(connection)
+                    await connection.socket.close(code=WSCloseCode.INTERNAL_ERROR)
             await asyncio.sleep(PULSE)
 
     async def _attend(self, connection: _Connection) -> None:

@@ -33,6 +33,8 @@ class Hooks:
         Told milliseconds for which the fault made progress impossible, whoever had tried.
     rival : callable
         Lets another instance do something, now, between two effects of this one.
+    disturbed : callable
+        Told until when (UTC milliseconds) a fault has its effect.
     """
 
     def __init__(
@@ -42,16 +44,21 @@ class Hooks:
         clock: Clock,
         blocked: Callable[[int], None],
         rival: Callable[[str, Random], None],
+        disturbed: Callable[[int], None],
     ) -> None:
         self.schedule = schedule
         self.rates = rates
         self.clock = clock
         self.blocked = blocked
+        self.disturbed = disturbed
         self._rival = rival
         self.dead = False
 
     def draw(self, boundary: str, menu: str) -> tuple[str, Random] | None:
-        return self.schedule.draw(boundary, self.rates.get(menu, ()))
+        struck = self.schedule.draw(boundary, self.rates.get(menu, ()))
+        if struck is not None:
+            self.disturbed(self.clock.now_ms())
+        return struck
 
     def enter(self, boundary: str) -> bool:
         """Before an effect; returns whether the process is to die right after it."""
@@ -334,6 +341,7 @@ class HubFaults(FaultPolicy):
             return Delivery()
         fault, draw = struck
         delay = draw.choice((500, 3_000, 12_000, 40_000)) if "late" in fault else 0
+        self._hooks.disturbed(self._hooks.clock.now_ms() + delay)
         return Delivery(2 if "double" in fault else 1, delay)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ LIMITS = Limits(
     max_leverage=5,
     max_open_positions=10,
     max_trades_per_day=1000,
-    max_daily_loss=1000,  # type: ignore[arg-type]
-    max_total_notional=5000,  # type: ignore[arg-type]
-    max_drawdown="0.20",  # type: ignore[arg-type]
+    max_daily_loss=Decimal(1000),
+    max_total_notional=Decimal(5000),
+    max_drawdown=Decimal("0.20"),
 )
 
 
@@ -142,6 +143,7 @@ class Process:
     def _bury(self) -> None:
         """End suspended coroutines without letting them do or say anything any more."""
         self.loop.set_exception_handler(lambda loop, context: None)
+        level = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
         try:
             for task in asyncio.all_tasks(self.loop):
@@ -150,4 +152,4 @@ class Process:
                     task.get_coro().close()  # type: ignore[union-attr]
             self.loop.close()
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(level)

@@ -32,6 +32,8 @@ LEDGER_ID = "risk-ledger"
 REMEMBER_MS = 2 * DAY_MS
 #: A last known equity older than this does not start a day.
 CARRY_MS = DAY_MS
+#: An equity that has not changed is written again after this long, so that its age stays true.
+REFRESH_MS = 600_000
 #: An entry this old without record or position was abandoned: decisions live for seconds.
 ABANDONED_MS = 300_000
 #: Lost races after which something else must be wrong.
@@ -219,6 +221,10 @@ class RiskLedger:
 
         def change(view: LedgerView) -> LedgerView:
             start = view.day_start_equity
+            known = view.equity == number and start > 0 and view.equity_peak >= number
+            if known and 0 <= now - view.equity_at < REFRESH_MS:
+                # Nothing new: a flat account would be written every minute.
+                return view
             return msgspec.structs.replace(
                 view,
                 equity=number,

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -160,43 +161,30 @@ class SqliteStore:
         if limit < 1:
             raise InvalidInput(f"limit {limit} must be at least 1")
         table = doc.container_named(container).name
-        query = doc.describe(container, partition, where, order_by, descending)
-        conditions, values = ["partition = ?", _LIVE], [partition, self._clock.now_ms()]
+        values: list[Any] = [partition, self._clock.now_ms()]
+        conditions = []
         for condition in where:
-            text, parameters = _condition(condition)
-            conditions.append(text)
-            values += parameters
-        if order_by == "id":
-            keys = ["id"]
-        else:
-            path = _path(order_by)
-            keys = [
-                f"CASE json_type(body, {path}) WHEN 'null' THEN 0 WHEN 'false' THEN 1 WHEN 'true'"
-                " THEN 1 WHEN 'integer' THEN 2 WHEN 'real' THEN 2 WHEN 'text' THEN 3 END",
-                f"ifnull(json_extract(body, {path}), 0)",
-                "id",
-            ]
-            conditions.append(
-                f"json_type(body, {path}) IN ('null','false','true','integer','real','text')"
-            )
+            doc.check(condition)
+            kind = doc.kind_of(condition.value)
+            if kind in ("number", "string"):
+                values.append(condition.value)
+            elif kind == "boolean":
+                kind = "true" if condition.value else "false"
+            conditions.append((condition.field, condition.operator, kind))
         if continuation is not None:
-            after = doc.position(query, continuation)
-            conditions.append(
-                f"({', '.join(keys)}) {'<' if descending else '>'} ({', '.join('?' * len(keys))})"
-            )
-            values += after
-        direction = " DESC" if descending else ""
+            query = doc.describe(container, partition, where, order_by, descending)
+            values += doc.position(query, continuation)
+        paged = continuation is not None
+        sql = _selection(table, tuple(conditions), order_by, descending, paged)
         with self._errors():
-            rows = self._connection.execute(
-                f'SELECT body, etag, {", ".join(keys)} FROM "{table}"'
-                f" WHERE {' AND '.join(conditions)}"
-                f" ORDER BY {', '.join(key + direction for key in keys)} LIMIT ?",
-                (*values, limit + 1),
-            ).fetchall()
-        more = len(rows) > limit
+            rows = self._connection.execute(sql, (*values, limit + 1)).fetchall()
+        token = None
+        if len(rows) > limit:
+            query = doc.describe(container, partition, where, order_by, descending)
+            token = doc.token(query, list(rows[limit - 1][2:]))
         return Page(
             documents=[Document(body=_decode(row[0]), etag=row[1]) for row in rows[:limit]],
-            continuation=doc.token(query, list(rows[limit - 1][2:])) if more else None,
+            continuation=token,
         )
 
     # ------------------------------------------------------------------ writes
@@ -335,26 +323,51 @@ def _path(field: str) -> str:
     return "'$" + "".join(f'."{segment}"' for segment in doc.segments(field)) + "'"
 
 
-def _condition(where: Where) -> tuple[str, list[Any]]:
+# The application asks few kinds of questions, each of them every minute.
+@lru_cache(maxsize=256)
+def _selection(
+    table: str,
+    conditions: tuple[tuple[str, str, str], ...],
+    order_by: str,
+    descending: bool,
+    paged: bool,
+) -> str:
+    """The statement of a query; conditions are (field, operator, type of the value)."""
+    texts = ["partition = ?", _LIVE, *(_condition(*condition) for condition in conditions)]
+    if order_by == "id":
+        keys = ["id"]
+    else:
+        path = _path(order_by)
+        keys = [
+            f"CASE json_type(body, {path}) WHEN 'null' THEN 0 WHEN 'false' THEN 1 WHEN 'true'"
+            " THEN 1 WHEN 'integer' THEN 2 WHEN 'real' THEN 2 WHEN 'text' THEN 3 END",
+            f"ifnull(json_extract(body, {path}), 0)",
+            "id",
+        ]
+        texts.append(f"json_type(body, {path}) IN ('null','false','true','integer','real','text')")
+    if paged:
+        texts.append(
+            f"({', '.join(keys)}) {'<' if descending else '>'} ({', '.join('?' * len(keys))})"
+        )
+    direction = " DESC" if descending else ""
+    return (
+        f'SELECT body, etag, {", ".join(keys)} FROM "{table}" WHERE {" AND ".join(texts)}'
+        f" ORDER BY {', '.join(key + direction for key in keys)} LIMIT ?"
+    )
+
+
+def _condition(field: str, operator: str, kind: str) -> str:
     """A condition as SQL; types are compared first because SQLite would mix them."""
-    doc.check(where)
-    path, value = _path(where.field), where.value
-    operator = "=" if where.operator == "!=" else where.operator
-    parameters: list[Any] = []
-    match doc.kind_of(value):
-        case "null":
-            text = f"json_type(body, {path}) = 'null'"
-        case "boolean":
-            text = f"json_type(body, {path}) = '{'true' if value else 'false'}'"
+    if field == "id" and kind == "string":
+        return f"id {operator} ?"
+    path = _path(field)
+    compared = "=" if operator == "!=" else operator
+    match kind:
+        case "null" | "true" | "false":
+            text = f"json_type(body, {path}) = '{kind}'"
         case "number":
             text = f"json_type(body, {path}) IN ('integer', 'real')"
-            text = f"({text} AND json_extract(body, {path}) {operator} ?)"
-            parameters = [value]
+            text = f"({text} AND json_extract(body, {path}) {compared} ?)"
         case _:
-            text = f"(json_type(body, {path}) = 'text' AND json_extract(body, {path}) {operator} ?)"
-            parameters = [value]
-    if where.field == "id" and isinstance(value, str):
-        return f"id {where.operator} ?", [value]
-    if where.operator == "!=":
-        text = f"(json_type(body, {path}) IS NOT NULL AND NOT {text})"
-    return text, parameters
+            text = f"(json_type(body, {path}) = 'text' AND json_extract(body, {path}) {compared} ?)"
+    return f"(json_type(body, {path}) IS NOT NULL AND NOT {text})" if operator == "!=" else text

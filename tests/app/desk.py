@@ -47,6 +47,8 @@ D = Decimal
 MIDNIGHT = 1_746_403_200_000
 #: Scenarios begin at half past ten, clear of funding and of midnight.
 START = MIDNIGHT + 630 * MINUTE_MS
+#: Minutes of history before that: enough for every strategy.
+HISTORY = 4320
 PRICES = {"BTCUSDT": 100_000.0, "ETHUSDT": 2_500.0, "XRPUSDT": 2.0, "ADAUSDT": 0.5}
 
 ORDER = ("POST", "/fapi/v1/order")
@@ -71,8 +73,7 @@ LOST = AnswerLost("timeout")
 def path_of(knots: Sequence[tuple[float, float]], minutes: int, base: float) -> list[float]:
     """Prices at each minute from (minute after START, relative move) knots, linear between."""
     at, move = zip(*((0.0, 0.0), *knots), strict=True)
-    first = -630
-    grid = np.arange(first, minutes + 1)
+    grid = np.arange(-HISTORY, minutes + 1)
     return [float(x) for x in base * (1 + np.interp(grid, at, move))]
 
 
@@ -92,7 +93,7 @@ def market(
         tick = float((contracts or DEFAULT_CONTRACTS)[symbol].instrument.tick_size)
         edges = np.round(np.array(path_of(knots, minutes, prices[symbol])) / tick) * tick
         o, c = edges[:-1], edges[1:]
-        times = MIDNIGHT + np.arange(len(o), dtype=np.int64) * MINUTE_MS
+        times = START - HISTORY * MINUTE_MS + np.arange(len(o), dtype=np.int64) * MINUTE_MS
         candles[symbol] = Columns(
             symbol,
             "1m",
@@ -393,7 +394,7 @@ class Floor:
         ]
 
     def fills(self, symbol: str = "BTCUSDT") -> list[Trade]:
-        return [t for t in self.venue.ledger(MAIN).trades if t.symbol == symbol]
+        return [t for t in self.venue.ledger(MAIN).fills if t.symbol == symbol]
 
     def trade_by_hand(self, symbol: str, side: str, quantity: str) -> Order:
         """Somebody trades on the same account past the application."""

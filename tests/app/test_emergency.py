@@ -214,7 +214,7 @@ def test_close_that_is_refused_leaves_the_stop_in_place(open_floor):
     floor.run(4)
     assert floor.held()
     assert floor.stops()
-    floor.run(60)
+    floor.run(150)
     assert_flat(floor)
     assert "emergency-not-flat" in floor.alerts()
 

@@ -1,25 +1,183 @@
-"""A whole trade, from the signal to the record, by every way out."""
+"""A whole trade, from the signal to the record, by every way out.
+
+The figures of the recorded trade come from the exchange's own income, never from our own sums.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from desk import START, Floor
+
+D = Decimal
+MINUTE = 60_000
+
+#: Way out: side, price path after the start (minutes, relative move), minutes to wait, settings.
+WAYS_OUT = {
+    "stop": ("BUY", [(3, 0), (8, -0.03)], 12, {}),
+    "take profit": ("BUY", [(3, 0), (10, 0.05)], 14, {}),
+    "trailing stop": ("BUY", [(3, 0), (9, 0.035), (20, -0.02)], 24, {}),
+    "time exit": ("BUY", [(3, 0), (8, 0.002)], 14, {"MAX_HOLDING_BARS": "2"}),
+    "stop of a short": ("SELL", [(3, 0), (8, 0.03)], 12, {}),
+    "take profit of a short": ("SELL", [(3, 0), (10, -0.05)], 14, {}),
+    "trailing stop of a short": ("SELL", [(3, 0), (9, -0.035), (20, 0.02)], 24, {}),
+}
 
 
-def test_probe(open_floor):
-    import time
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_every_way_out(open_floor, way):
+    side, path, minutes, settings = WAYS_OUT[way]
+    floor = open_floor({"BTCUSDT": path}, settings=settings)
+    signal = floor.trade(side=side)
+    floor.minutes(minutes)
 
-    t = time.time()
-    f = open_floor()
-    print("start", time.time() - t)
-    t = time.time()
-    s = f.trade()
-    f.run(5)
-    print("trade", time.time() - t)
-    t = time.time()
-    print(f.outcome(s), f.held(), [(a.type, a.trigger_price, a.quantity) for a in f.algos()])
-    print(f.documents("signals", "BTCUSDT")[-1].get("decision", {}).get("reasons"))
-    print(f.alerts(), f.leaked())
-    f.minutes(10)
-    print("10min", time.time() - t)
-    t = time.time()
-    f.http("POST", "/api/emergency-stop", {})
-    f.run(20)
-    print(f.held(), f.alerts(), f.leaked(), f.events("risk"))
-    f.minutes(3)
-    print(f.trades())
+    assert floor.outcome(signal)["outcome"] == "protected"
+    assert not floor.held()
+    assert not floor.algos()
+    (trade,) = floor.trades()
+    assert trade["id"] == signal.id
+    assert trade["side"] == side
+    assert trade["exitReason"] == way.removesuffix(" of a short")
+    assert_equals_the_exchange(floor, trade)
+    assert floor.leaked() == ({}, [])
+    assert floor.documents("positions")[0]["state"] == "closed"
+    assert_told(floor, signal.id)
+
+
+def assert_equals_the_exchange(floor: Floor, trade: dict) -> None:
+    """Fees, funding, profit and duration against the exchange's own ledger."""
+    income = floor.venue.ledger("main").income
+    total = {
+        kind: sum((i.amount for i in income if i.kind == kind), D(0))
+        for kind in ("REALIZED_PNL", "COMMISSION", "FUNDING_FEE")
+    }
+    assert D(trade["grossPnl"]) == total["REALIZED_PNL"]
+    assert D(trade["fees"]) == -total["COMMISSION"]
+    assert D(trade["funding"]) == total["FUNDING_FEE"]
+    assert D(trade["netPnl"]) == sum(total.values())
+    fills = floor.fills()
+    assert trade["openedAt"] == fills[0].time
+    assert trade["closedAt"] == fills[-1].time
+    assert floor.services.ledger.read().day_realized_pnl == D(trade["netPnl"])
+
+
+def assert_told(floor: Floor, decision: str) -> None:
+    """Audit, event hub, dashboard and people: every step once."""
+    mine = [r for r in floor.services.audit.records() if r.correlation == decision]
+    kinds = [r.kind for r in mine]
+    for kind in ("decision", "intent", "permit", "order", "protection", "position", "trade"):
+        assert kind in kinds, kind
+    first = {kind: kinds.index(kind) for kind in ("decision", "intent", "permit", "trade")}
+    assert first["decision"] < first["intent"] < first["permit"] < first["trade"]
+    assert [e["type"] for e in floor.events("executions")] == ["opened", "trade"]
+    shown = [m["arguments"][0]["type"] for m in floor.shown if m["target"] == "execution"]
+    assert shown == ["opened", "trade"]
+    assert "position-opened" in floor.alerts()
+
+
+def test_funding_is_part_of_the_trade(open_floor):
+    """Held over a settlement: longs pay the rate on the mark price."""
+    settlement = START + 90 * MINUTE
+    floor = open_floor(
+        {"BTCUSDT": [(100, 0), (105, -0.03)]}, funding={"BTCUSDT": [(settlement, 0.0005)]}
+    )
+    floor.trade()
+    floor.minutes(110)
+    (trade,) = floor.trades()
+    # 0.004 BTC at 100000 USDT, 0.05 %.
+    assert D(trade["funding"]) == D("-0.2")
+    assert_equals_the_exchange(floor, trade)
+
+
+def test_stop_and_target_lie_where_the_plan_says_relative_to_the_real_entry(open_floor):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    (fill,) = floor.fills()
+    (stop,), (target,) = floor.stops(), floor.targets()
+    distance = fill.price - stop.trigger_price
+    assert D("0.0199") < distance / fill.price <= D("0.02")
+    assert target.trigger_price - fill.price >= 2 * distance
+    assert stop.reduce_only
+    assert target.reduce_only
+    assert stop.working_type == "MARK_PRICE"
+
+
+def test_exit_by_hand_is_recorded_for_what_it_is(open_floor):
+    floor = open_floor()
+    floor.expected = {7, 1}
+    floor.trade()
+    floor.run(5)
+    floor.trade_by_hand("BTCUSDT", "SELL", "0.004")
+    floor.minutes(2)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "liquidated or closed by hand"
+    assert not floor.algos()
+    assert floor.leaked() == ({}, [])
+
+
+def test_stop_seen_by_reconciliation_first_is_still_a_stop(open_floor):
+    """Reconciliation marks the fired stop as filled before the guardian settles the trade."""
+    from shared.execution.reconcile import reconcile
+
+    floor = open_floor({"BTCUSDT": [(3, 0), (4, -0.03)]}, durable=False)
+    from shared.execution import assess, entry
+
+    signal = floor.signal()
+    assess.assess(floor.desk, "BTCUSDT", signal.id)
+    entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    floor.clock.sleep(300)
+    floor.api.advance()
+    assert not floor.held()
+    reconcile(floor.desk)
+    from shared.execution.guardian import guard
+
+    guard(floor.desk)
+    assert [t["exitReason"] for t in floor.trades()] == ["stop"]
+
+
+def test_the_api_shows_the_trade(open_floor):
+    floor = open_floor({"BTCUSDT": [(3, 0), (8, -0.03)]})
+    signal = floor.trade()
+    floor.run(5)
+    (position,) = json.loads(floor.http("GET", "/api/positions").body)["positions"]
+    assert position["decisionId"] == signal.id
+    assert position["ordersOnExchange"] == 2
+    floor.minutes(12)
+    (trade,) = json.loads(floor.http("GET", "/api/trades").body)["trades"]
+    assert trade["id"] == signal.id
+    orders = json.loads(floor.http("GET", f"/api/orders?decision={signal.id}").body)["orders"]
+    assert {o["leg"] for o in orders} == {"e", "s", "t"}
+
+
+def scenario() -> bytes:
+    """Two trades, a lost answer and a stop; the audit chain as bytes."""
+    from desk import ORDER, UNKNOWN_503
+
+    floor = Floor({"BTCUSDT": [(3, 0), (8, -0.03)], "ETHUSDT": [(3, 0), (9, 0.03)]})
+    try:
+        floor.break_next(ORDER, UNKNOWN_503, executed=True)
+        floor.trade("BTCUSDT")
+        floor.trade("ETHUSDT")
+        floor.minutes(12)
+        floor.http("POST", "/api/emergency-stop", {"reason": "the end"})
+        floor.run(10)
+        import tempfile
+        from pathlib import Path
+
+        from shared.audit.chain import export
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "audit.jsonl"
+            export(floor.store, "main", path)
+            return path.read_bytes()
+    finally:
+        floor.close()
+
+
+def test_the_same_scenario_gives_the_same_bytes():
+    first = scenario()
+    assert len(first) > 10_000
+    assert first == scenario()

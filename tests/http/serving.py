@@ -62,6 +62,7 @@ class Serving:
         try:
             self.do(self._start(settings))
         except BaseException:
+            self._session.close()
             self._end()
             raise
         self.url = f"http://127.0.0.1:{self._listener.port}"

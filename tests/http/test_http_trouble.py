@@ -203,6 +203,11 @@ def test_arming_takes_a_fresh_code_and_a_reason(fresh: Serving) -> None:
 # ---------------------------------------------------------------------- the disk is full
 
 
+def _fill(store: Any) -> None:
+    for number in range(100_000):
+        store.create("leases", {"id": f"filler-{number}", "text": "x" * 400})
+
+
 @contextmanager
 def disk_full(served: Serving) -> Iterator[None]:
     """SQLite may not take one page more, and has none to spare."""
@@ -212,8 +217,7 @@ def disk_full(served: Serving) -> Iterator[None]:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnavailable, match="full"):
-        for number in range(100_000):
-            store.create("leases", {"id": f"filler-{number}", "text": "x" * 400})
+        _fill(store)
     try:
         yield
     finally:

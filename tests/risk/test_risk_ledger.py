@@ -140,6 +140,20 @@ def test_a_day_does_not_start_with_an_old_equity(ledger: RiskLedger, clock: Virt
     assert ledger.update_equity(D(4000)).day_start_equity == 4000
 
 
+def test_an_unchanged_equity_is_stored_again_only_when_the_reading_has_aged(
+    ledger: RiskLedger, clock: VirtualClock
+) -> None:
+    first = ledger.read()
+    clock.sleep(REFRESH_MS / 1000 - 1)
+    assert ledger.update_equity(D(5000)) == first == ledger.read()
+    assert ledger.update_equity(D(4999)).equity_at == clock.now_ms()
+    clock.sleep(REFRESH_MS / 1000)
+    assert ledger.update_equity(D(4999)).equity_at == clock.now_ms() == ledger.read().equity_at
+    # After the peak was forgotten the same equity is news: it is the new peak.
+    ledger.rebase_peak()
+    assert ledger.update_equity(D(4999)).equity_peak == 4999
+
+
 @pytest.mark.parametrize("equity", ["0", "-1", "NaN", "Infinity", "-Infinity"])
 def test_bad_equity_is_no_reading(ledger: RiskLedger, equity: str) -> None:
     before = ledger.read()

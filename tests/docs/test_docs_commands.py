@@ -1,0 +1,71 @@
+"""Every ./run command of the pages is one that the real command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from pages import PAGES, ROOT
+
+from local.cli.main import parser
+from local.exchange.__main__ import parse
+
+_RUN = re.compile(r"(?:^ {4}|^|`)(\./run(?: [^`\n]*)?)", re.MULTILINE)
+_EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for command in _RUN.findall(page.read_text()):
+            # In the indented lists of commands two blanks separate a command from its meaning.
+            command = re.split(r" {2,}| #", command.strip())[0]
+            found.append((page.relative_to(ROOT).as_posix(), command))
+    return sorted(set(found))
+
+
+def complete(command: str) -> list[str]:
+    """Words of a command; what names it without its required arguments gets them."""
+    words = shlex.split(command.replace("sqlite\\|cosmos", "sqlite"))[1:]
+    if words == ["replay"] or (words[:1] == ["replay"] and "--out" not in words):
+        words += ["--synthetic", "--from", "2025-05-04", "--to", "2025-05-05", "--out", "OUT"]
+    if words == ["explain"]:
+        words += ["ID"]
+    if words == ["arm"]:
+        words += ["--reason", "a reason"]
+    return words
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_command_is_understood(page: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        options = parser().parse_args(complete(command))
+    except SystemExit as ended:
+        # --help ends with 0, a refused command with 2.
+        assert ended.code == 0, f"{page}: {command}: {capsys.readouterr().err}"
+    else:
+        assert options.module
+
+
+def test_commands_were_found() -> None:
+    pages = {page for page, _ in commands()}
+    assert {"README.md", "docs/operations.md", "docs/replay.md"} <= pages
+
+
+def test_the_exchange_starts_as_described() -> None:
+    found = [c for page in PAGES for c in _EXCHANGE.findall(page.read_text())]
+    assert any("--port" in c for c in found)
+    for arguments in found:
+        parse(shlex.split(arguments))
+
+
+def test_options_of_replay_are_described() -> None:
+    import argparse
+
+    from pages import quoted, rows, section, text
+
+    (commands_,) = [a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    real = {o for a in commands_.choices["replay"]._actions for o in a.option_strings}
+    table = rows(section(text("replay.md"), "Options"))
+    assert {quoted(r[0])[0].split()[0] for r in table} == real - {"-h", "--help"}
