@@ -51,6 +51,11 @@ def probe(module: str) -> _Import:
     return msgspec.json.decode(ran.stdout, type=_Import)
 
 
+def heavy(modules: list[str]) -> list[str]:
+    """Which of :data:`HEAVY` are among the modules."""
+    return [name for name in HEAVY if name in modules]
+
+
 def measure(size: Size) -> list[Figure]:
     """Seconds and resident memory, beside the bare SDKs that every such app imports."""
     probe("function_app")  # writes the byte code
@@ -59,14 +64,14 @@ def measure(size: Size) -> list[Figure]:
         ours.append(probe("function_app"))
         functions.append(probe("azure.functions"))
         durable.append(probe("azure.functions, azure.durable_functions"))
-    loaded = [m for m in HEAVY if any(m in run.modules for run in ours)]
+    loaded = heavy([module for run in ours for module in run.modules])
     absent = [m for m in HEAVY if m not in loaded]
     note = f"not loaded: {', '.join(absent)}"
     if loaded:
         note += f"; LOADED: {', '.join(loaded)}"
 
     def median(runs: list[_Import], field: str) -> float:
-        return statistics.median(getattr(run, field) for run in runs)
+        return float(statistics.median(getattr(run, field) for run in runs))
 
     return [
         Figure(

@@ -290,7 +290,8 @@ def _bracket_row(call: Call, symbol: str) -> dict[str, Any]:
                 "notionalCap": int(row.cap),
                 "notionalFloor": int(row.floor),
                 "maintMarginRatio": float(row.rate),
-                "cum": float(row.cum),
+                # A whole number is written as one.
+                "cum": int(row.cum) if row.cum == int(row.cum) else float(row.cum),
             }
             for row in contract.brackets
         ],

@@ -53,6 +53,23 @@ class Changes:
         return [payload]
 
 
+class Regular:
+    """A payload that is sent again after every interval of exchange time, changed or not."""
+
+    def __init__(self, venue: Venue, payload: Callable[[], Json], every_ms: int) -> None:
+        self._venue = venue
+        self._payload = payload
+        self._every = every_ms
+        self._next = 0
+
+    def due(self) -> list[Any]:
+        now = self._venue.now
+        if now < self._next:
+            return []
+        self._next = now - now % self._every + self._every
+        return [self._payload()]
+
+
 class Several:
     """The feeds of all symbols; ``together`` sends what changed as one array."""
 
@@ -272,6 +289,7 @@ def mini_ticker(venue: Venue, symbol: str) -> Json:
         "e": "24hrMiniTicker",
         "E": venue.now,
         "s": symbol,
+        "ps": symbol,
         "c": day["lastPrice"],
         "o": day["openPrice"],
         "h": day["highPrice"],
@@ -288,6 +306,7 @@ def ticker(venue: Venue, symbol: str) -> Json:
         "e": "24hrTicker",
         "E": venue.now,
         "s": symbol,
+        "ps": symbol,
         "p": day["priceChange"],
         "P": day["priceChangePercent"],
         "w": day["weightedAvgPrice"],

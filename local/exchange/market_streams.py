@@ -28,6 +28,11 @@ def _candles(continuous: bool) -> _Make:
     return make
 
 
+def _mark_price(venue: Venue, symbol: str, speed: str) -> Feed:
+    every = 1000 if speed else 3000
+    return feeds.Regular(venue, lambda: feeds.mark_price(venue, symbol), every)
+
+
 def _depth(venue: Venue, symbol: str, levels: str) -> Feed:
     most = int(levels)
     return Changes(lambda: feeds.partial_depth(venue, symbol, most))
@@ -39,7 +44,7 @@ _OF_SYMBOL: tuple[tuple[str, re.Pattern[str], _Make], ...] = tuple(
     for host, name, make in (
         ("market", r"@kline_([0-9]+[mhd])", _candles(continuous=False)),
         ("market", r"_perpetual@continuousKline_([0-9]+[mhd])", _candles(continuous=True)),
-        ("market", r"@markPrice(?:@1s)?()", _changes(feeds.mark_price)),
+        ("market", r"@markPrice((?:@1s)?)", _mark_price),
         ("market", r"@miniTicker()", _changes(feeds.mini_ticker)),
         ("market", r"@ticker()", _changes(feeds.ticker)),
         (
@@ -61,13 +66,13 @@ _OF_SYMBOL: tuple[tuple[str, re.Pattern[str], _Make], ...] = tuple(
         ),
     )
 )
-#: (host, name, payload, whether one array holds all): streams of all symbols.
-_OF_ALL: tuple[tuple[str, str, _Payload, bool], ...] = (
-    ("market", "!markPrice@arr", feeds.mark_price, True),
-    ("market", "!markPrice@arr@1s", feeds.mark_price, True),
-    ("market", "!miniTicker@arr", feeds.mini_ticker, True),
-    ("market", "!ticker@arr", feeds.ticker, True),
-    ("public", "!bookTicker", feeds.book_ticker, False),
+#: (host, name, feed of one symbol, its detail, whether one array holds all).
+_OF_ALL: tuple[tuple[str, str, _Make, str, bool], ...] = (
+    ("market", "!markPrice@arr", _mark_price, "", True),
+    ("market", "!markPrice@arr@1s", _mark_price, "@1s", True),
+    ("market", "!miniTicker@arr", _changes(feeds.mini_ticker), "", True),
+    ("market", "!ticker@arr", _changes(feeds.ticker), "", True),
+    ("public", "!bookTicker", _changes(feeds.book_ticker), "", False),
 )
 
 
@@ -82,10 +87,9 @@ def feed_of(venue: Venue, name: str, host: str) -> Feed:
     host : str
         ``market`` or ``public``.
     """
-    for wanted, known, payload, together in _OF_ALL:
+    for wanted, known, make, detail, together in _OF_ALL:
         if host == wanted and name == known:
-            make = _changes(payload)
-            return Several([make(venue, s, "") for s in venue.symbols], together=together)
+            return Several([make(venue, s, detail) for s in venue.symbols], together=together)
     for symbol in venue.symbols:
         if not name.startswith(symbol.lower()):
             continue

@@ -161,8 +161,9 @@ def place_order(call: Call) -> Any:
 
 @endpoint("POST", "/fapi/v1/order/test", weight=0)
 def test_order(call: Call) -> Any:
-    call.venue.test_order(call.owner, new_order(call.parameters))
-    return {}
+    order = call.venue.test_order(call.owner, new_order(call.parameters))
+    # The answer shows the order as it would have been accepted.
+    return order_answer(order, average_price=True, acknowledge=True)
 
 
 def visible(order: Order, now: int) -> bool:

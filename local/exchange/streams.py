@@ -115,12 +115,22 @@ class StreamHub:
 
     def _attach(self, connection: _Connection, request: web.Request) -> None:
         key = request.query.get("listenKey") or request.match_info.get("names", "")
-        connection.listen_key = key
-        connection.account = self._api.listen_keys.account_of(key, self._api.venue.now)
+        if key:
+            self._listen(connection, key)
         events = request.query.get("events", "")
         connection.wanted = frozenset(e for e in events.split("/") if e)
 
+    def _listen(self, connection: _Connection, key: str) -> None:
+        connection.listen_key = key
+        connection.account = self._api.listen_keys.account_of(key, self._api.venue.now)
+        connection.expired = False
+
     def _subscribe(self, connection: _Connection, names: list[str], host: str) -> None:
+        if host == "private":
+            # A user stream is subscribed by its listen key.
+            for key in names:
+                self._listen(connection, key)
+            return
         for name in names[:_MAX_STREAMS]:
             if name not in connection.streams:
                 connection.streams[name] = feed_of(self._api.venue, name, host)
@@ -140,8 +150,10 @@ class StreamHub:
         elif method == "UNSUBSCRIBE":
             for name in names:
                 connection.streams.pop(name, None)
+                if name == connection.listen_key:
+                    connection.account, connection.listen_key = None, ""
         elif method == "LIST_SUBSCRIPTIONS":
-            result = list(connection.streams)
+            result = [*connection.streams, *filter(None, [connection.listen_key])]
         connection.outbox.put_nowait(_encode({"result": result, "id": number}))
 
     def _on_event(self, event: VenueEvent) -> None:
@@ -162,7 +174,7 @@ class StreamHub:
             for connection in list(self._connections):
                 try:
                     await self._attend(connection)
-                except Exception:
+                except Exception:  # noqa: BLE001 - logged, and the connection ends
                     # One stream's defect must not stop time for all others.
                     _log.exception("a stream of %s failed", ", ".join(connection.streams))
                     self._connections.discard(connection)

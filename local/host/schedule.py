@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
 from local.host.config import timespan
+from shared.clock import iso
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
@@ -136,7 +137,8 @@ def iso_offset(ms: int | None) -> str:
     """A time as the timer extension writes it; ``None`` is .NET's smallest date."""
     if ms is None:
         return "0001-01-01T00:00:00+00:00"
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+    text, millis = iso(ms)[:19], ms % 1000
+    return f"{text}.{millis:03d}000+00:00" if millis else f"{text}+00:00"
 
 
 def _values(text: str, low: int, high: int, names: Sequence[str]) -> list[int]:

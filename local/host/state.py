@@ -31,6 +31,8 @@ class HostState:
 
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()
+        # In memory nothing outlives the process: no need to write a status at every occurrence.
+        self._timers: dict[str, TimerStatus] | None = {} if str(path) == ":memory:" else None
         self._db = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -47,6 +49,8 @@ class HostState:
             self._db.close()
 
     def timer(self, name: str) -> TimerStatus | None:
+        if self._timers is not None:
+            return self._timers.get(name)
         with self._lock:
             row = self._db.execute(
                 "SELECT schedule, last_ms, next_ms, updated_ms FROM timer WHERE name = ?", (name,)
@@ -54,6 +58,9 @@ class HostState:
         return TimerStatus(*row) if row else None
 
     def save_timer(self, name: str, status: TimerStatus) -> None:
+        if self._timers is not None:
+            self._timers[name] = status
+            return
         with self._lock:
             self._db.execute(
                 "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",

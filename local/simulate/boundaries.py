@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -97,6 +98,7 @@ _ANSWERS: dict[str, Callable[[], ApiResponse]] = {
     "unavailable": lambda: error_answer(503, 0, "Service Unavailable."),
     "1008": lambda: error_answer(503, -1008, "Server is currently overloaded."),
 }
+_SYMBOL = re.compile(r"(?:^|&)symbol=(\w+)")
 _LOOKUPS = {"/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"}
 
 #: How long the venue's look-ups may lag behind its matching engine, milliseconds.
@@ -113,6 +115,8 @@ class ExchangeFaults:
         self.hooks: Hooks | None = None
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
+        #: What the last request was about.
+        self.symbol = ""
 
     def before(self, request: ApiRequest) -> ApiResponse | None:
         hooks = self.hooks
@@ -121,6 +125,9 @@ class ExchangeFaults:
         if hooks.dead:
             raise Killed(request.path)
         name = request.path.rsplit("/", 1)[-1]
+        about = _SYMBOL.search(request.query) or _SYMBOL.search(request.body.decode())
+        if about is not None:
+            self.symbol = about[1]
         writes = request.method != "GET"
         dies = hooks.enter(f"{request.method}-{name}") if writes else False
         lookup = not writes and request.path in _LOOKUPS

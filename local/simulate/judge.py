@@ -8,7 +8,6 @@ against the application, everything else does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +48,7 @@ class Judge(Watch):
         self._blocked_ms = 0
         self._disturbed_until = 0
         self._naked: dict[str, tuple[int, int]] = {}
+        self._waited: dict[str, int] = defaultdict(int)
         self._decision_entries: dict[str, set[str]] = defaultdict(set)
         #: When the switch was last latched with our knowledge; ``None`` while armed.
         self.stopped_at: int | None = None
@@ -60,6 +60,16 @@ class Judge(Watch):
         """Nobody could act for so long, from now on."""
         self._blocked_ms += ms
         self.disturbed(self._clock.now_ms() + ms)
+
+    def slept(self, symbol: str, ms: int) -> None:
+        """An activity waited on behalf of a symbol.
+
+        Here activities run one after the other, deployed they run side by side: nobody else's
+        position waits for that one.
+        """
+        for other in self._naked:
+            if other != symbol:
+                self._waited[other] += ms
 
     def disturbed(self, until: int) -> None:
         """Something was made to go wrong whose effect lasts until then."""
@@ -130,7 +140,7 @@ class Judge(Watch):
         for symbol in naked:
             self._naked.setdefault(symbol, (at, self._blocked_ms))
         for symbol, (since, blocked) in list(self._naked.items()):
-            excused = self._blocked_ms - blocked
+            excused = self._blocked_ms - blocked + self._waited[symbol]
             if at - since - excused > UNPROTECTED_MS:
                 self.broken(
                     4,
@@ -140,6 +150,7 @@ class Judge(Watch):
                 )
             if symbol not in naked:
                 del self._naked[symbol]
+                self._waited.pop(symbol, None)
 
     # ------------------------------------------------------------------ kill switch
 
@@ -290,7 +301,3 @@ class Judge(Watch):
             continuation = page.continuation
             if continuation is None:
                 return found
-
-
-#: How the world tells the judge about time in which nobody could act.
-Blocked = Callable[[int], None]

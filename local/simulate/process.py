@@ -20,6 +20,7 @@ from local.platform import Platform
 from local.simulate.boundaries import EventFaults, FaultyStore, Hooks, HubFaults
 from local.simulate.signals import SeededSignals
 from shared.bootstrap import Services
+from shared.clock import Clock
 from shared.risk.limits import Limits
 from shared.storage.store import Store
 from shared.strategies.engine import Engine
@@ -35,9 +36,27 @@ LIMITS = Limits(
 )
 
 
+class WaitingClock:
+    """The clock of one process; tells who waits, and for how long."""
+
+    def __init__(self, clock: VirtualClock, waits: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._waits = waits
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def seconds(self) -> float:
+        return self._clock.seconds()
+
+    def sleep(self, seconds: float) -> None:
+        self._waits(round(max(0.0, seconds) * 1000))
+        self._clock.sleep(seconds)
+
+
 def services_of(
     settings: dict[str, str],
-    clock: VirtualClock,
+    clock: Clock,
     store: Store,
     session: InProcessSession,
     seed: str,

@@ -23,7 +23,7 @@ from local.platform import SIMULATED_KEY, SIMULATED_SECRET, TOTP_SECRET, app_set
 from local.simulate.boundaries import ExchangeFaults, FaultyStore, Hooks, Killed
 from local.simulate.judge import Judge
 from local.simulate.market import RestlessMarket
-from local.simulate.process import LIMITS, Process, services_of
+from local.simulate.process import LIMITS, Process, WaitingClock, services_of
 from local.simulate.profiles import Profile
 from local.simulate.schedule import Schedule
 from shared.audit.chain import walk
@@ -236,7 +236,7 @@ class World:
             self.faults.hooks = hooks
             services = services_of(
                 self.settings,
-                self.clock,
+                WaitingClock(self.clock, self._waits),
                 FaultyStore(self.store, hooks),
                 _session(self.api),
                 self.seed,
@@ -256,6 +256,9 @@ class World:
             except Killed:
                 self._bury()
         return self.process
+
+    def _waits(self, ms: int) -> None:
+        self.judge.slept(self.faults.symbol, ms)
 
     def _bury(self) -> None:
         """The process has died: seconds pass before the next one runs."""

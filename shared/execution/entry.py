@@ -26,6 +26,9 @@ from shared.telemetry import record
 #: A decision older than this is not executed any more: the market it judged is gone.
 MAX_DECISION_AGE_MS = 30_000
 
+#: Within this time the price has not left the room that the plan gives it.
+FRESH_MS = 1_000
+
 #: The venue's positions may lag behind a fill for this long; then they are believed.
 POSITION_LAG_MS = 3_000
 
@@ -144,6 +147,15 @@ def _refuse(
             status="expired",
             reason=f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed",
         )
+    if age > FRESH_MS and plan.side == "SELL":
+        # A purchase is bound by its limit price; a sale that fills better becomes larger.
+        bid = desk.exchange.book_ticker(plan.symbol).bid_price
+        if plan.quantity * bid > plan.worst_notional:
+            return EntryResult(
+                decision_id=plan.decision_id,
+                status="expired",
+                reason=f"the price has moved to {bid} since; the order would exceed its plan",
+            )
     exposures = (
         *positions_as_exposure(desk.exchange.positions()),
         *desk.ledger.read().exposures(exclude=plan.decision_id),

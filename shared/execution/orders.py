@@ -284,11 +284,14 @@ def _find_or_place(
                 return None
             if not _claim(desk, current, etag):
                 continue
+            attempt = current.attempts + 1
+        else:
+            attempt = current.attempts
         claimed = False
         if permit is not None:
             permit()
         latest = load(desk, request.client_order_id)
-        if latest is None or desk.clock.now_ms() - latest[0].sent_at > CLAIM_MS:
+        if latest is None or not _holds_claim(desk, latest[0], attempt):
             continue
         try:
             return _place(desk, request, latest[0].sent_at + CLAIM_MS)
@@ -307,6 +310,19 @@ def _claim(desk: Desk, current: OrderRecord, etag: str) -> bool:
     except Conflict:
         return False
     return True
+
+
+def _holds_claim(desk: Desk, latest: OrderRecord, attempt: int) -> bool:
+    """Whether this run may send: its own claim, not a later one of somebody else, is alive.
+
+    The venue refuses a client id twice only while its order is open: one that has filled in
+    another run's hands would be executed again.
+    """
+    return (
+        latest.state == "intent"
+        and latest.attempts == attempt
+        and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
+    )
 
 
 def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:

@@ -8,6 +8,7 @@ import msgspec
 
 from shared.execution import orders
 from shared.execution.desk import Desk
+from shared.execution.exchange import FINAL_ORDER
 from shared.execution.ids import client_id, is_ours
 from shared.portfolio import positions
 from shared.storage.store import Where
@@ -51,6 +52,7 @@ def reconcile(desk: Desk) -> Report:
     foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
     differences += [f"order {o} was not sent by this application" for o in foreign]
     _refresh_algos(desk, {a.client_algo_id for a in algos}, now)
+    _refresh_plain(desk, now)
     _free_reservations(desk, {r.decision_id for r in records.values()}, now)
     for difference in differences:
         desk.note("incident", {"difference": difference}, correlation="reconcile")
@@ -74,6 +76,30 @@ def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
         desk.note("risk", {"released": decision_id, "at": entry.at}, correlation=decision_id)
         desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
         desk.ledger.release(decision_id)
+
+
+def _refresh_plain(desk: Desk, now: int) -> None:
+    """Plain orders whose end we have not seen: whoever sent them may have died, or read back the
+    position instead. What the venue knows as final becomes our record."""
+    for state in ("intent", "unknown", "open"):
+        page = desk.store.query(
+            orders.CONTAINER, desk.account, where=[Where("state", "=", state)], limit=200
+        )
+        for document in page.documents:
+            known = msgspec.convert(document.body, orders.OrderRecord)
+            if known.leg in ("s", "t") or now - known.updated_at < GRACE_MS:
+                continue
+            order = desk.exchange.order(known.symbol, known.id)
+            if order is not None and order.status in FINAL_ORDER:
+                orders.settle(
+                    desk,
+                    known.id,
+                    "filled" if order.executed_quantity else "cancelled",
+                    venue_id=order.order_id,
+                    executed_quantity=order.executed_quantity,
+                    average_price=order.average_price,
+                    reason=order.status,
+                )
 
 
 def _refresh_algos(desk: Desk, live: set[str], now: int) -> None:

@@ -127,8 +127,9 @@ def propose(inputs: DecisionInputs, facts: Facts) -> tuple[OrderPlan | None, dic
     worst = inputs.instrument.round_price(price * (1 + slip if long else 1 - slip), up=not long)
     if worst <= 0:
         return None, {}, "no price on the tick grid"
-    # Limits hold at whatever the entry may cost and at whatever it will be marked.
-    dearest = max(price, worst, facts.mark)
+    # Limits hold at whatever the entry may cost and at whatever it will be marked. A sale has no
+    # upper price: the better it fills, the larger it is, so it gets the same room upwards.
+    dearest = max(worst if long else price * (1 + slip), price, facts.mark)
     quantity = inputs.instrument.round_quantity(size / dearest)
     worst_notional = quantity * dearest
     sizes = {name: _readable(value) for name, value in candidates.items()}

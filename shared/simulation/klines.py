@@ -103,9 +103,10 @@ def _forming(core: VenueCore, symbol: str, current: int, mark: bool) -> Row:
     volume = 0.0 if mark else bar.volume * share
     first = bar.mark_open if mark else bar.open
     if bar.open_time > current:
+        # None where the source ended before this candle: there the price stands still.
         before = _closed(core, symbol, core.bar_ms, current, bar.open_time, mark)
-        first = before[0][1]
-        high = max(high, *(row[2] for row in before))
-        low = min(low, *(row[3] for row in before))
+        first = before[0][1] if before else first
+        high = max([high, *(row[2] for row in before)])
+        low = min([low, *(row[3] for row in before)])
         volume += sum(row[5] for row in before)
     return (current, first, high, low, close, volume)

@@ -107,9 +107,9 @@ class Venue:
 
     # plain orders
 
-    def test_order(self, account: AccountState, request: NewOrder) -> None:
-        """Check an order without placing it."""
-        entry.check(self.core, account, request)
+    def test_order(self, account: AccountState, request: NewOrder) -> Order:
+        """Check an order without placing it; the order as it would be."""
+        return entry.check(self.core, account, request)
 
     def place_order(self, account: AccountState, request: NewOrder) -> Order:
         """Check and submit a plain order; it may be filled when this returns."""

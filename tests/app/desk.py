@@ -218,6 +218,8 @@ class Floor:
         #: Invariants this scenario breaks by what it does itself (a foreign position, say).
         self.expected: set[int] = set()
         self.shown: list[dict[str, Any]] = []
+        #: Which requests of the durable client fail.
+        self.durable_refuses: Callable[[Request], bool] = lambda request: False
         self.loop = VirtualLoop(self.clock)
         asyncio.set_event_loop(self.loop)
         self.platform: Platform | None = None
@@ -228,7 +230,18 @@ class Floor:
                 self.settings,
                 signalr=lambda hub, messages: self.shown.extend(messages),
             )
+            self.platform.hub.rpc = self._refusing(self.platform.hub.rpc)  # type: ignore
             self.wait(self.platform.start())
+
+    def _refusing(self, rpc: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """The task hub as the durable client reaches it, or not."""
+
+        async def handle(request: Request) -> Response:
+            if self.durable_refuses(request):
+                return Response(500, [], b'{"Message": "storage is not reachable"}')
+            return await rpc(request)
+
+        return handle
 
     # ------------------------------------------------------------------ time
 

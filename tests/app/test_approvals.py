@@ -146,21 +146,10 @@ def test_event_doubled(floor):
 
 def test_answer_counts_although_the_workflow_cannot_be_woken(floor):
     """The task hub does not take the event; the answer is stored and the timer comes."""
-    from local.contracts import Response
-    from local.host import durable_client
-
     signal = floor.trade("ETHUSDT")
     floor.run(20)
-    nonce = request_of(floor)["nonce"]
-    handlers = dict(durable_client._handlers)
-
-    async def refuse(request):
-        return Response(500, [], b'{"Message": "storage is not reachable"}')
-
-    for authority in handlers:
-        durable_client._handlers[authority] = refuse
-    assert answer(floor, signal.id, nonce=nonce) == 200
-    durable_client._handlers.update(handlers)
+    floor.durable_refuses = lambda request: "raiseEvent" in request.target
+    assert answer(floor, signal.id, nonce=request_of(floor)["nonce"]) == 200
     floor.run(20)
     assert floor.outcome(signal)["outcome"] == "protected"
 

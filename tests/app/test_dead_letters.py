@@ -119,28 +119,11 @@ def test_store_that_fails_while_burying_does_not_take_the_batch_along(open_floor
 
 def test_signal_whose_workflow_does_not_start_is_told_and_leaves_the_others(open_floor):
     """The task hub refuses one start; the batch does not come again."""
-    from local.contracts import Response
-    from local.host import durable_client
-
     floor = open_floor()
     bitcoin, ether = floor.signal("BTCUSDT"), floor.signal("ETHUSDT")
-    handlers = dict(durable_client._handlers)
-
-    def refusing(handler):
-        async def handle(request):
-            if "BTCUSDT" in request.target:
-                return Response(500, [], b'{"Message": "storage is not reachable"}')
-            return await handler(request)
-
-        return handle
-
-    for authority, handler in handlers.items():
-        durable_client._handlers[authority] = refusing(handler)
-    try:
-        floor.emit("market", candle(START), candle(START, "ETHUSDT"))
-        floor.run(5)
-    finally:
-        durable_client._handlers.update(handlers)
+    floor.durable_refuses = lambda request: "BTCUSDT" in request.target
+    floor.emit("market", candle(START), candle(START, "ETHUSDT"))
+    floor.run(5)
     assert floor.outcome(ether)["outcome"] == "protected"
     assert not floor.held("BTCUSDT")
     assert "workflow-not-started" in floor.alerts()

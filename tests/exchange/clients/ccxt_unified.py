@@ -32,11 +32,19 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.create_order(btc, "market", "buy", 0.02)
     protect = {"reduceOnly": True}
     c.create_order(
-        btc, "market", "sell", 0.02, None,
+        btc,
+        "market",
+        "sell",
+        0.02,
+        None,
         {**protect, "stopLossPrice": 95000, "clientOrderId": "stop"},
     )
     c.create_order(
-        btc, "market", "sell", 0.02, None,
+        btc,
+        "market",
+        "sell",
+        0.02,
+        None,
         {**protect, "takeProfitPrice": 105000, "clientOrderId": "profit"},
     )
     [resting] = [o for o in c.fetch_open_orders(btc) if o["clientOrderId"] == "limit"]

@@ -28,11 +28,21 @@ def run(url: str, key: str, secret: str) -> Reading:
     force = models.NewOrderTimeInForceEnum
     limit = models.NewOrderTypeEnum.LIMIT
     c.new_order(
-        BTC, buy, limit, time_in_force=force.GTC, quantity=0.01, price=99000,
+        BTC,
+        buy,
+        limit,
+        time_in_force=force.GTC,
+        quantity=0.01,
+        price=99000,
         new_client_order_id="limit",
     )
     c.new_order(
-        BTC, buy, limit, time_in_force=force.GTX, quantity=0.01, price=98500,
+        BTC,
+        buy,
+        limit,
+        time_in_force=force.GTX,
+        quantity=0.01,
+        price=98500,
         new_client_order_id="maker",
     )
     refused = 0
@@ -57,9 +67,7 @@ def run(url: str, key: str, secret: str) -> Reading:
             reduce_only=models.NewAlgoOrderReduceOnlyEnum.TRUE,
             client_algo_id=name,
         )
-    c.modify_order(
-        BTC, models.ModifyOrderSideEnum.BUY, 0.012, 98000, orig_client_order_id="limit"
-    )
+    c.modify_order(BTC, models.ModifyOrderSideEnum.BUY, 0.012, 98000, orig_client_order_id="limit")
     c.cancel_order(BTC, orig_client_order_id="maker")
     c.cancel_algo_order(client_algo_id="profit")
     reduce: Any = {"reduce_only": models.NewOrderReduceOnlyEnum.TRUE, **market}

@@ -116,7 +116,15 @@ def trade_calls(c: Any) -> Calls:
     buy, limit = models.NewOrderSideEnum.BUY, models.NewOrderTypeEnum.LIMIT
     item = models.PlaceMultipleOrdersBatchOrdersParameterInner
     change = models.ModifyMultipleOrdersBatchOrdersParameterInner
-    order = {"symbol": BTC, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": 0.01}
+    order = {
+        "symbol": BTC,
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": 0.01,
+        # The connector's own default is one its own check refuses.
+        "reduceOnly": "false",
+    }
     return [
         (
             "test_order",
@@ -187,7 +195,21 @@ def trade_calls(c: Any) -> Calls:
         ("cancel_all_open_orders", lambda: c.cancel_all_open_orders(BTC)),
         ("cancel_all_algo_open_orders", lambda: c.cancel_all_algo_open_orders(BTC)),
         ("toggle_bnb_burn", lambda: c.toggle_bnb_burn_on_futures_trade("true")),
-        ("change_multi_assets_mode", lambda: c.change_multi_assets_mode("false")),
+        (
+            "new_order",
+            lambda: c.new_order(
+                BTC,
+                models.NewOrderSideEnum.SELL,
+                models.NewOrderTypeEnum.MARKET,
+                quantity=0.015,
+            ),
+        ),
+        (
+            "change_margin_type",
+            lambda: c.change_margin_type(BTC, models.ChangeMarginTypeMarginTypeEnum.CROSSED),
+        ),
+        ("change_initial_leverage", lambda: c.change_initial_leverage(BTC, 5)),
+        ("change_multi_assets_mode", lambda: c.change_multi_assets_mode("true")),
         ("change_position_mode", lambda: c.change_position_mode("true")),
     ]
 
@@ -207,7 +229,7 @@ def run(url: str, key: str, secret: str) -> dict[str, Any]:
     for name, call in calls:
         try:
             found = call().data()
-        except Exception as error:  # told below, with the call's name
+        except Exception as error:  # noqa: BLE001 - told below, with the call's name
             refused[name] = f"{type(error).__name__}: {error} {getattr(error, 'error_message', '')}"
             continue
         if isinstance(found, dict) or (isinstance(found, list) and found[:1] == [{}]):
@@ -223,4 +245,4 @@ def run(url: str, key: str, secret: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(*sys.argv[1:4])))
+    sys.stdout.write(json.dumps(run(*sys.argv[1:4])))

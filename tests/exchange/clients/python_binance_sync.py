@@ -34,9 +34,7 @@ def run(url: str, key: str, secret: str) -> Reading:
     market = {"type": "MARKET", "newOrderRespType": "RESULT"}
     c.futures_create_order(symbol=BTC, side="BUY", quantity="0.020", **market)
     protect = {"symbol": BTC, "side": "SELL", "quantity": "0.020", "reduceOnly": "true"}
-    c.futures_create_order(
-        **protect, type="STOP_MARKET", stopPrice="95000", clientAlgoId="stop"
-    )
+    c.futures_create_order(**protect, type="STOP_MARKET", stopPrice="95000", clientAlgoId="stop")
     c.futures_create_order(
         **protect, type="TAKE_PROFIT_MARKET", triggerPrice="105000", clientAlgoId="profit"
     )

@@ -9,6 +9,7 @@ another symbol; read everything. Each client writes them in its own manner.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -58,4 +59,4 @@ def tell(reading: Reading) -> None:
     found = asdict(reading)
     for name in ("positions", "orders", "algos", "fills", "income"):
         found[name].sort()
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))

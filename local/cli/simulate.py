@@ -1,0 +1,128 @@
+"""``./run simulate``: the whole application under faults, from one seed."""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.simulate.profiles import PROFILES
+from local.simulate.run import Finding, Progress, Report, episode, simulate, told
+from local.simulate.world import Result
+from shared.errors import InvalidInput
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code: 0 when no invariant was violated, 1 otherwise."""
+    if options.episode:
+        return _replay(options)
+    watch = cProfile.Profile() if options.dominates else None
+    if watch is not None:
+        watch.enable()
+    report = simulate(
+        options.decisions,
+        options.seed,
+        options.profile,
+        progress=(lambda result, done: None) if options.quiet else _progress(options.decisions),
+        stop_at_first=options.first,
+    )
+    if watch is not None:
+        watch.disable()
+    _print(report, options.quiet)
+    if watch is not None:
+        _dominates(watch)
+    return 1 if report.findings else 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """One episode again, whole or with the faults that are named."""
+    profile = PROFILES.get(options.profile)
+    if profile is None:
+        raise InvalidInput(f"there is no profile {options.profile!r}; use {', '.join(PROFILES)}")
+    only: Sequence[str] | None = None
+    if options.only:
+        only = () if options.only == "none" else options.only.split(",")
+    result = episode(options.episode, profile, options.decisions, only)
+    print(
+        f"episode {options.episode} ({profile.name}): {result.decisions} decisions, "
+        f"{len(result.fired)} faults, audit {result.audit[:16]}"
+    )
+    if not result.violations:
+        print("no invariant was violated")
+        return 0
+    finding = Finding(
+        episode=options.episode,
+        profile=profile.name,
+        decisions=options.decisions,
+        violations=result.violations,
+        faults=result.fired,
+    )
+    print("\n".join(told(finding)))
+    return 1
+
+
+def _progress(wanted: int) -> Progress:
+    def show(result: Result, done: int) -> None:
+        mark = "VIOLATED" if result.violations else "ok"
+        text = f"{min(done, wanted):>9,} of {wanted:,} decisions  {mark}"
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _print(report: Report, quiet: bool) -> None:
+    if not quiet:
+        print(file=sys.stderr)
+    rate = report.decisions / report.seconds if report.seconds else 0.0
+    struck = sum(report.faults.values())
+    print(
+        f"profile {report.profile}, seed {report.seed}: {report.decisions:,} decisions in "
+        f"{report.seconds:.1f} s ({rate:.0f}/s), {report.approved:,} approved, "
+        f"{report.entries:,} entries, {report.trades:,} trades, {report.minutes:,} minutes of "
+        f"market in {report.episodes} episodes"
+    )
+    print(
+        f"{struck:,} faults, {report.restarts:,} restarts, {report.stops:,} emergency stops; "
+        f"audit of the last episode {report.audits[-1][:16]}"
+    )
+    checks = ", ".join(f"{n}: {report.checked[n]:,}" for n in sorted(report.checked))
+    print(f"checks by invariant: {checks}")
+    if not quiet:
+        for name, count in sorted(report.failures.items(), key=lambda item: -item[1])[:12]:
+            print(f"  {count:>6} x {name}")
+    if not report.findings:
+        print("no invariant was violated")
+    for finding in report.findings:
+        print("\n".join(told(finding)))
+
+
+def _dominates(watch: cProfile.Profile) -> None:
+    """Where the time went, by part of the program."""
+    root = Path(__file__).resolve().parents[2]
+    shares: dict[str, float] = {}
+    total = 0.0
+    for (file, _, name), (_, _, own, _, _) in pstats.Stats(watch).stats.items():  # type: ignore[attr-defined]
+        total += own
+        shares[_room(file, name, root)] = shares.get(_room(file, name, root), 0.0) + own
+    print("what dominates (share of the time, under the profiler):")
+    for room, own in sorted(shares.items(), key=lambda item: -item[1])[:10]:
+        print(f"  {own / total:>6.1%}  {room}")
+
+
+def _room(file: str, name: str, root: Path) -> str:
+    if "sqlite3" in name:
+        return "SQLite"
+    if file.startswith(str(root)):
+        parts = Path(file).relative_to(root).parts
+        if parts[0] in ("shared", "local", "functions"):
+            return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
+    if "azure" in file:
+        return "the Durable SDK"
+    if "msgspec" in name or "msgspec" in file:
+        return "msgspec"
+    if "binance" in file:
+        return "python-binance"
+    return "Python and other libraries"

@@ -1,0 +1,199 @@
+"""Many episodes from one seed, their figures, and what to do about a violation."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from local.invariants import NAMES, Violation
+from local.simulate.profiles import PROFILES, Profile
+from local.simulate.shrink import shrink
+from local.simulate.world import Result, World
+from shared.errors import InvalidInput
+
+#: Decisions of one episode: long enough for trades to meet, short enough to replay at once.
+EPISODE = 150
+
+Progress = Callable[[Result, int], None]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A violation with everything needed to see it again."""
+
+    episode: str
+    profile: str
+    decisions: int
+    violations: tuple[Violation, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command line that replays it."""
+        only = f" --only {','.join(self.faults)}" if self.faults else " --only none"
+        return (
+            f"./run simulate --profile {self.profile} --episode {self.episode} "
+            f"--decisions {self.decisions}{only}"
+        )
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All episodes together."""
+
+    seed: int
+    profile: str
+    episodes: int
+    decisions: int
+    approved: int
+    entries: int
+    trades: int
+    stops: int
+    restarts: int
+    minutes: int
+    faults: dict[str, int]
+    checked: dict[int, int]
+    failures: dict[str, int]
+    audits: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+def episode(
+    name: str, profile: Profile, decisions: int, only: Sequence[str] | None = None
+) -> Result:
+    """One episode by its name; ``only`` these faults strike."""
+    with _silence():
+        return World(name, profile, only).run(decisions)
+
+
+def simulate(
+    decisions: int,
+    seed: int,
+    profile: str,
+    *,
+    progress: Progress = lambda result, done: None,
+    stop_at_first: bool = False,
+    shrinking: bool = True,
+) -> Report:
+    """Run episodes until so many decisions were taken.
+
+    Parameters
+    ----------
+    decisions : int
+    seed : int
+        Same seed, same result, to the byte.
+    profile : str
+        A name of :data:`~local.simulate.profiles.PROFILES`.
+    progress : callable
+        Told each episode's result and the decisions so far.
+    stop_at_first : bool
+        End with the first episode that violates something.
+    shrinking : bool
+        Whether to look for the smallest schedule of a violation.
+
+    Raises
+    ------
+    InvalidInput
+        For a profile that does not exist, or fewer decisions than one.
+    """
+    chosen = PROFILES.get(profile)
+    if chosen is None:
+        raise InvalidInput(f"there is no profile {profile!r}; use {', '.join(PROFILES)}")
+    if decisions < 1:
+        raise InvalidInput(f"--decisions {decisions}: at least one")
+    began = time.perf_counter()
+    results: list[Result] = []
+    findings: list[Finding] = []
+    done = 0
+    while done < decisions:
+        name = f"{seed}.{len(results)}"
+        wanted = min(EPISODE, decisions - done)
+        result = episode(name, chosen, wanted)
+        results.append(result)
+        done += max(1, result.decisions)
+        if result.violations:
+            findings.append(_finding(name, chosen, wanted, result, shrinking))
+        progress(result, done)
+        if findings and stop_at_first:
+            break
+    return _report(seed, profile, results, findings, time.perf_counter() - began)
+
+
+def _finding(
+    name: str, profile: Profile, decisions: int, result: Result, shrinking: bool
+) -> Finding:
+    broken = {v.invariant for v in result.violations}
+    faults: Sequence[str] = result.fired
+
+    def fails(schedule: Sequence[str]) -> bool:
+        again = episode(name, profile, decisions, schedule)
+        return bool(broken & {v.invariant for v in again.violations})
+
+    if shrinking and fails(faults):
+        faults = shrink(faults, fails)
+        result = episode(name, profile, decisions, faults)
+    return Finding(
+        episode=name,
+        profile=profile.name,
+        decisions=decisions,
+        violations=result.violations,
+        faults=tuple(faults),
+    )
+
+
+def _report(
+    seed: int, profile: str, results: list[Result], findings: list[Finding], seconds: float
+) -> Report:
+    faults: Counter[str] = Counter()
+    checked: Counter[int] = Counter()
+    failures: Counter[str] = Counter()
+    for result in results:
+        faults.update(key.split(".", 1)[1].replace("=", " ").split(".")[0] for key in result.fired)
+        checked.update(result.checked)
+        failures.update(result.failures)
+    return Report(
+        seed=seed,
+        profile=profile,
+        episodes=len(results),
+        decisions=sum(r.decisions for r in results),
+        approved=sum(r.approved for r in results),
+        entries=sum(r.entries for r in results),
+        trades=sum(r.trades for r in results),
+        stops=sum(r.stops for r in results),
+        restarts=sum(r.restarts for r in results),
+        minutes=sum(r.minutes for r in results),
+        faults=dict(faults),
+        checked=dict(checked),
+        failures=dict(failures),
+        audits=tuple(r.audit for r in results),
+        findings=tuple(findings),
+        seconds=seconds,
+    )
+
+
+def told(finding: Finding) -> Iterator[str]:
+    """A finding in lines: what broke, the schedule, the command."""
+    yield f"episode {finding.episode} ({finding.profile}):"
+    for v in finding.violations[:5]:
+        name = NAMES.get(v.invariant, "no unexpected error")
+        yield f"  invariant {v.invariant} ({name})"
+        yield f"    at {v.time}: {v.text}"
+    yield f"  faults needed ({len(finding.faults)}):"
+    for fault in finding.faults[:20]:
+        yield f"    {fault}"
+    yield f"  replay: {finding.command}"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The application reports every injected fault; here that is noise."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(level)
