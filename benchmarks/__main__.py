@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Modules with a ``measure(size)``, and how often each is run in a process of its own.
 SECTIONS: dict[str, int] = {
+    "calibration": 3,
     "cold_import": 1,  # starts its own fresh processes
     "decision": 3,
     "task_hub": 3,

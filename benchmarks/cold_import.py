@@ -45,7 +45,7 @@ def probe(module: str) -> _Import:
     ran = subprocess.run(
         [sys.executable, "-c", _PROBE.format(module=module)],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         check=True,
     )
     return msgspec.json.decode(ran.stdout, type=_Import)

@@ -1,6 +1,7 @@
 """Consumers of executions, risk alerts and compliance events."""
 
 import json
+import logging
 from typing import Any
 
 import azure.durable_functions as df
@@ -53,12 +54,22 @@ def on_execution(events: EventBatch, dashboard: func.Out[str]) -> None:
 @bp.generic_output_binding(**_SIGNALR)
 def on_risk_alert(events: EventBatch, dashboard: func.Out[str]) -> None:
     """Deliver alerts to people, once each."""
-    from shared.alerts.delivery import deliver
-
-    shown = deadletter.each("risk", events, lambda body: deliver(services(), _object(body)))
+    shown = deadletter.each("risk", events, _deliver)
     messages = [signalr("alert", alert) for alert in shown if alert is not None]
     if messages:
         dashboard.set("[" + ",".join(messages) + "]")
+
+
+def _deliver(body: bytes) -> dict[str, Any] | None:
+    from shared.alerts.delivery import deliver
+    from shared.errors import StoreUnavailable
+
+    try:
+        return deliver(services(), _object(body))
+    except StoreUnavailable as error:
+        # Not poison: the alert stays raised, and the guardian sends it again every minute.
+        logging.getLogger("borsa.alerts").error("%s", error)
+        return None
 
 
 @bp.event_hub_message_trigger(

@@ -52,10 +52,14 @@ async def emergency_stop(
 
 
 async def _stop(req: func.HttpRequest, desk: Any, client: Any) -> func.HttpResponse:
-    from shared.errors import StoreError
+    from shared.errors import InvalidInput, StoreError
     from shared.execution import emergency
 
-    request = read(req, StopRequest)
+    try:
+        request = read(req, StopRequest)
+    except InvalidInput as error:
+        # Whoever asks to stop is never turned away over a typing error.
+        request = StopRequest(reason=f"(the body could not be read: {error})")
     now = desk.clock.now_ms()
     evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
     try:

@@ -1,8 +1,16 @@
 # Sourced by ./run and ./test: a virtual environment with the pinned dependencies in .venv.
 # Sets PYTHON. Rebuilt when requirements or the Python version change.
 
+suitable='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
+
 find_python() {
-    if [ -n "${BORSA_PYTHON:-}" ]; then echo "$BORSA_PYTHON"; return; fi
+    if [ -n "${BORSA_PYTHON:-}" ]; then
+        if "$BORSA_PYTHON" -c "$suitable" >/dev/null 2>&1; then
+            "$BORSA_PYTHON" -c 'import sys; print(sys.executable)'; return
+        fi
+        echo "BORSA_PYTHON is $BORSA_PYTHON, which is not Python 3.11, 3.12 or 3.13 with the venv module." >&2
+        return 1
+    fi
     for minor in 13 12 11; do
         for candidate in "python3.$minor" "$HOME"/.pyenv/versions/3.$minor.*/bin/python3; do
             if "$candidate" -c "import sys, venv; sys.exit(sys.version_info[:2] != (3, $minor))" >/dev/null 2>&1; then
@@ -10,7 +18,7 @@ find_python() {
             fi
         done
     done
-    if python3 -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1; then
+    if python3 -c "$suitable" >/dev/null 2>&1; then
         python3 -c 'import sys; print(sys.executable)'; return
     fi
     echo "Borsa needs Python 3.11, 3.12 or 3.13 with the venv module; none was found. Install one (for example python3.13 and python3.13-venv) and run this again." >&2

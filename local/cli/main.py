@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
 from shared.market.timeframe import DAY_MS
 
@@ -24,6 +25,7 @@ examples:
   ./run explain BTCUSDT-5m-1746339900000-v1
   ./run simulate --decisions 1000 --profile storm
   ./run status        ./run stop        ./run audit verify
+  ./run exchange                            the simulated exchange alone, for any Binance client
 """
 
 
@@ -95,6 +97,16 @@ def parser() -> argparse.ArgumentParser:
             "--file", type=Path, metavar="FILE", help="an exported audit log (export: to write)"
         )
     audit.set_defaults(module="local.cli.audit")
+
+    exchange = commands.add_parser(
+        "exchange",
+        help="the simulated exchange alone, for any Binance client",
+        description="A simulated Binance USD-M futures exchange over HTTP and websockets, on the "
+        "built-in market and by default on this machine's time. Prints how to point "
+        "python-binance, ccxt and curl at it. Ctrl-C ends it.",
+    )
+    add_options(exchange, start=NOW, port=8090)
+    exchange.set_defaults(module="local.cli.exchange")
 
     status = commands.add_parser(
         "status",

@@ -76,13 +76,15 @@ def _progress(wanted: int) -> Progress:
 def _print(report: Report, quiet: bool) -> None:
     if not quiet:
         print(file=sys.stderr)
-    rate = report.decisions / report.seconds if report.seconds else 0.0
+    rate = report.decisions / report.cpu_seconds if report.cpu_seconds else 0.0
     struck = sum(report.faults.values())
     print(
         f"profile {report.profile}, seed {report.seed}: {report.decisions:,} decisions in "
-        f"{report.seconds:.1f} s ({rate:.0f}/s), {report.approved:,} approved, "
-        f"{report.entries:,} entries, {report.trades:,} trades, {report.minutes:,} minutes of "
-        f"market in {report.episodes} episodes"
+        f"{report.seconds:.1f} s ({rate:.0f} per second of one core)"
+    )
+    print(
+        f"{report.approved:,} approved, {report.entries:,} entries, {report.trades:,} trades, "
+        f"{report.minutes:,} minutes of market in {report.episodes} episodes"
     )
     print(
         f"{struck:,} faults, {report.restarts:,} restarts, {report.stops:,} emergency stops; "

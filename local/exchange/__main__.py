@@ -7,20 +7,19 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
 
 from local.clock import ScaledClock
 from local.exchange.api import BinanceApi
+from local.exchange.options import NOW, add_options
 from local.exchange.server import ExchangeServer
 from local.exchange.state import StateFile
 from shared.errors import BorsaError, StoreUnavailable
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
-DEFAULT_SYMBOLS = "BTCUSDT,ETHUSDT,XRPUSDT,ADAUSDT"
 #: Real seconds between saves of the time alone.
 SAVE_TIME_SECONDS = 1.0
 
@@ -31,30 +30,41 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         prog="python -m local.exchange",
         description="A simulated Binance USD-M futures exchange on a seeded market.",
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--state", type=Path, help="SQLite file; without it nothing is kept")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--speed", type=float, default=1.0, help="simulated per real seconds")
-    parser.add_argument("--start", default="2025-05-05T00:00:00Z", help="simulated start, ISO")
-    parser.add_argument("--symbols", default=DEFAULT_SYMBOLS)
-    parser.add_argument("--deposit", type=Decimal, default=Decimal(5000), help="USDT")
-    parser.add_argument("--key", default="local-key", help="API key that is accepted")
-    parser.add_argument("--secret", default="local-secret")
-    parser.add_argument("--address-file", type=Path, help="where to write the address")
+    add_options(parser, start="2025-05-05T00:00:00Z", port=0)
     return parser.parse_args(argv)
 
 
 def start_ms(text: str) -> int:
-    """ISO time to UTC milliseconds; without a zone it is UTC."""
-    moment = datetime.fromisoformat(text)
+    """ISO time, or ``now``, to UTC milliseconds; without a zone it is UTC."""
+    moment = datetime.now(UTC) if text == NOW else datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Run until SIGTERM or SIGINT."""
+def print_address(url: str, options: argparse.Namespace, begin: int) -> None:
+    """The address as one line of JSON."""
+    sys.stdout.write(address(url, options, begin) + "\n")
+    sys.stdout.flush()
+
+
+def address(url: str, options: argparse.Namespace, begin: int) -> str:
+    return json.dumps({"url": url, "speed": options.speed, "start_ms": begin})
+
+
+async def serve(
+    options: argparse.Namespace,
+    announce: Callable[[str, argparse.Namespace, int], None] = print_address,
+) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of :func:`local.exchange.options.add_options`.
+    announce : callable
+        Told the address, the options and the simulated start in UTC milliseconds.
+    """
     symbols = [s.strip().upper() for s in options.symbols.split(",") if s.strip()]
     identity = {
         "seed": str(options.seed),
@@ -63,8 +73,16 @@ async def serve(options: argparse.Namespace) -> None:
         "deposit": str(options.deposit),
     }
     state = StateFile(options.state, identity) if options.state else None
-    begin = (state.saved_time() if state else None) or start_ms(options.start)
-    venue = Venue(SyntheticMarket(options.seed, symbols), start_ms=begin, deposit=options.deposit)
+    saved = state.saved_time() if state else None
+    begin = start_ms(options.start)
+    if saved is not None:
+        # Beside the machine's own time, a kept exchange goes on where it stopped.
+        begin = max(saved, begin) if options.start == NOW else saved
+    venue = Venue(
+        SyntheticMarket(options.seed, symbols),
+        start_ms=begin if saved is None else saved,
+        deposit=options.deposit,
+    )
     if state is not None:
         state.load(venue)
     clock = ScaledClock(begin, options.speed)
@@ -80,14 +98,12 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await server.start()
-    address = json.dumps({"url": server.url, "speed": options.speed, "start_ms": begin})
     if options.address_file is not None:
         # Whoever waits for the file finds it whole.
         partial = options.address_file.with_suffix(".partial")
-        partial.write_text(address + "\n")
+        partial.write_text(address(server.url, options, begin) + "\n")
         partial.replace(options.address_file)
-    sys.stdout.write(address + "\n")
-    sys.stdout.flush()
+    announce(server.url, options, begin)
     while not stopping.is_set():
         try:
             await asyncio.wait_for(stopping.wait(), SAVE_TIME_SECONDS)

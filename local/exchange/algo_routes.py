@@ -89,9 +89,14 @@ def _named(call: Call) -> AlgoOrder | None:
 @endpoint("GET", "/fapi/v1/algoOrder")
 def get_algo_order(call: Call) -> Any:
     algo = _named(call)
-    if algo is None:
+    if algo is None or not _visible(call, algo):
         raise VenueRefusal(-2013)
     return algo_row(algo)
+
+
+def _visible(call: Call, algo: AlgoOrder) -> bool:
+    """Whether queries see it yet."""
+    return call.venue.now - algo.create_time >= call.api.algo_query_lag_ms
 
 
 @endpoint("DELETE", "/fapi/v1/algoOrder")
@@ -117,7 +122,7 @@ def open_algo_orders(call: Call) -> Any:
         algo_row(algo)
         for book in books
         for algo in book.values()
-        if algo_id is None or algo.algo_id == algo_id
+        if (algo_id is None or algo.algo_id == algo_id) and _visible(call, algo)
     ]
 
 
@@ -134,7 +139,7 @@ def all_algo_orders(call: Call) -> Any:
     call.venue.core.contract(symbol)
     limit = p.limit(500, 1000)
     first_id = p.optional_integer("algoId")
-    algos = [algo for algo in call.owner.algos.values() if algo.symbol == symbol]
+    algos = [a for a in call.owner.algos.values() if a.symbol == symbol and _visible(call, a)]
     if first_id is not None:
         chosen = [algo for algo in algos if algo.algo_id >= first_id][:limit]
     else:

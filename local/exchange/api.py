@@ -60,6 +60,9 @@ class BinanceApi:
         Stores the venue's state; called after whatever may have changed it, before the answer.
     average_price_in_answers : bool
         Whether POST and DELETE answers carry ``avgPrice`` and ``cumQuote``, as before 2026-07.
+    algo_query_lag_ms : int
+        How long a new conditional order stays invisible to queries (they are eventually
+        consistent on the venue); it works all the same.
     clock_skew_ms : int
         How far the exchange's clock is ahead of ``clock``.
     """
@@ -74,6 +77,7 @@ class BinanceApi:
         faults: Faults | None = None,
         save: Callable[[], None] | None = None,
         average_price_in_answers: bool = False,
+        algo_query_lag_ms: int = 0,
         clock_skew_ms: int = 0,
     ) -> None:
         self.venue = venue
@@ -83,8 +87,9 @@ class BinanceApi:
         self.listen_keys = ListenKeys()
         self.faults = faults
         self.average_price_in_answers = average_price_in_answers
+        self.algo_query_lag_ms = algo_query_lag_ms
         self.clock_skew_ms = clock_skew_ms
-        self.written_klines: dict[tuple[str, int, bool, int], list[Any]] = {}
+        self.written_klines: dict[tuple[str, int, bool, int], str] = {}
         self._save = save
 
     def time(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import unquote_plus
 
+from shared.errors import ConfigurationError
 from shared.simulation.refusal import VenueRefusal
 from shared.simulation.venue import MAIN
 
@@ -34,6 +36,50 @@ class HmacCredential:
     def verifies(self, payload: bytes, signature: str) -> bool:
         expected = hmac.digest(self._secret, payload, "sha256").hex()
         return hmac.compare_digest(expected, signature.lower())
+
+
+class PublicKeyCredential:
+    """An Ed25519 or RSA key: base64 of the signature over the payload.
+
+    Parameters
+    ----------
+    public_key : str
+        PEM.
+    account : str
+
+    Raises
+    ------
+    ConfigurationError
+        The key is neither.
+    """
+
+    def __init__(self, public_key: str, account: str = MAIN) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        self.account = account
+        key = load_pem_public_key(public_key.encode())
+        if not isinstance(key, Ed25519PublicKey | RSAPublicKey):
+            raise ConfigurationError([f"API keys are Ed25519 or RSA, not {type(key).__name__}"])
+        self._key = key
+
+    def verifies(self, payload: bytes, signature: str) -> bool:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        try:
+            # A plus sign that was not encoded arrives as a blank.
+            sent = b64decode(signature.replace(" ", "+"), validate=True)
+            if isinstance(self._key, Ed25519PublicKey):
+                self._key.verify(sent, payload)
+            else:
+                self._key.verify(sent, payload, PKCS1v15(), SHA256())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
 
 
 class Keys:

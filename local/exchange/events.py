@@ -39,8 +39,8 @@ def _trade_lite(order: Order, trade: Trade) -> Json:
     """The fast notice of a trade: no status, no fee."""
     return {
         "e": "TRADE_LITE",
-        "E": trade.time,
         "T": trade.time,
+        "E": trade.time + 1,
         "s": order.symbol,
         "q": plain(order.quantity),
         "p": plain(order.price),

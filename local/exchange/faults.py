@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from shared.errors import BorsaError
+from shared.simulation.orders import AlgoOrder
+from shared.simulation.venue import Venue
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,32 @@ class ScriptedFaults:
 def on(method: str, path: str) -> Callable[[ApiRequest], bool]:
     """Chooses requests by method and path."""
     return lambda request: request.method == method and request.path == path
+
+
+def stuck_triggering(
+    venue: Venue, chooses: Callable[[AlgoOrder], bool] = lambda algo: True
+) -> Callable[[], None]:
+    """Conditional orders that trigger and produce no order: TRIGGERING for ever, -2011 on cancel.
+
+    Parameters
+    ----------
+    venue : Venue
+    chooses : callable
+        Which conditional orders are struck; all by default.
+
+    Returns
+    -------
+    callable
+        Ends the fault; orders already stuck stay so.
+    """
+
+    def forward(algo: AlgoOrder) -> bool:
+        return not chooses(algo)
+
+    before = venue.core.forward_trigger
+    venue.core.forward_trigger = forward
+
+    def end() -> None:
+        venue.core.forward_trigger = before
+
+    return end

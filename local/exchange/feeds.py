@@ -185,11 +185,13 @@ class DepthChanges:
                 "E": core.now,
                 "T": core.now,
                 "s": self._symbol,
+                "ps": self._symbol,
                 "U": previous + 1,
                 "u": core.now,
                 "pu": previous,
                 "b": bids,
                 "a": asks,
+                "st": 1,
             }
         ]
 
@@ -275,11 +277,13 @@ def partial_depth(venue: Venue, symbol: str, levels: int) -> Json:
         "E": now,
         "T": now,
         "s": symbol,
+        "ps": symbol,
         "U": now,
         "u": now,
         "pu": now - 1,
         "b": book_side(venue, symbol, False, levels),
         "a": book_side(venue, symbol, True, levels),
+        "st": 1,
     }
 
 

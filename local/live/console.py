@@ -18,6 +18,11 @@ def _money(value: object, sign: bool = False) -> str:
     return f"{number:+,.2f}" if sign else f"{number:,.2f}"
 
 
+def _like(price: str, model: str) -> str:
+    """A price with as many decimals as another has."""
+    return f"{float(price):.{len(model.partition('.')[2])}f}"
+
+
 def _coloured(value: object) -> Text:
     text = _money(value, sign=True)
     return Text(text, style="red" if text.startswith("-") else "green")
@@ -75,7 +80,7 @@ def _positions(snapshot: dict[str, Any]) -> RenderableType:
             p["side"],
             p["quantity"],
             p["entryPrice"],
-            p["markPrice"],
+            _like(p["markPrice"], p["entryPrice"]),
             _coloured(p["unrealizedPnl"]),
             p["stopPrice"] or "FOREIGN",
             p["takeProfitPrice"] or "",
@@ -90,15 +95,22 @@ def _decisions(snapshot: dict[str, Any]) -> RenderableType:
         table.add_column(name)
     for d in (snapshot.get("decisions") or {}).get("signals", []):
         signal = d["inputs"]["signal"]
-        reasons = d["decision"]["reasons"]
         table.add_row(
             signal["id"],
             signal["side"],
             f"{signal['strength']:+.3f}",
             d["outcome"],
-            reasons[0] if reasons else "",
+            _why(d["decision"]),
         )
     return table
+
+
+def _why(decision: dict[str, Any]) -> str:
+    """The check that declined, with its figures."""
+    for check in decision["checks"]:
+        if check["judged"] and not check["passed"]:
+            return f"{check['detail']}: {check['value'] or 'unknown'}, limit {check['limit']}"
+    return decision["reasons"][0] if decision["reasons"] else ""
 
 
 def _trades(snapshot: dict[str, Any]) -> RenderableType:

@@ -23,7 +23,13 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem; }
 th { text-align: left; color: var(--dim); font-weight: 500; }
 th, td { padding: .25rem .6rem .25rem 0; } td { border-top: 1px solid var(--line); }
 .up { color: var(--up); } .down { color: var(--down); } .dim { color: var(--dim); }
-svg { width: 100%; height: 260px; }
+svg { width: 100%; height: 260px; display: block; }
+.chart { position: relative; }
+.chart small { position: absolute; left: 0; color: var(--dim); background: var(--card);
+ padding-right: .5rem; }
+table.figures th { border-top: 1px solid var(--line); width: 14rem; }
+.figures tr:first-child > * { border-top: 0; } td, th { white-space: nowrap; }
+td.wrap { white-space: normal; overflow-wrap: anywhere; }
 """
 
 
@@ -83,12 +89,16 @@ def _curve(recorder: Recorder) -> str:
         if first <= t.closed_at <= last
     )
     return (
-        '<svg viewBox="0 0 1000 260" preserveAspectRatio="none" role="img" '
+        '<div class="chart"><svg viewBox="0 0 1000 260" preserveAspectRatio="none" role="img" '
         'aria-label="equity and drawdown">'
+        f'<line x1="0" x2="1000" y1="{y(values[0]):.1f}" y2="{y(values[0]):.1f}" '
+        'stroke="var(--dim)" stroke-dasharray="3 4" vector-effect="non-scaling-stroke"/>'
         f'<polyline points="{line}" fill="none" stroke="var(--accent)" stroke-width="2" '
         'vector-effect="non-scaling-stroke"/>'
         f'<polygon points="0,190 {fall} 1000,190" fill="var(--down)" opacity=".35"/>'
-        f"{marks}</svg>"
+        f'{marks}</svg><small style="top:0">{high:,.2f}</small>'
+        f'<small style="top:150px">{low:,.2f}</small>'
+        f'<small style="top:228px">-{max(f for _, f in falls):.2%}</small></div>'
         f'<p class="dim">{iso(first)[:16]} to {iso(last)[:16]} UTC; equity {low:,.2f} to '
         f"{high:,.2f} USDT; deepest drawdown {max(f for _, f in falls):.2%}; ticks mark closed "
         "trades (green won, red lost).</p>"
@@ -113,8 +123,10 @@ def _figures(summary: Summary) -> str:
             f"{'verified' if summary.audit_verified else 'DOES NOT VERIFY'}, {summary.audit_head}",
         ),
     ]
-    cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in rows)
-    return f"<table>{cells}</table>"
+    cells = "".join(
+        f'<tr><th>{html.escape(n)}</th><td class="wrap">{html.escape(v)}</td></tr>' for n, v in rows
+    )
+    return f'<table class="figures">{cells}</table>'
 
 
 def _trades(recorder: Recorder) -> str:

@@ -123,10 +123,20 @@ class Judge(Watch):
             algo: AlgoOrder = event.record
             if algo.status == "NEW" and algo.create_time == event.time:
                 self._intent(algo.client_algo_id, event.time)
-                if not algo.reduce_only and not algo.close_position:
-                    self.broken(
-                        4, f"{algo.client_algo_id} could open instead of closing", event.time
-                    )
+                self._conditional(algo, event.time)
+
+    def _conditional(self, algo: AlgoOrder, at: int) -> None:
+        """A stop or target closes, and is as large as what it closes."""
+        if not algo.reduce_only and not algo.close_position:
+            self.broken(4, f"{algo.client_algo_id} could open instead of closing", at)
+        held = sum(
+            (p.quantity for p in self._account.positions.values() if p.symbol == algo.symbol),
+            Decimal(0),
+        )
+        if held and algo.quantity > abs(held):
+            self.broken(
+                4, f"{algo.client_algo_id} is sized {algo.quantity}, the position {held}", at
+            )
 
     # ------------------------------------------------------------------ protection
 

@@ -94,7 +94,8 @@ class RestlessMarket:
         table = np.array(rows, dtype=np.float64).reshape(len(bars), 4)
         volume = np.array([0.0 if mark else b.volume for b in bars])
         times = np.array([b.open_time for b in bars], dtype=np.int64)
-        return Columns(symbol, "1m", times, *table.T, volume)
+        o, h, low, c = table.T
+        return Columns(symbol, "1m", times, o, h, low, c, volume)
 
     def next_settlement(self, symbol: str, after: int) -> Settlement:
         return scheduled_settlement(after)

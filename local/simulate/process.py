@@ -17,7 +17,7 @@ from local.exchange.session import InProcessSession
 from local.host import durable_client
 from local.host.worker import Invocation
 from local.platform import Platform
-from local.simulate.boundaries import EventFaults, FaultyStore, Hooks, HubFaults
+from local.simulate.boundaries import EventFaults, Hooks, HubFaults
 from local.simulate.signals import SeededSignals
 from shared.bootstrap import Services
 from shared.clock import Clock
@@ -168,7 +168,7 @@ class Process:
             for task in asyncio.all_tasks(self.loop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with contextlib.suppress(BaseException):
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
             self.loop.close()
         finally:
             logging.disable(level)

@@ -108,7 +108,11 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="stops",
             meaning="emergency stops at any moment, between any two effects, and the way back",
-            rates={"rival": (("stop", 0.002),), "kill": KILL, "write": WRITE},
+            rates={
+                "rival": (("stop", 0.001), ("stop-flatten", 0.001)),
+                "kill": KILL,
+                "write": WRITE,
+            },
             stop=0.10,
             jump=0.005,
         ),

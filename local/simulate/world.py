@@ -37,6 +37,7 @@ from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 from shared.simulation.venue import Venue
 from shared.storage.sqlite import SqliteStore
 from shared.storage.store import Store
+from shared.strategies.signal import SIGNAL_VERSION, signal_id
 
 #: 2025-05-05 00:00 UTC.
 MIDNIGHT = 1_746_403_200_000
@@ -55,6 +56,10 @@ PRICES = {
     "AVAXUSDT": 21.0,
 }
 
+#: USDT per basis point of the thin books: an entry often fills in part only.
+THIN = 12.0
+THIN_SYMBOLS = ("LTCUSDT", "LINKUSDT", "AVAXUSDT")
+
 #: Random faults go on for so long after an emergency stop; then it must come to its end.
 STORM_AFTER_STOP_MS = 10_000
 
@@ -62,7 +67,7 @@ STORM_AFTER_STOP_MS = 10_000
 CLEAR_MS = 300_000
 
 #: Quiet minutes at the end: time exits, guardian rounds, and two looks at old reservations.
-TAIL_MINUTES = 22
+TAIL_MINUTES = 14
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,8 +317,8 @@ class World:
                 close=bar.close,
                 volume=bar.volume,
             )
-            signal = self.other.engine.on_candle(candle)
-            self._recent.append((symbol, signal.id))
+            close = signal_id(symbol, "1m", candle.close_time, SIGNAL_VERSION)
+            self._recent.append((symbol, close))
             log.append("market", encode(candle))
         del self._recent[:-20]
 
@@ -393,10 +398,12 @@ class World:
         elif what == "copy" and self._recent:
             symbol, signal = draw.choice(self._recent)
             entry.open_position(desk, symbol, signal)
-        elif what == "stop":
+        elif what in ("stop", "stop-flatten"):
             emergency.latch(desk, "manual", {"reason": "simulated"}, f"rival-{desk.clock.now_ms()}")
             self.judge.stopped(self.clock.now_ms())
             self._stop_wanted = True
+            if what == "stop-flatten":
+                emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
         elif what == "flatten" and self.judge.stopped_at is not None:
             emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
 
@@ -434,6 +441,8 @@ def _contracts() -> dict[str, Contract]:
             found[symbol] = msgspec.structs.replace(
                 base, instrument=instrument, base_asset=symbol.removesuffix("USDT")
             )
+    for symbol in THIN_SYMBOLS:
+        found[symbol] = msgspec.structs.replace(found[symbol], depth_per_bps=THIN)
     return {symbol: found[symbol] for symbol in PRICES}
 
 

@@ -69,6 +69,14 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         )
     except AlreadyExists:
         pass
+    desk.alert(
+        "info",
+        "position-closed",
+        f"{record.id} closed at {trade.exit_price}: {trade.net_pnl:+.2f} USDT",
+        f"{trade.exit_reason}; entry {trade.entry_price}, fees {trade.fees:.2f}, funding "
+        f"{trade.funding:+.2f}, {trade.r_multiple:+.2f} R.",
+        correlation=record.decision_id,
+    )
     desk.ledger.close(record.decision_id, net_pnl=trade.net_pnl, at=trade.closed_at)
     positions.change(
         desk.store,

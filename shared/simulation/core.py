@@ -150,6 +150,20 @@ class VenueCore:
                 )
             )
 
+    def emit_margin_call(
+        self, account: AccountState, positions: tuple[Position, ...], *, isolated: bool
+    ) -> None:
+        self._emit(
+            VenueEvent(
+                kind="MARGIN",
+                account=account.name,
+                time=self.now,
+                cross_wallet=account.cross_wallet,
+                positions=tuple(msgspec.structs.replace(p) for p in positions),
+                isolated=isolated,
+            )
+        )
+
     def _emit(self, event: VenueEvent) -> None:
         for listener in self.listeners:
             listener(event)

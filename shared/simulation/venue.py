@@ -10,12 +10,21 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from shared.errors import InvalidInput
-from shared.simulation import amendment, conditional, configuration, entry, klines, matching
+from shared.simulation import (
+    amendment,
+    conditional,
+    configuration,
+    deleveraging,
+    entry,
+    klines,
+    matching,
+)
 from shared.simulation.account import AccountState
 from shared.simulation.balances import Balances, balances
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 from shared.simulation.core import VenueCore, VenueEvent
 from shared.simulation.ledger import Ledger, ledger_of
+from shared.simulation.margin_call import MarginWatch
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
 from shared.simulation.source import MarketSource
@@ -62,6 +71,7 @@ class Venue:
         self.core = VenueCore(source, {s: listed[s] for s in source.symbols}, start_ms)
         self.deposit = deposit
         self._timeline = Timeline(self.core)
+        self._margin_watch = MarginWatch(self.core)
 
     @property
     def now(self) -> int:
@@ -75,6 +85,7 @@ class Venue:
     def advance(self, to_ms: int) -> None:
         """Let everything due until ``to_ms`` happen; an earlier time changes nothing."""
         self._timeline.advance(to_ms)
+        self._margin_watch.look()
 
     def on_event(self, listener: Callable[[VenueEvent], None]) -> None:
         """Tell a listener what happens to any account, in order."""
@@ -179,6 +190,12 @@ class Venue:
             account.countdowns.pop(symbol, None)
         account.dirty["countdown", symbol] = account.countdowns.get(symbol)
         self.core.changed()
+
+    def deleverage(
+        self, account: AccountState, symbol: str, quantity: Decimal, side: str = "BOTH"
+    ) -> Order:
+        """Let the venue reduce a position by auto-deleveraging, which no request can."""
+        return deleveraging.deleverage(self.core, account, symbol, quantity, side)
 
     # conditional orders
 

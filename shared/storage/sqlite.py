@@ -139,7 +139,7 @@ class SqliteStore:
     def _read(
         self, container: Container, partition: str, id: str
     ) -> tuple[Document, int | None] | None:
-        # The busiest statement: without the context manager, which costs as much as the read.
+        # A busy statement: without the context manager, which costs as much as the read.
         try:
             with self._lock:
                 row = self._connection.execute(
@@ -184,8 +184,11 @@ class SqliteStore:
             values += doc.position(query, continuation)
         paged = continuation is not None
         sql = _selection(table, tuple(conditions), order_by, descending, paged)
-        with self._errors():
-            rows = self._connection.execute(sql, (*values, limit + 1)).fetchall()
+        try:
+            with self._lock:
+                rows = self._connection.execute(sql, (*values, limit + 1)).fetchall()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
         token = None
         if len(rows) > limit:
             query = doc.describe(container, partition, where, order_by, descending)
@@ -296,22 +299,24 @@ class SqliteStore:
     def _write(
         self, container: Container, partition: str, sql: str, values: tuple[Any, ...], what: str
     ) -> int:
-        with self._errors():
-            self._writes += 1
-            if self._writes % _SWEEP_EVERY == 0:
-                self.purge()
-            try:
+        try:
+            with self._lock:
+                self._writes += 1
+                if self._writes % _SWEEP_EVERY == 0:
+                    self.purge()
+                try:
+                    return self._connection.execute(sql, values).rowcount
+                except sqlite3.IntegrityError:
+                    # Something is in the way; if it has expired it is not.
+                    self._connection.execute(
+                        f'DELETE FROM "{container.name}" WHERE partition = ? AND expires <= ?',
+                        (partition, self._clock.now_ms()),
+                    )
                 return self._connection.execute(sql, values).rowcount
-            except sqlite3.IntegrityError:
-                # Something is in the way; if it has expired it is not.
-                self._connection.execute(
-                    f'DELETE FROM "{container.name}" WHERE partition = ? AND expires <= ?',
-                    (partition, self._clock.now_ms()),
-                )
-            try:
-                return self._connection.execute(sql, values).rowcount
-            except sqlite3.IntegrityError as error:
-                raise AlreadyExists(f"{what}: the id or a unique key is taken") from error
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(f"{what}: the id or a unique key is taken") from error
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
 
     def _explain_miss(self, container: Container, partition: str, id: str) -> None:
         what = f"{container.name} {partition}/{id}"

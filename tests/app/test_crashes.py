@@ -84,12 +84,17 @@ def count_effects() -> int:
 EFFECTS = count_effects()
 
 
+def places(step: int) -> list[tuple[int, str]]:
+    """Where to stop: after every ``step``-th effect, and, being much the same, before some."""
+    after = [(n, "after") for n in range(1, EFFECTS + 1, step)]
+    return after + [(n, "before") for n in range(1, EFFECTS + 1, 3 * step)]
+
+
 def test_a_trade_has_the_effects_that_are_broken_here():
     assert EFFECTS > 30
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, EFFECTS + 1))
+@pytest.mark.parametrize(("at", "when"), places(1))
 def test_crash_and_rerun(open_floor, at, when):
     """The task hub runs the interrupted activity again, at once."""
     floor = open_floor(durable=False)
@@ -110,8 +115,7 @@ def test_crash_and_rerun(open_floor, at, when):
     ]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, EFFECTS + 1, 2))
+@pytest.mark.parametrize(("at", "when"), places(2))
 def test_crash_and_nobody_but_the_guardian(open_floor, at, when):
     """The workflow is never run again: guardian and reconciliation clean up behind it."""
     floor = open_floor(durable=False)
@@ -137,8 +141,7 @@ def test_crash_and_nobody_but_the_guardian(open_floor, at, when):
         assert floor.leaked() == ({}, [])
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, EFFECTS + 1, 3))
+@pytest.mark.parametrize(("at", "when"), places(2))
 def test_store_fails_once_inside_the_workflow(open_floor, at, when):
     """The whole application: the activity fails, the workflow runs it again in time."""
     floor = open_floor()
@@ -154,8 +157,7 @@ def test_store_fails_once_inside_the_workflow(open_floor, at, when):
     assert floor.leaked() == ({}, [signal.id])
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, 40, 2))
+@pytest.mark.parametrize(("at", "when"), [(n, "after") for n in range(1, 30)])
 def test_crash_while_settling_books_the_trade_once(open_floor, at, when):
     """A stop has closed the position; settlement dies at each of its effects and runs again."""
     floor = open_floor({"BTCUSDT": [(2, 0), (4, -0.03)]}, durable=False)

@@ -367,19 +367,40 @@ def test_drawdown_latches_and_closes_everything(open_floor):
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"{", 400), (b"[]", 400), (b'{"unknown": 1}', 400), (b"x" * 20_000, 413)],
-    ids=["half", "list", "unknown field", "too large"],
+    "body",
+    [b"{", b"[]", b'{"unknown": 1}', b'{"reason": 7}', b"\xff", b"x" * 20_000],
+    ids=["half", "list", "unknown field", "number", "not UTF-8", "too large"],
 )
-def test_bad_requests_change_nothing(open_floor, body, status):
+def test_stop_with_an_unreadable_body_stops_all_the_same(open_floor, body):
     floor = open_floor()
     floor.trade()
     floor.run(5)
-    assert floor.http("POST", "/api/emergency-stop", body).status == status
-    assert floor.http("POST", "/api/emergency-stop", {}, key=False).status == 401
-    assert floor.services.kill_switch.ensure().state == "armed"
+    assert floor.http("POST", "/api/emergency-stop", body).status == 202
     floor.run(5)
+    assert_flat(floor)
+
+
+def test_stop_without_a_key_changes_nothing(open_floor):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    assert floor.http("POST", "/api/emergency-stop", {}, key=False).status == 401
+    floor.run(5)
+    assert floor.services.kill_switch.ensure().state == "armed"
     assert floor.held()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"{}", 400), (b'{"code": 1}', 400), (b"x" * 20_000, 413)],
+    ids=["half", "empty", "number", "too large"],
+)
+def test_clearing_with_an_unreadable_body_changes_nothing(open_floor, body, status):
+    floor = open_floor()
+    stop(floor)
+    floor.run(5)
+    assert floor.http("POST", "/api/kill-switch/clear", body).status == status
+    assert floor.services.kill_switch.ensure().state == "latched"
 
 
 def test_algo_orders_of_strangers_are_cancelled(open_floor):

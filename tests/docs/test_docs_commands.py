@@ -57,7 +57,7 @@ def test_commands_were_found() -> None:
 
 def test_the_exchange_starts_as_described() -> None:
     found = [c for page in PAGES for c in _EXCHANGE.findall(page.read_text())]
-    assert any("--port" in c for c in found)
+    assert found
     for arguments in found:
         parse(shlex.split(arguments))
 

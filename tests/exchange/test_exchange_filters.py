@@ -108,7 +108,8 @@ def test_refusals_carry_the_venues_figures(world: World) -> None:
 
 def test_test_order_places_nothing(world: World) -> None:
     before = len(world.venue.ledger().orders)
-    assert world.client.futures_create_test_order(**MARKET) == {}
+    shown = world.client.futures_create_test_order(**MARKET)
+    assert (shown["status"], shown["executedQty"]) == ("NEW", "0")
     assert code(world.client.futures_create_test_order, **{**MARKET, "quantity": "0"}) == -4003
     assert len(world.venue.ledger().orders) == before
 

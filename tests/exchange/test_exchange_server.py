@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -225,21 +226,23 @@ class TestStreams:
             ]
             assert kinds == [
                 ("ORDER_TRADE_UPDATE", "NEW", "NEW"),
+                ("TRADE_LITE", None, None),
                 ("ORDER_TRADE_UPDATE", "TRADE", "FILLED"),
                 ("ACCOUNT_UPDATE", None, None),
                 ("ALGO_UPDATE", None, "NEW"),
                 ("ALGO_UPDATE", None, "TRIGGERING"),
                 ("ALGO_UPDATE", None, "TRIGGERED"),
                 ("ORDER_TRADE_UPDATE", "NEW", "NEW"),
+                ("TRADE_LITE", None, None),
                 ("ORDER_TRADE_UPDATE", "TRADE", "FILLED"),
                 ("ACCOUNT_UPDATE", None, None),
                 ("ALGO_UPDATE", None, "FINISHED"),
             ]
-            opened, closed = seen[2]["a"], seen[8]["a"]
+            opened, closed = seen[3]["a"], seen[10]["a"]
             assert opened["m"] == "ORDER"
             assert opened["P"][0]["pa"] == "0.01"
             assert closed["P"][0]["pa"] == "0"
-            assert seen[9]["o"]["ai"] == str(seen[6]["o"]["i"])
+            assert seen[11]["o"]["ai"] == str(seen[7]["o"]["i"])
             assert [m["E"] for m in seen] == sorted(m["E"] for m in seen)
 
         self.run(world, scenario)
@@ -398,3 +401,76 @@ def test_in_process_session_reads_like_requests() -> None:
     assert response.json() == {"serverTime": before + 10}
     assert world.clock.now_ms() == before + 20
     assert response.headers["Content-Type"].startswith("application/json")
+
+
+class TestCommand:
+    """``./run exchange``: what it prints can be pasted."""
+
+    @contextmanager
+    def printed(self, *more: str) -> Iterator[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.cli", "exchange", "--port", "0", *more],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "v3/balance" in line:
+                    break
+            yield "".join(lines)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+            assert (process.returncode, err) == (0, "")
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    @staticmethod
+    def block(text: str, name: str) -> str:
+        """The indented lines under a heading."""
+        _, _, rest = text.partition(f"\n{name}:\n")
+        lines = itertools.takewhile(lambda line: line.startswith("    "), rest.splitlines())
+        return "\n".join(line[4:] for line in lines)
+
+    @pytest.mark.parametrize("more", [(), ("--start", "2025-05-05", "--speed", "2")])
+    def test_the_printed_lines_work(self, more: tuple[str, ...]) -> None:
+        environment = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        with self.printed(*more) as text:
+            assert "5000 USDT, BTCUSDT ETHUSDT XRPUSDT ADAUSDT" in text
+            for name, program in (
+                ("python-binance", [sys.executable, "-c"]),
+                ("curl", ["bash", "-ec"]),
+            ):
+                if name == "curl" and not (shutil.which("curl") and shutil.which("openssl")):
+                    continue
+                done = subprocess.run(
+                    [*program, self.block(text, name)],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=False,
+                    env=environment,
+                )
+                assert done.returncode == 0, done.stderr
+                assert "5000.00000000" in done.stdout, name
+
+    def test_what_cannot_be_used_is_named(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "local.cli", "exchange", "--start", "yesterday"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "yesterday" in done.stderr
+        assert "Traceback" not in done.stderr

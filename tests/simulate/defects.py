@@ -1,0 +1,295 @@
+"""Defects sown into the application: the simulation must find every one of them.
+
+Each is a change of text in one file. ``profile`` is the profile that has the faults it takes, and
+``within`` the decisions after which not having found it counts as a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENTRY = "shared/execution/entry.py"
+ORDERS = "shared/execution/orders.py"
+PROTECTION = "shared/execution/protection.py"
+EMERGENCY = "shared/execution/emergency.py"
+SETTLEMENT = "shared/execution/settlement.py"
+SWITCH = "shared/risk/kill_switch.py"
+LEDGER = "shared/risk/ledger.py"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One wrong line."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    profile: str
+    within: int = 1000
+
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        "permit skipped",
+        ENTRY,
+        "        desk.kill_switch.acquire_permit(entry_id)\n",
+        "",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "intent stored after sending",
+        ORDERS,
+        "    claimed = store_intent(desk, _fresh(desk, request, decision_id))\n    try:\n"
+        "        order = _find_or_place(desk",
+        "    early = desk.exchange.place_order(request) if request.reduce_only else None\n"
+        "    claimed = store_intent(desk, _fresh(desk, request, decision_id))\n    try:\n"
+        "        order = early or _find_or_place(desk",
+        "quiet",
+        200,
+    ),
+    Defect(
+        "intent of a stop not stored",
+        PROTECTION,
+        "    fresh = orders.store_intent(\n        desk,\n        orders.OrderRecord(",
+        "    fresh = (lambda desk, record: True)(\n        desk,\n        orders.OrderRecord(",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "a new id on every try",
+        ENTRY,
+        'entry_id = client_id(desk.account, decision_id, "e")\n    if orders',
+        'entry_id = client_id(desk.account, decision_id, "e", desk.clock.now_ms() % 9)\n'
+        "    if orders",
+        "crash",
+    ),
+    Defect(
+        "stop sized from the plan",
+        PROTECTION,
+        "    quantity = abs(venue.quantity)\n    if record.state",
+        '    quantity = record.quantity if record.state == "opening" else abs(venue.quantity)\n'
+        "    if record.state",
+        "quiet",
+        300,
+    ),
+    Defect(
+        "stop half the size",
+        PROTECTION,
+        '    record, placed = secure(desk, record, "s", quantity, deadline)\n    if not placed:\n'
+        "        desk.alert(\n"
+        '            "critical"',
+        '    record, placed = secure(desk, record, "s", quantity / 2, deadline)\n'
+        "    if not placed:\n"
+        "        desk.alert(\n"
+        '            "critical"',
+        "quiet",
+        100,
+    ),
+    Defect(
+        "reservation never released",
+        LEDGER,
+        "        return self._change(lambda view: self._over(view, decision_id, booked=False))",
+        "        return self.read()",
+        "exchange",
+    ),
+    Defect(
+        "result not booked",
+        SETTLEMENT,
+        "    desk.ledger.close(record.decision_id, net_pnl=trade.net_pnl, at=trade.closed_at)\n",
+        "    desk.ledger.release(record.decision_id)\n",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "result booked twice",
+        LEDGER,
+        "            if before is not None and before.booked:\n                return view\n",
+        "",
+        "rivals",
+    ),
+    Defect(
+        "latch ignored",
+        SWITCH,
+        "                condition=_ARMED,\n",
+        "",
+        "stops",
+    ),
+    Defect(
+        "latch forgotten on restart",
+        "shared/bootstrap.py",
+        "        return KillSwitch(self.store, self.clock, account, factor)\n",
+        "        from shared.storage.store import Patch\n\n"
+        "        found = KillSwitch(self.store, self.clock, account, factor)\n"
+        "        found.ensure()\n"
+        '        self.store.patch("control", account, "kill-switch",'
+        ' [Patch("set", "state", "armed")])\n'
+        "        return found\n",
+        "stops",
+    ),
+    Defect(
+        "cleared without the second factor",
+        SWITCH,
+        "        self._second_factor.verify(totp_code)\n",
+        "",
+        "stops",
+    ),
+    Defect(
+        "trade missing in the audit",
+        SETTLEMENT,
+        '    desk.note("trade", msgspec.to_builtins(trade), correlation=record.decision_id)\n',
+        "",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "audit chain torn by a restart",
+        "shared/audit/log.py",
+        "                    prev_hash=tail.hash,",
+        "                    prev_hash=tail.hash if self._head else NO_HASH,",
+        "crash",
+    ),
+    Defect(
+        "sent again without a look-up",
+        ORDERS,
+        "            order = _look_up(desk, request, current.sent_at)\n",
+        "            order = None\n",
+        "exchange",
+    ),
+    Defect(
+        "absence believed too early",
+        ORDERS,
+        "            if misses >= 2 and asked_at > conclusive_at:\n",
+        "            if misses:\n",
+        "exchange",
+        2000,
+    ),
+    Defect(
+        "another run's claim taken for one's own",
+        ORDERS,
+        "        and latest.attempts == attempt\n",
+        "",
+        "rivals",
+        3000,
+    ),
+    Defect(
+        "unknown taken for failed",
+        ORDERS,
+        '        return _ended(desk, request, "unknown", str(error))\n',
+        '        return _ended(desk, request, "rejected", str(error))\n',
+        "exchange",
+        3000,
+    ),
+    Defect(
+        "stops that could open",
+        "shared/execution/exchange.py",
+        "    reduce_only: bool = True\n",
+        "    reduce_only: bool = False\n",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "closing without reduce-only",
+        "shared/execution/flatten.py",
+        "                client_order_id=close_id,\n                reduce_only=True,\n",
+        "                client_order_id=close_id,\n                reduce_only=False,\n",
+        "quiet",
+        200,
+    ),
+    Defect(
+        "position kept though no stop could be placed",
+        PROTECTION,
+        '        flatten.close_position(desk, record, "protection failed")\n',
+        "",
+        "exchange",
+        3000,
+    ),
+    Defect(
+        "emergency stop leaves conditional orders",
+        EMERGENCY,
+        "        for symbol in sorted({a.symbol for a in algos} - still):",
+        "        for symbol in sorted(still - still):",
+        "stops",
+    ),
+    Defect(
+        "emergency stop believed without reading back",
+        EMERGENCY,
+        "        flat=not remaining and not outstanding,\n",
+        "        flat=True,\n",
+        "stops",
+        3000,
+    ),
+    Defect(
+        "permits not waited out",
+        EMERGENCY,
+        "        if (found is not None and found.status in FINAL_ORDER) or conclusive:",
+        "        if found is not None or True:",
+        "stops",
+        3000,
+    ),
+    Defect(
+        "stop on the wrong side",
+        PROTECTION,
+        '        side=opposite(record.side),\n        type="STOP_MARKET"',
+        '        side=record.side,\n        type="STOP_MARKET"',
+        "quiet",
+        100,
+    ),
+    Defect(
+        "leverage left as it was",
+        ENTRY,
+        "        desk.exchange.set_leverage(plan.symbol, plan.leverage)\n",
+        "        pass\n",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "no room above for a sale",
+        "shared/risk/proposal.py",
+        "    dearest = max(worst if long else price * (1 + slip), price, facts.mark)\n",
+        "    dearest = max(worst, price, facts.mark)\n",
+        "quiet",
+        600,
+    ),
+    Defect(
+        "entry left resting",
+        ENTRY,
+        '        time_in_force="IOC",\n',
+        '        time_in_force="GTC",\n',
+        "quiet",
+        400,
+    ),
+    Defect(
+        "fees forgotten",
+        "shared/portfolio/trades.py",
+        "    net = gross - fees + funding\n",
+        "    net = gross + funding\n",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "funding forgotten",
+        "shared/portfolio/trades.py",
+        "    net = gross - fees + funding\n",
+        "    net = gross - fees\n",
+        "quiet",
+        4000,
+    ),
+    Defect(
+        "decision that does not replay",
+        "shared/risk/gate.py",
+        "        decided_at=inputs.now_ms,\n",
+        "        decided_at=inputs.now_ms + id(inputs) // 16 % 2,\n",
+        "quiet",
+        100,
+    ),
+    Defect(
+        "exit not remembered by its attempt",
+        "shared/execution/flatten.py",
+        "            record = positions.change(desk.store, record, closes=record.closes + 1)\n",
+        "            pass\n",
+        "storm",
+        2000,
+    ),
+)
