@@ -52,7 +52,7 @@ def guide(url: str, options: argparse.Namespace, begin: int) -> str:
     """What is running, and the lines that point clients at it."""
     symbols = [s.strip().upper() for s in options.symbols.split(",") if s.strip()]
     # A client's own clock only agrees with an exchange that lives in the machine's time.
-    own_clock = options.start == NOW and options.speed == 1
+    own_clock = options.start == NOW and options.speed == 1 and options.recording is None
     fields = {
         "url": url,
         "sockets": url.replace("http", "ws", 1),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import json
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from local.clock import ScaledClock
 from local.exchange.api import BinanceApi
@@ -17,6 +19,8 @@ from local.exchange.options import NOW, add_options
 from local.exchange.server import ExchangeServer
 from local.exchange.state import StateFile
 from shared.errors import BorsaError, StoreUnavailable
+from shared.simulation.recorded import RecordedStream
+from shared.simulation.source import MarketSource
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
@@ -42,6 +46,12 @@ def start_ms(text: str) -> int:
     return int(moment.timestamp() * 1000)
 
 
+def read_recording(path: Path) -> RecordedStream:
+    """A recorded stream from a file, gzipped when its name ends in ``.gz``."""
+    with path.open("rb") as file:
+        return RecordedStream(gzip.open(file) if path.suffix == ".gz" else file)
+
+
 def print_address(url: str, options: argparse.Namespace, begin: int) -> None:
     """The address as one line of JSON."""
     sys.stdout.write(address(url, options, begin) + "\n")
@@ -50,6 +60,10 @@ def print_address(url: str, options: argparse.Namespace, begin: int) -> None:
 
 def address(url: str, options: argparse.Namespace, begin: int) -> str:
     return json.dumps({"url": url, "speed": options.speed, "start_ms": begin})
+
+
+def _in_own_time(options: argparse.Namespace) -> bool:
+    return options.start == NOW and options.recording is None
 
 
 async def serve(
@@ -65,21 +79,28 @@ async def serve(
     announce : callable
         Told the address, the options and the simulated start in UTC milliseconds.
     """
-    symbols = [s.strip().upper() for s in options.symbols.split(",") if s.strip()]
+    source: MarketSource
+    if options.recording is not None:
+        recorded = read_recording(options.recording)
+        source, symbols, start = recorded, list(recorded.symbols), recorded.span[0]
+        options = argparse.Namespace(**{**vars(options), "symbols": ",".join(symbols)})
+    else:
+        symbols = [s.strip().upper() for s in options.symbols.split(",") if s.strip()]
+        source, start = SyntheticMarket(options.seed, symbols), start_ms(options.start)
     identity = {
-        "seed": str(options.seed),
+        "seed": str(options.recording or options.seed),
         "symbols": ",".join(symbols),
         "start": options.start,
         "deposit": str(options.deposit),
     }
     state = StateFile(options.state, identity) if options.state else None
     saved = state.saved_time() if state else None
-    begin = start_ms(options.start)
+    begin = start
     if saved is not None:
         # Beside the machine's own time, a kept exchange goes on where it stopped.
-        begin = max(saved, begin) if options.start == NOW else saved
+        begin = max(saved, begin) if _in_own_time(options) else saved
     venue = Venue(
-        SyntheticMarket(options.seed, symbols),
+        source,
         start_ms=begin if saved is None else saved,
         deposit=options.deposit,
     )

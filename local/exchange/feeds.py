@@ -11,7 +11,7 @@ from local.exchange.views import Json, money
 from shared.market.timeframe import TIMEFRAMES
 from shared.simulation.filters import plain
 from shared.simulation.klines import Row
-from shared.simulation.tape import Print, prints, spacing_ms
+from shared.simulation.tape import Print, newest, number_at, prints
 from shared.simulation.venue import Venue
 
 #: Prints sent at most at one look; a clock that runs fast skips older ones.
@@ -108,14 +108,13 @@ class Candles:
         t, o, h, low, c, v, end, q, n, buy, buy_quote, _ = kline_row(
             row, step, contract.price_precision, contract.quantity_precision
         )
-        gap = spacing_ms(core)
         candle = {
             "t": t,
             "T": end,
             "s": self._symbol,
             "i": self._timeframe,
-            "f": t // gap,
-            "L": end // gap,
+            "f": number_at(core, self._symbol, t),
+            "L": number_at(core, self._symbol, end),
             "o": o,
             "c": c,
             "h": h,
@@ -151,13 +150,12 @@ class Trades:
 
     def due(self) -> list[Any]:
         core = self._venue.core
-        gap = spacing_ms(core)
-        now = core.now
-        # A new subscriber gets the newest print at once.
-        first = now - now % gap if self._next is None else self._next
-        first = max(first, now - _MOST_PRINTS * gap)
-        found = prints(core, self._symbol, first, now + 1)
-        self._next = now + 1
+        if self._next is None:
+            # A new subscriber gets the newest print at once.
+            found = newest(core, self._symbol, 1)
+        else:
+            found = prints(core, self._symbol, self._next, core.now + 1)[-_MOST_PRINTS:]
+        self._next = core.now + 1
         return [self._write(self._venue, self._symbol, one) for one in found]
 
 

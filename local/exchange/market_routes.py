@@ -15,7 +15,7 @@ from shared.simulation.filters import plain
 from shared.simulation.klines import Row
 from shared.simulation.orders import ZERO
 from shared.simulation.refusal import VenueRefusal
-from shared.simulation.tape import spacing_ms
+from shared.simulation.tape import number_at
 from shared.simulation.venue import Venue
 
 #: Closed candles kept as written; formatting is what a window of them costs.
@@ -289,7 +289,6 @@ def day_figures(venue: Venue, symbol: str) -> dict[str, Any]:
     """The last 24 hours of a symbol."""
     core = venue.core
     contract = core.contract(symbol)
-    gap = spacing_ms(core)
     # A market that began within this hour has no hourly candle yet.
     rows = venue.klines(symbol, "1h", limit=25) or venue.klines(symbol, core.source.timeframe)
     first, last = rows[0], rows[-1]
@@ -311,8 +310,8 @@ def day_figures(venue: Venue, symbol: str) -> dict[str, Any]:
         "quoteVolume": f"{quote:.2f}",
         "openTime": first[0],
         "closeTime": core.now,
-        "firstId": first[0] // gap,
-        "lastId": core.now // gap,
+        "firstId": number_at(core, symbol, first[0]),
+        "lastId": number_at(core, symbol, core.now),
         "count": max(1, int(quote // 2_000)),
     }
 

@@ -29,6 +29,13 @@ def add_options(parser: argparse.ArgumentParser, *, start: str, port: int) -> No
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="SQLite file; without it nothing is kept"
     )
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="a recorded combined stream (trade, bookTicker, depth; may be gzipped) as the market, "
+        "from its beginning; then symbols and start are its own",
+    )
     parser.add_argument("--seed", type=int, default=7, help="of the market (default: %(default)s)")
     parser.add_argument(
         "--speed",

@@ -9,23 +9,11 @@ from local.exchange.views import Json, price_text
 from shared.simulation.filters import plain
 from shared.simulation.orders import ZERO
 from shared.simulation.refusal import VenueRefusal
-from shared.simulation.tape import Print, prints, spacing_ms
+from shared.simulation.tape import Print, from_number, newest, prints
 
 HOUR_MS = 3_600_000
 #: How far back aggregate trades reach.
 _REACH_MS = 48 * HOUR_MS
-
-
-def _newest(call: Call, symbol: str, limit: int) -> list[Print]:
-    gap = spacing_ms(call.venue.core)
-    now = call.venue.now
-    return prints(call.venue.core, symbol, now - limit * gap, now + 1)[-limit:]
-
-
-def _from(call: Call, symbol: str, number: int, limit: int) -> list[Print]:
-    gap = spacing_ms(call.venue.core)
-    start = number * gap
-    return prints(call.venue.core, symbol, start, start + limit * gap)
 
 
 def _trade_row(one: Print) -> Json:
@@ -59,7 +47,7 @@ def aggregate(one: Print) -> Json:
 def trades(call: Call) -> Any:
     p = call.parameters
     symbol = p.text("symbol")
-    return [_trade_row(one) for one in _newest(call, symbol, p.limit(500, 1000))]
+    return [_trade_row(one) for one in newest(call.venue.core, symbol, p.limit(500, 1000))]
 
 
 @endpoint("GET", "/fapi/v1/historicalTrades", weight=20, security=Security.KEY)
@@ -67,7 +55,10 @@ def historical_trades(call: Call) -> Any:
     p = call.parameters
     symbol, limit = p.text("symbol"), p.limit(100, 500)
     number = p.optional_integer("fromId")
-    found = _newest(call, symbol, limit) if number is None else _from(call, symbol, number, limit)
+    core = call.venue.core
+    found = (
+        newest(core, symbol, limit) if number is None else from_number(core, symbol, number, limit)
+    )
     return [_trade_row(one) for one in found]
 
 
@@ -80,9 +71,9 @@ def aggregate_trades(call: Call) -> Any:
     number = p.optional_integer("fromId")
     start, end = p.optional_integer("startTime"), p.optional_integer("endTime")
     if number is not None:
-        found = _from(call, symbol, number, limit)
+        found = from_number(core, symbol, number, limit)
     elif start is None and end is None:
-        found = _newest(call, symbol, limit)
+        found = newest(core, symbol, limit)
     else:
         if start is None:
             start = (end or 0) - HOUR_MS + 1

@@ -138,6 +138,12 @@ class Judge(Watch):
                 4, f"{algo.client_algo_id} is sized {algo.quantity}, the position {held}", at
             )
 
+    def _limits_hold(self, at: int) -> None:
+        super()._limits_hold(at)
+        held = len(self._account.positions)
+        if held > self._limits.max_open_positions:
+            self.broken(3, f"{held} positions at once", at)
+
     # ------------------------------------------------------------------ protection
 
     def _protection(self, at: int) -> None:

@@ -25,13 +25,14 @@ from shared.risk.limits import Limits
 from shared.storage.store import Store
 from shared.strategies.engine import Engine
 
-#: As much as the ceilings allow, so that many trades are open at once.
+#: Fewer positions than symbols and less than each at its largest, so that every limit binds; days
+#: long enough for an episode.
 LIMITS = Limits(
     max_leverage=5,
-    max_open_positions=10,
+    max_open_positions=7,
     max_trades_per_day=1000,
     max_daily_loss=Decimal(1000),
-    max_total_notional=Decimal(5000),
+    max_total_notional=Decimal(3000),
     max_drawdown=Decimal("0.20"),
 )
 

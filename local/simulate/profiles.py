@@ -40,7 +40,8 @@ KILL: Menu = (("kill-before", 0.0006), ("kill-after", 0.0006))
 RIVAL: Menu = (
     ("guardian", 0.0008),
     ("reconcile", 0.0005),
-    ("copy", 0.0015),
+    ("copy", 0.0010),
+    ("trade", 0.0010),
     ("flatten", 0.0002),
 )
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))

@@ -29,7 +29,7 @@ from local.simulate.schedule import Schedule
 from shared.audit.chain import walk
 from shared.audit.record import canonical
 from shared.errors import BorsaError
-from shared.execution import emergency, entry, guardian, reconcile
+from shared.execution import assess, emergency, entry, guardian, reconcile
 from shared.market.candle import Candle
 from shared.market.events import encode
 from shared.market.timeframe import MINUTE_MS
@@ -164,24 +164,24 @@ class World:
             outcomes = Counter(
                 r.body["decision"]["outcome"] for r in self.other.audit.records(kind="decision")
             )
+            orders = self.venue.ledger().orders
+            return Result(
+                decisions=outcomes.total(),
+                approved=outcomes["approved"],
+                entries=sum(o.client_order_id.startswith("bq-e-") for o in orders),
+                trades=len(list(self.judge._all("trades"))),
+                stops=self.stops,
+                restarts=self.restarts,
+                minutes=(self.clock.now_ms() - first) // MINUTE_MS,
+                fired=tuple(self.schedule.fired),
+                violations=tuple(self.judge.violations),
+                checked=dict(self.judge.checked),
+                failures=dict(self.failures),
+                audit=digest,
+                seconds=time.perf_counter() - began,
+            )
         finally:
             self._end()
-        orders = self.venue.ledger().orders
-        return Result(
-            decisions=outcomes.total(),
-            approved=outcomes["approved"],
-            entries=sum(o.client_order_id.startswith("bq-e-") for o in orders),
-            trades=len(list(self.judge._all("trades"))),
-            stops=self.stops,
-            restarts=self.restarts,
-            minutes=(self.clock.now_ms() - first) // MINUTE_MS,
-            fired=tuple(self.schedule.fired),
-            violations=tuple(self.judge.violations),
-            checked=dict(self.judge.checked),
-            failures=dict(self.failures),
-            audit=digest,
-            seconds=time.perf_counter() - began,
-        )
 
     def _minute(self, step: int, *, quiet: bool = False) -> None:
         """One simulated minute: bars close, signals act, time passes, somebody may stop it all."""
@@ -298,6 +298,7 @@ class World:
         if self.process is not None:
             self.process.abandon()
             self.process = None
+        self.store.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ------------------------------------------------------------------ what comes in
@@ -398,6 +399,10 @@ class World:
         elif what == "copy" and self._recent:
             symbol, signal = draw.choice(self._recent)
             entry.open_position(desk, symbol, signal)
+        elif what == "trade" and self._recent:
+            symbol, signal = draw.choice(self._recent[-len(PRICES) :])
+            if assess.assess(desk, symbol, signal).outcome == "approved":
+                entry.open_position(desk, symbol, signal)
         elif what in ("stop", "stop-flatten"):
             emergency.latch(desk, "manual", {"reason": "simulated"}, f"rival-{desk.clock.now_ms()}")
             self.judge.stopped(self.clock.now_ms())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 from shared.simulation.contracts import Contract
 
@@ -18,6 +19,27 @@ _DISTANCES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 
 _TOUCH = 0.1
 #: Share of a bar's range by which the spread widens.
 _RANGE_SHARE = 0.02
+
+
+class AnyBook(Protocol):
+    """Bids and asks of one contract at one moment."""
+
+    @property
+    def bid(self) -> Decimal: ...
+
+    @property
+    def ask(self) -> Decimal: ...
+
+    def levels(self, buy: bool) -> Iterator[tuple[Decimal, Decimal]]:
+        """Price and quantity of the levels a taker meets, best first."""
+        ...
+
+
+@runtime_checkable
+class RecordedMarket(Protocol):
+    """A market source that knows the real book."""
+
+    def recorded_book(self, contract: Contract, now: int) -> AnyBook: ...
 
 
 class Book:

@@ -78,8 +78,10 @@ def place(core: VenueCore, account: AccountState, request: NewAlgoOrder) -> Algo
         _start_trailing(core, algo)
     elif is_through(algo, reference(core, algo)):
         raise VenueRefusal(-2021)
-    if (request.reduce_only or request.close_position) and not _closes(account, algo):
-        raise VenueRefusal(-4509 if request.close_position else -2022)
+    # Good till executed means: with a position; it does not wait for one.
+    leans = request.close_position or request.time_in_force == "GTE_GTC"
+    if (leans or request.reduce_only) and not _closes(account, algo):
+        raise VenueRefusal(-4509 if leans else -2022)
     account.add_algo(algo)
     core.changed()
     core.emit_algo(account, algo)

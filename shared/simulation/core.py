@@ -10,7 +10,7 @@ import msgspec
 
 from shared.market.timeframe import duration_ms
 from shared.simulation.account import AccountState
-from shared.simulation.book import Book
+from shared.simulation.book import AnyBook, Book, RecordedMarket
 from shared.simulation.contracts import Contract
 from shared.simulation.orders import CENT, AlgoOrder, IncomeEntry, Order, Position, Trade
 from shared.simulation.path import BarPath, low_first
@@ -54,7 +54,8 @@ class VenueCore:
     def __init__(self, source: MarketSource, contracts: Mapping[str, Contract], now: int) -> None:
         self.source = source
         self.contracts = dict(contracts)
-        self.bar_ms = duration_ms(source.timeframe)
+        # A recording is cut finer than any candle of the venue.
+        self.bar_ms: int = getattr(source, "bar_ms", 0) or duration_ms(source.timeframe)
         self.now = now
         self.accounts: dict[str, AccountState] = {}
         self.listeners: list[Callable[[VenueEvent], None]] = []
@@ -71,7 +72,8 @@ class VenueCore:
             "margin": 6_000_000,
         }
         self._paths: dict[str, BarPath] = {}
-        self._books: dict[str, tuple[int, Book]] = {}
+        self._books: dict[str, tuple[int, AnyBook]] = {}
+        self._recorded = source if isinstance(source, RecordedMarket) else None
 
     # numbering and events
 
@@ -239,13 +241,17 @@ class VenueCore:
         """Mark price now, to eight decimals."""
         return round(self.path(symbol).at(self.now)[1] * 1e8) * CENT
 
-    def book(self, symbol: str) -> Book:
+    def book(self, symbol: str) -> AnyBook:
         """Bids and asks now."""
         known = self._books.get(symbol)
         path = self.path(symbol)
         if known is not None and known[0] == self.now:
             return known[1]
-        bar = path.bar
-        book = Book(self.contract(symbol), path.at(self.now)[0], bar.high - bar.low)
+        book: AnyBook
+        if self._recorded is not None:
+            book = self._recorded.recorded_book(self.contract(symbol), self.now)
+        else:
+            bar = path.bar
+            book = Book(self.contract(symbol), path.at(self.now)[0], bar.high - bar.low)
         self._books[symbol] = (self.now, book)
         return book

@@ -1,14 +1,15 @@
-"""The public tape: trades between others, read off the price path.
+"""The public tape: trades between others, recorded or read off the price path.
 
-Sixty prints a bar (one a second on one-minute bars), at the path's price on the tick grid, the
-bar's volume shared among them. Numbers grow with time, so REST and streams agree on them. Like
-the path it is a model of the recorded bar; our own fills are not printed.
+Off the path: sixty prints a bar (one a second on one-minute bars), at the path's price on the
+tick grid, the bar's volume shared among them. Numbers grow with time, so REST and streams agree
+on them. Like the path it is a model of the recorded bar; our own fills are not printed.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from shared.simulation.core import VenueCore
 from shared.simulation.path import BarPath, low_first
@@ -27,9 +28,11 @@ class Print(NamedTuple):
     buyer_is_maker: bool
 
 
-def spacing_ms(core: VenueCore) -> int:
-    """Milliseconds between prints."""
-    return core.bar_ms // _PER_BAR
+@runtime_checkable
+class Recorded(Protocol):
+    """A market source that knows the real trades."""
+
+    def recorded_prints(self, symbol: str, start: int, stop: int) -> list[Print]: ...
 
 
 def prints(core: VenueCore, symbol: str, start: int, stop: int) -> list[Print]:
@@ -37,11 +40,52 @@ def prints(core: VenueCore, symbol: str, start: int, stop: int) -> list[Print]:
 
     A bar without volume has none; history begins with the source's.
     """
+    core.contract(symbol)
+    stop = min(stop, core.now + 1)
+    if isinstance(core.source, Recorded):
+        return core.source.recorded_prints(symbol, start, stop)
+    return _off_the_path(core, symbol, start, stop)
+
+
+def newest(core: VenueCore, symbol: str, count: int) -> list[Print]:
+    """The last prints, ascending."""
+    core.contract(symbol)
+    if isinstance(core.source, Recorded):
+        return core.source.recorded_prints(symbol, 0, core.now + 1)[-count:]
+    return prints(core, symbol, core.now + 1 - count * _gap(core), core.now + 1)
+
+
+def from_number(core: VenueCore, symbol: str, number: int, count: int) -> list[Print]:
+    """Prints from a number on, ascending."""
+    core.contract(symbol)
+    if isinstance(core.source, Recorded):
+        known = core.source.recorded_prints(symbol, 0, core.now + 1)
+        at = bisect_left(known, number, key=lambda one: one.number)
+        return known[at : at + count]
+    start = number * _gap(core)
+    return prints(core, symbol, start, start + count * _gap(core))
+
+
+def number_at(core: VenueCore, symbol: str, time: int) -> int:
+    """Number of the first print at or after a time; of the last one where none follows."""
+    if isinstance(core.source, Recorded):
+        known = core.source.recorded_prints(symbol, 0, core.now + 1)
+        if not known:
+            return 0
+        return known[min(len(known) - 1, bisect_left(known, time, key=lambda p: p.time))].number
+    return time // _gap(core)
+
+
+def _gap(core: VenueCore) -> int:
+    """Milliseconds between prints."""
+    return core.bar_ms // _PER_BAR
+
+
+def _off_the_path(core: VenueCore, symbol: str, start: int, stop: int) -> list[Print]:
     contract = core.contract(symbol)
     instrument = contract.instrument
-    gap = spacing_ms(core)
+    gap = _gap(core)
     first = max(start, core.source.first_time(symbol))
-    stop = min(stop, core.now + 1)
     out: list[Print] = []
     path: BarPath | None = None
     quantity = Decimal(0)

@@ -195,6 +195,20 @@ def test_queries_of_conditional_orders_lag_but_the_orders_work() -> None:
     assert world.position() == 0
 
 
+def test_good_till_executed_lives_with_the_position() -> None:
+    world = World({BTC: flat(100_000, 60)})
+    c = world.client
+    leaning = {**STOP, "timeInForce": "GTE_GTC"}
+    assert code(c.futures_create_algo_order, **leaning) == -4509
+    assert code(c.futures_create_algo_order, **{**leaning, "reduceOnly": "false"}) == -4509
+    market(world)
+    c.futures_create_algo_order(**leaning)
+    c.futures_create_algo_order(**{**STOP, "clientAlgoId": "stays"})
+    market(world, "SELL", reduceOnly="true")
+    found = {a["clientAlgoId"]: a["algoStatus"] for a in c.futures_get_all_algo_orders(symbol=BTC)}
+    assert found == {"stop": "EXPIRED", "stays": "NEW"}
+
+
 def test_a_stuck_trigger_never_ends_and_cannot_be_cancelled() -> None:
     world = World({BTC: [*flat(100_000, 2), *flat(98_000, 60)]})
     market(world)

@@ -15,15 +15,15 @@ APPROVAL = "/api/approvals/BTCUSDT-1m-1746352860000-v1"
 
 BODIES = [
     # path, body, status, what the answer says
-    (STOP, b'{"reason": "x"', 400, "truncated"),
-    (STOP, b"reason=x", 400, "malformed"),
-    (STOP, b"[]", 400, "Expected `object`, got `array`"),
-    (STOP, b"null", 400, "Expected `object`, got `null`"),
-    (STOP, b'{"reason": 5}', 400, "Expected `str`, got `int` - at `$.reason`"),
-    (STOP, b'{"reason": NaN}', 400, "malformed"),
-    (STOP, b'{"reason": "\xff"}', 400, "utf-8"),
-    (STOP, b'{"reasons": "x"}', 400, "unknown field `reasons`"),
-    (STOP, b'{"reason": "' + b"x" * 16_384 + b'"}', 413, "at most 16384 are read"),
+    (CLEAR, b'{"reason": "x"', 400, "truncated"),
+    (CLEAR, b"reason=x", 400, "malformed"),
+    (CLEAR, b"[]", 400, "Expected `object`, got `array`"),
+    (CLEAR, b"null", 400, "Expected `object`, got `null`"),
+    (CLEAR, b'{"code": "1", "reason": 5}', 400, "Expected `str`, got `int` - at `$.reason`"),
+    (CLEAR, b'{"code": NaN}', 400, "malformed"),
+    (CLEAR, b'{"code": "\xff"}', 400, "utf-8"),
+    (CLEAR, b'{"codes": "x"}', 400, "unknown field `codes`"),
+    (CLEAR, b'{"reason": "' + b"x" * 16_384 + b'"}', 413, "at most 16384 are read"),
     (CLEAR, b"", 400, "missing required field `code`"),
     (CLEAR, b'{"code": 123456, "reason": "r", "operator": "o"}', 400, "$.code"),
     (CLEAR, b'{"code": -1, "reason": "r", "operator": "o"}', 400, "$.code"),
@@ -190,6 +190,26 @@ def test_what_is_not_even_http_is_refused_and_the_next_request_is_served(
 
 def test_a_body_above_what_the_server_reads_is_refused(app: Serving) -> None:
     before = app.state()
-    answer: Any = app.request("POST", STOP, b" " * 2_000_000)
+    answer: Any = app.request("POST", CLEAR, b" " * 2_000_000)
     assert answer.status_code == 413
     assert app.state() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "noted"),
+    [
+        (b'{"reason": "x"', "could not be read"),
+        (b'{"reason": 5}', "could not be read"),
+        (b"x" * 20_000, "could not be read"),
+        (b"\xff\x00", "could not be read"),
+        (b"", "not given"),
+    ],
+)
+def test_an_emergency_stop_is_never_refused_over_its_body(
+    fresh: Serving, body: bytes, noted: str
+) -> None:
+    answer = fresh.request("POST", STOP, body)
+    assert (answer.status_code, answer.json()["state"]) == (202, "latched")
+    switch = fresh.request("GET", "/api/status").json()["killSwitch"]
+    assert switch["state"] == "latched"
+    assert noted in switch["evidence"]["reason"]

@@ -95,6 +95,14 @@ DEFECTS: tuple[Defect, ...] = (
         "exchange",
     ),
     Defect(
+        "room not judged again when it is reserved",
+        LEDGER,
+        "            if failed:\n                raise LimitReached(failed)\n",
+        "",
+        "rivals",
+        3000,
+    ),
+    Defect(
         "result not booked",
         SETTLEMENT,
         "    desk.ledger.close(record.decision_id, net_pnl=trade.net_pnl, at=trade.closed_at)\n",
@@ -144,11 +152,11 @@ DEFECTS: tuple[Defect, ...] = (
         100,
     ),
     Defect(
-        "audit chain torn by a restart",
+        "record lost to another writer",
         "shared/audit/log.py",
-        "                    prev_hash=tail.hash,",
-        "                    prev_hash=tail.hash if self._head else NO_HASH,",
-        "crash",
+        "                tail = self._follow(tail, other)\n                if key and",
+        "                return other\n                if key and",
+        "rivals",
     ),
     Defect(
         "sent again without a look-up",
