@@ -194,6 +194,8 @@ class BinanceApi:
         parameters = Parameters(values)
         weight = found.weight if isinstance(found.weight, int) else found.weight(parameters)
         self.limits.spend(ip, weight, venue.now)
+        if not found.weighed:
+            self.limits.spend_pool(ip, venue.now)
         if found.security is Security.NONE:
             return found.run(Call(self, venue, parameters, None, ""))
         key = _header(headers, "X-MBX-APIKEY")

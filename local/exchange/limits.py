@@ -8,6 +8,7 @@ from shared.simulation.refusal import VenueRefusal
 
 _MINUTE = 60_000
 _TEN_SECONDS = 10_000
+_POOL_MS = 300_000
 #: Refused requests within a minute after which an address is banned.
 _PATIENCE = 10
 _FIRST_BAN_MS = 120_000
@@ -51,13 +52,24 @@ class RateLimits:
         Request weight per minute and address.
     orders_10s, orders_1m : int
         Orders per account.
+    pool : int
+        Requests for funding rates in five minutes and from one address.
     """
 
-    def __init__(self, *, weight: int = 2400, orders_10s: int = 300, orders_1m: int = 1200) -> None:
+    def __init__(
+        self,
+        *,
+        weight: int = 2400,
+        orders_10s: int = 300,
+        orders_1m: int = 1200,
+        pool: int = 500,
+    ) -> None:
         self.weight = weight
+        self.pool = pool
         self.orders_10s = orders_10s
         self.orders_1m = orders_1m
         self._addresses: dict[str, _Address] = {}
+        self._pools: dict[str, _Window] = {}
         self._orders: dict[str, tuple[_Window, _Window]] = {}
 
     def spend(self, ip: str, weight: int, now: int) -> int:
@@ -90,6 +102,24 @@ class RateLimits:
             )
         window.used += weight
         return window.used
+
+    def spend_pool(self, ip: str, now: int) -> None:
+        """Count a request of the pool that fundingRate and fundingInfo have for themselves.
+
+        Raises
+        ------
+        Throttled
+            429 above 500 requests in five minutes.
+        """
+        window = self._pools.setdefault(ip, _Window()).at(now, _POOL_MS)
+        if window.used >= self.pool:
+            raise Throttled(
+                -1003,
+                f"Too many requests; current limit is {self.pool} requests per 5 minutes.",
+                429,
+                max(1, -(-(window.start + _POOL_MS - now) // 1000)),
+            )
+        window.used += 1
 
     def used(self, ip: str, now: int) -> int:
         address = self._addresses.get(ip)

@@ -23,6 +23,8 @@ CONNECTION_LIFE_MS = 24 * 3_600_000
 PULSE = 0.1
 PING_SECONDS = 180.0
 _MAX_STREAMS = 1024
+#: Messages that a connection may send in a second.
+_MAX_MESSAGES = 10
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -40,7 +42,14 @@ class _Connection:
         self.listen_key = ""
         self.wanted: frozenset[str] = frozenset()
         self.expired = False
+        self.received: list[int] = []
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def is_flooded(self, now: int) -> bool:
+        """Count a message; whether there are more in this second than the venue reads."""
+        self.received = [t for t in self.received if now - t < 1000]
+        self.received.append(now)
+        return len(self.received) > _MAX_MESSAGES
 
     def push(self, stream: str, payload: Any) -> None:
         if self.combined:
@@ -106,6 +115,9 @@ class StreamHub:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
+                    if connection.is_flooded(self._api.venue.now):
+                        await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+                        break
                     self._command(connection, message.data, host)
         finally:
             self._connections.discard(connection)

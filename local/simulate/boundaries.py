@@ -115,6 +115,7 @@ class ExchangeFaults:
         self.hooks: Hooks | None = None
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
+        self._no_stops_until = 0
         #: What the last request was about.
         self.symbol = ""
 
@@ -130,6 +131,8 @@ class ExchangeFaults:
             self.symbol = about[1]
         writes = request.method != "GET"
         dies = hooks.enter(f"{request.method}-{name}") if writes else False
+        if request.method == "POST" and name == "algoOrder" and self._stops_are_down(hooks):
+            return _ANSWERS["unavailable"]()
         lookup = not writes and request.path in _LOOKUPS
         menu = "write" if writes else "lookup" if lookup else "read"
         struck = hooks.draw(f"{request.method}-{name}", menu)
@@ -149,6 +152,15 @@ class ExchangeFaults:
             answer = error_answer(429, -1003, "Too many requests.")
             return ApiResponse(429, {**answer.headers, "retry-after": "1"}, answer.body)
         return None
+
+    def _stops_are_down(self, hooks: Hooks) -> bool:
+        """No excuse: a position that gets no stop can still be closed."""
+        now = hooks.clock.now_ms()
+        struck = hooks.draw("stops", "stops")
+        if struck is not None:
+            self._no_stops_until = now + struck[1].randint(2_000, 20_000)
+            hooks.disturbed(self._no_stops_until)
+        return now < self._no_stops_until
 
     def _strike(self, hooks: Hooks, fault: str, draw: Random) -> str:
         if fault == "slow":

@@ -31,6 +31,8 @@ READ: Menu = (
     ("429", 0.001),
     ("slow", 0.004),
 )
+#: For some seconds conditional orders are not accepted, everything else is.
+STOPS: Menu = (("no-stops", 0.02),)
 #: Look-ups of single orders and lists of conditional orders may lag behind.
 LOOKUP: Menu = (("hidden", 0.05), *READ)
 STORE_READ: Menu = (("429", 0.0010), ("slow", 0.0010))
@@ -52,8 +54,8 @@ EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
-    ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``store-read``, ``store-write``,
-    ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute
+    ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``store-read``,
+    ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute
     of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price
     gap per symbol. ``skew_ms`` bounds how far the exchange's clock is off.
     """
@@ -71,7 +73,12 @@ def _scaled(menu: Menu, factor: float) -> Menu:
     return tuple((name, rate * factor) for name, rate in menu)
 
 
-_EXCHANGE: dict[str, Menu] = {"write": WRITE, "read": READ, "lookup": LOOKUP}
+_EXCHANGE: dict[str, Menu] = {
+    "write": WRITE,
+    "read": READ,
+    "lookup": LOOKUP,
+    "stops": STOPS,
+}
 _STORE: dict[str, Menu] = {
     "store-read": STORE_READ,
     "store-write": STORE_WRITE,

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 import venv
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 from exchange_world import D, columns, flat, serving
 
+from local.cli.exchange import guide
+from local.cli.main import parser
 from local.clock import ScaledClock
 from local.exchange.api import BinanceApi
 from local.exchange.auth import HmacCredential
@@ -250,3 +253,25 @@ def test_typed_models_accept_every_stream(told: dict[str, Any]) -> None:
     assert len(found["kinds"]) == len(user) + 12
     market = [f for f in found["missing"] if f.split(".")[0].endswith("Response")]
     assert market == []
+
+
+def test_the_printed_lines_for_ccxt_work(
+    exchange: str, interpreter: Path | str, told: dict[str, Any]
+) -> None:
+    """``./run exchange`` prints them; python-binance's are tried where that command is."""
+    if isinstance(interpreter, str):
+        _without(interpreter)
+    options = parser().parse_args(["exchange", "--key", "ccxt_unified-key", "--secret", SECRET])
+    _, _, rest = guide(exchange, options, 0).partition("\nccxt:\n")
+    program = textwrap.dedent(rest.partition("\n\n")[0])
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    done = subprocess.run(
+        [interpreter, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "'free': 4730.13884925" in done.stdout

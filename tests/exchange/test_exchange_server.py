@@ -274,6 +274,49 @@ class TestStreams:
 
         self.run(world, scenario)
 
+    def test_who_sends_more_than_ten_messages_a_second_is_cut_off(self) -> None:
+        world = World({BTC: flat(100_000, 3)})
+
+        async def scenario(session, url: str) -> None:
+            async with session.ws_connect(f"{url}/public/ws") as socket:
+                command = json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+                for _ in range(10):
+                    await socket.send_str(command)
+                assert len(await read(socket, lambda s: len(s) == 10)) == 10
+                await socket.send_str(command)
+                async with asyncio.timeout(10):
+                    message = await socket.receive()
+                assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+
+        self.run(world, scenario)
+
+    def test_a_listen_key_can_be_subscribed(self) -> None:
+        """Binance's own connector opens the private host bare and subscribes its key."""
+        world = World({BTC: flat(100_000, 3)})
+
+        async def scenario(session, url: str) -> None:
+            client = in_process_client(world.api)
+            key = client.futures_stream_get_listen_key()
+            async with session.ws_connect(f"{url}/private/stream") as socket:
+                for method in ("SUBSCRIBE", "LIST_SUBSCRIPTIONS"):
+                    command = {"method": method, "params": [key], "id": 1}
+                    await socket.send_str(json.dumps(command))
+                answers = await read(socket, lambda s: len(s) == 2)
+                assert [a["result"] for a in answers] == [None, [key]]
+                market(client)
+                told = await read(socket, lambda s: len(s) == 4)
+                assert {m["stream"] for m in told} == {key}
+                assert told[-1]["data"]["e"] == "ACCOUNT_UPDATE"
+                await socket.send_str(
+                    json.dumps({"method": "UNSUBSCRIBE", "params": [key], "id": 2})
+                )
+                assert (await read(socket, lambda s: len(s) == 1))[0]["id"] == 2
+                market(client, "SELL")
+                with pytest.raises(TimeoutError):
+                    await read(socket, lambda s: len(s) == 1, seconds=0.5)
+
+        self.run(world, scenario)
+
     def test_connections_end_after_a_day_and_keys_after_an_hour(self) -> None:
         world = World({BTC: flat(100_000, 3)})
 

@@ -326,3 +326,20 @@ def test_state_keeps_amendments_moves_and_fee_burn(tmp_path: Any) -> None:
     assert venue.core.next_id("amendment") == world.venue.core.next_id("amendment")
     state.close()
     again.close()
+
+
+def test_funding_rates_have_a_pool_of_their_own() -> None:
+    from local.exchange.limits import RateLimits
+
+    world = World({BTC: flat(100_000, 60)}, limits=RateLimits(weight=10, pool=3))
+    for _ in range(2):
+        world.client.futures_funding_rate(symbol=BTC)
+    world.client.futures_v1_get_funding_info()
+    with pytest.raises(BinanceAPIException) as refusal:
+        world.client.futures_funding_rate(symbol=BTC)
+    assert (refusal.value.status_code, refusal.value.code) == (429, -1003)
+    assert "retry-after" in refusal.value.response.headers
+    # The other endpoints do not feel it, and five minutes later it is over.
+    assert world.client.futures_ping() == {}
+    world.at_minute(6)
+    world.client.futures_funding_rate(symbol=BTC)

@@ -182,6 +182,14 @@ DEFECTS: tuple[Defect, ...] = (
         3000,
     ),
     Defect(
+        "end of an order never learned",
+        "shared/execution/reconcile.py",
+        "    _refresh_plain(desk, now)\n",
+        "",
+        "exchange",
+        3000,
+    ),
+    Defect(
         "unknown taken for failed",
         ORDERS,
         '        return _ended(desk, request, "unknown", str(error))\n',

@@ -40,6 +40,7 @@ print(json.dumps({
     "decisions": report.decisions,
     "invariants": sorted({v.invariant for v in violations}),
     "text": violations[0].text if violations else "",
+    "episode": report.findings[0].episode if report.findings else "",
 }))
 """
 
@@ -68,7 +69,8 @@ def look_for(defect: Defect, folder: Path, seed: int = 5) -> dict[str, object]:
     Returns
     -------
     dict
-        ``decisions`` until it was found or given up, ``invariants`` that it broke, ``text``.
+        ``decisions`` until it was found or given up, ``invariants`` that it broke, ``text`` of
+        the first violation, ``episode`` that showed it.
     """
     file = folder / defect.file
     sound = file.read_text()
@@ -99,9 +101,15 @@ def look_for(defect: Defect, folder: Path, seed: int = 5) -> dict[str, object]:
     finally:
         file.write_text(sound)
     if done.returncode:
-        return {"decisions": 0, "invariants": [], "text": done.stderr[-800:]}
+        return {"decisions": 0, "invariants": [], "text": done.stderr[-800:], "episode": ""}
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def say(line: str) -> None:
+    """One line, at once: each takes a while."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main(names: list[str]) -> int:
@@ -113,12 +121,11 @@ def main(names: list[str]) -> int:
             invariants = found["invariants"]
             missed += not invariants
             verdict = f"invariants {invariants}" if invariants else "NOT FOUND"
-            print(
+            say(
                 f"{defect.name:48} {defect.profile:9} {found['decisions']:>6} decisions  "
-                f"{verdict}  {str(found['text'])[:110]}",
-                flush=True,
+                f"{verdict}  {found['episode']}  {str(found['text'])[:110]}"
             )
-    print(f"{len(chosen) - missed} of {len(chosen)} found")
+    say(f"{len(chosen) - missed} of {len(chosen)} found")
     return 1 if missed else 0
 
 
