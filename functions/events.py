@@ -67,7 +67,7 @@ def _deliver(body: bytes) -> dict[str, Any] | None:
     try:
         return deliver(services(), _object(body))
     except StoreUnavailable as error:
-        # Not poison: the alert stays raised, and the guardian sends it again every minute.
+        # Not poison: the alert stays raised, and the guardian sends it again within minutes.
         logging.getLogger("borsa.alerts").error("%s", error)
         return None
 

@@ -47,7 +47,8 @@ async def guardian(
         await asyncio.to_thread(watch.blind, desk, error)
         flush(desk.outbox, executions, risk, compliance)
         return
-    await asyncio.to_thread(resend, desk)
+    if watch.sweeps(desk):
+        await asyncio.to_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
     dashboard.set(
         signalr(

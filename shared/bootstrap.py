@@ -210,6 +210,7 @@ class Services:
 
         return Desk(
             account=self.settings.account_id,
+            symbols=self.settings.symbols,
             clock=self.clock,
             store=self.store,
             exchange=self.exchange,

@@ -13,8 +13,8 @@ from local.exchange.order_routes import (
     PREVENTIONS,
     time_range,
 )
+from local.exchange.order_views import algo_answer, algo_row
 from local.exchange.parameters import Parameters
-from local.exchange.views import algo_answer, algo_row
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder
 from shared.simulation.refusal import VenueRefusal

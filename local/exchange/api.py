@@ -14,6 +14,7 @@ import msgspec
 from local.exchange import (
     account_routes,
     algo_routes,
+    history_routes,
     market_routes,
     neighbour_routes,
     order_routes,
@@ -36,6 +37,7 @@ ROUTES = (
     trade_routes,
     order_routes,
     algo_routes,
+    history_routes,
     account_routes,
     neighbour_routes,
 )

@@ -116,6 +116,7 @@ class ExchangeFaults:
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
         self._no_stops_until = 0
+        self._down_until = 0
         #: What the last request was about.
         self.symbol = ""
 
@@ -130,6 +131,8 @@ class ExchangeFaults:
         if about is not None:
             self.symbol = about[1]
         writes = request.method != "GET"
+        if hooks.clock.now_ms() < self._down_until:
+            return _ANSWERS["unavailable"]()
         dies = hooks.enter(f"{request.method}-{name}") if writes else False
         if request.method == "POST" and name == "algoOrder" and self._stops_are_down(hooks):
             return _ANSWERS["unavailable"]()
@@ -147,6 +150,9 @@ class ExchangeFaults:
             return self._lose(hooks, fault, request)
         if fault in _ANSWERS:
             return _ANSWERS[fault]()
+        if fault == "down":
+            self._after.pop(id(request), None)
+            return _ANSWERS["unavailable"]()
         if fault == "429":
             hooks.blocked(1_000)
             answer = error_answer(429, -1003, "Too many requests.")
@@ -166,6 +172,10 @@ class ExchangeFaults:
         if fault == "slow":
             hooks.slow(draw, 4_500)
             return ""
+        if fault == "down":
+            wait = draw.randint(2_000, 15_000)
+            hooks.blocked(wait)
+            self._down_until = hooks.clock.now_ms() + wait
         if fault == "hidden":
             now = hooks.clock.now_ms()
             wait = draw.randint(300, LAG_MS)

@@ -19,6 +19,7 @@ WRITE: Menu = (
     ("reset-lost", 0.005),
     ("reset-done", 0.008),
     ("unavailable", 0.006),
+    ("down", 0.002),
     ("429", 0.004),
     ("1008", 0.004),
     ("slow", 0.010),
@@ -28,6 +29,7 @@ READ: Menu = (
     ("timeout-lost", 0.002),
     ("reset-lost", 0.003),
     ("unavailable", 0.003),
+    ("down", 0.0003),
     ("429", 0.001),
     ("slow", 0.004),
 )
@@ -55,9 +57,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``store-read``,
-    ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute
-    of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price
-    gap per symbol. ``skew_ms`` bounds how far the exchange's clock is off.
+    ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to
+    its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
+    restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the exchange's clock is
+    off.
     """
 
     name: str

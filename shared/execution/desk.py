@@ -34,11 +34,12 @@ class Outbox:
 class Desk:
     """Ports and rules of one account, for one invocation.
 
-    ``recv_window_ms`` is how long a signed request stays executable; with it "not found" becomes
+    ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays executable; with it "not found" becomes
     conclusive.
     """
 
     account: str
+    symbols: tuple[str, ...]
     clock: Clock
     store: Store
     exchange: Exchange

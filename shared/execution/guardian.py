@@ -29,6 +29,10 @@ ALERT_EVERY_MS = 600_000
 WORKFLOW_GRACE_MS = 15_000
 
 
+#: Minutes between rounds that look at every record there is, by a query.
+SWEEP_MINUTES = 5
+
+
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What one round saw and did."""
 
@@ -50,14 +54,15 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 def guard(desk: Desk) -> Round:
     """One round over the whole account."""
     account, venue = desk.exchange.account_and_positions()
-    records = positions.open_records(desk.store, desk.account)
+    records = _records(desk, venue)
     ledger = desk.ledger.update_equity(account.equity)
-    latched = _triggers(desk, account, ledger.equity_peak)
+    switch = desk.kill_switch.ensure()
+    latched = _triggers(desk, switch.state, account, ledger.equity_peak)
     drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
     counts = {"repaired": 0, "trailed": 0, "closed": 0, "settled": 0, "foreign": 0, "orphans": 0}
     unprotected = 0
     failures: list[str] = []
-    outstanding = desk.kill_switch.outstanding_permits()
+    outstanding = switch.outstanding
     if venue or records:
         served = {r.decision_id for r in ledger.reservations.values()}
         served |= {
@@ -86,6 +91,23 @@ def guard(desk: Desk) -> Round:
         failures=tuple(failures),
         **counts,
     )
+
+
+def sweeps(desk: Desk) -> bool:
+    """Whether this round does what costs queries and can wait a few minutes."""
+    return desk.clock.now_ms() // 60_000 % SWEEP_MINUTES == 0
+
+
+def _records(desk: Desk, venue: Sequence[VenuePosition]) -> dict[str, PositionRecord]:
+    """Our open records: of what is traded and what is held, and now and then of everything.
+
+    A record of a symbol that is neither is one that was taken out of the settings and then closed
+    by its stop: it only has to be settled, which can wait for the sweep.
+    """
+    if sweeps(desk):
+        return positions.open_records(desk.store, desk.account)
+    symbols = sorted({*desk.symbols, *(p.symbol for p in venue)})
+    return positions.open_among(desk.store, desk.account, symbols)
 
 
 def blind(desk: Desk, error: ExchangeError) -> None:
@@ -284,9 +306,9 @@ def _orphans(
     return cancelled
 
 
-def _triggers(desk: Desk, account: Account, peak: Decimal) -> str:
+def _triggers(desk: Desk, state: str, account: Account, peak: Decimal) -> str:
     """Latch the kill switch when the drawdown limit is reached."""
-    if desk.kill_switch.ensure().state == "latched":
+    if state == "latched":
         return "latched"
     evidence = kill_switch.drawdown_evidence(
         equity=account.equity,

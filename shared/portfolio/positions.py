@@ -6,6 +6,7 @@ One record per symbol (one-way mode, one position per symbol).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
@@ -80,6 +81,16 @@ def open_records(store: Store, account: str) -> dict[str, PositionRecord]:
         continuation = page.continuation
         if continuation is None:
             return records
+
+
+def open_among(store: Store, account: str, symbols: Iterable[str]) -> dict[str, PositionRecord]:
+    """The records of these symbols that are not closed: point reads, the cheapest there are."""
+    records: dict[str, PositionRecord] = {}
+    for symbol in symbols:
+        found = load(store, account, symbol)
+        if found is not None and found[0].state != "closed":
+            records[symbol] = found[0]
+    return records
 
 
 def begin(store: Store, record: PositionRecord) -> PositionRecord:

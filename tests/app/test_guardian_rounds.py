@@ -248,7 +248,7 @@ def test_alert_that_was_lost_with_its_function_is_sent_again(open_floor):
     """Stored, and then the function died before its outputs were sent."""
     floor = open_floor()
     floor.desk.alert("critical", "lost", "a title", "a text", correlation="somewhere")
-    floor.minutes(4)
+    floor.minutes(8)
     assert [e["kind"] for e in floor.events("risk")].count("lost") == 1
     (stored,) = floor.documents("alerts")
     assert stored["state"] == "delivered"
