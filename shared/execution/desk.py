@@ -34,8 +34,8 @@ class Outbox:
 class Desk:
     """Ports and rules of one account, for one invocation.
 
-    ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays executable; with it "not found" becomes
-    conclusive.
+    ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
+    executable; with it "not found" becomes conclusive.
     """
 
     account: str
