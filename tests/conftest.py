@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import settings
+
+# A build must not be red by chance: there the examples are the same every time.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 #: Folder or fixture -> group. One group stays in one process.
 _FOLDERS = {"tests/infra/": "infra", "tests/cli/": "cli", "tests/worker/": "worker"}
