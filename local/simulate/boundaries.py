@@ -109,10 +109,14 @@ TIMEOUT_MS = 2_000
 
 
 class ExchangeFaults:
-    """Between application and exchange; consulted around every request."""
+    """Between application and exchange; consulted around every request.
 
-    def __init__(self) -> None:
+    ``closing`` is told the symbol of every reduce-only order that is sent.
+    """
+
+    def __init__(self, closing: Callable[[str], None]) -> None:
         self.hooks: Hooks | None = None
+        self.closing = closing
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
         self._no_stops_until = 0
@@ -130,6 +134,12 @@ class ExchangeFaults:
         about = _SYMBOL.search(request.query) or _SYMBOL.search(request.body.decode())
         if about is not None:
             self.symbol = about[1]
+        if (
+            request.method == "POST"
+            and name == "order"
+            and b"reduceOnly=true" in (request.body + request.query.encode())
+        ):
+            self.closing(self.symbol)
         writes = request.method != "GET"
         if hooks.clock.now_ms() < self._down_until:
             return _ANSWERS["unavailable"]()

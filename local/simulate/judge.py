@@ -27,6 +27,10 @@ ACCOUNT = "main"
 #: From an acknowledged stop to a flat account, without disturbance.
 FLAT_MS = 30_000
 
+#: A position that is being flattened in time may take so long: a close whose answer was lost is
+#: sent again when its absence is conclusive.
+FLATTENING_MS = 20_000
+
 #: Orders that the venue itself sends.
 _VENUE_ORDERS = ("autoclose", "adl", "settlement")
 
@@ -49,6 +53,7 @@ class Judge(Watch):
         self._disturbed_until = 0
         self._naked: dict[str, tuple[int, int]] = {}
         self._waited: dict[str, int] = defaultdict(int)
+        self._closing: dict[str, int] = {}
         self._decision_entries: dict[str, set[str]] = defaultdict(set)
         #: When the switch was last latched with our knowledge; ``None`` while armed.
         self.stopped_at: int | None = None
@@ -70,6 +75,10 @@ class Judge(Watch):
         for other in self._naked:
             if other != symbol:
                 self._waited[other] += ms
+
+    def closing(self, symbol: str) -> None:
+        """A close of a position was sent, whatever becomes of it: it is being flattened."""
+        self._closing.setdefault(symbol, self._venue.now)
 
     def disturbed(self, until: int) -> None:
         """Something was made to go wrong whose effect lasts until then."""
@@ -157,7 +166,9 @@ class Judge(Watch):
             self._naked.setdefault(symbol, (at, self._blocked_ms))
         for symbol, (since, blocked) in list(self._naked.items()):
             excused = self._blocked_ms - blocked + self._waited[symbol]
-            if at - since - excused > UNPROTECTED_MS:
+            begun = self._closing.get(symbol, at) - since - excused <= UNPROTECTED_MS
+            allowed = FLATTENING_MS if begun and symbol in self._closing else UNPROTECTED_MS
+            if at - since - excused > allowed:
                 self.broken(
                     4,
                     f"{symbol} was without a full stop since {iso(since)}, for {at - since} ms of "
@@ -167,6 +178,7 @@ class Judge(Watch):
             if symbol not in naked:
                 del self._naked[symbol]
                 self._waited.pop(symbol, None)
+        self._closing = {s: t for s, t in self._closing.items() if s in naked}
 
     # ------------------------------------------------------------------ kill switch
 
@@ -192,7 +204,7 @@ class Judge(Watch):
 
     def tick(self) -> None:
         now = self._clock.now_ms()
-        self._protection(now)
+        self._protection(self._venue.now)
         self._switch(now)
 
     def books(self) -> None:

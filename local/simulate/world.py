@@ -111,7 +111,7 @@ class World:
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
         )
-        self.faults = ExchangeFaults()
+        self.faults = ExchangeFaults(lambda symbol: self.judge.closing(symbol))
         skew = self._random.randint(-profile.skew_ms, profile.skew_ms)
         self.api = BinanceApi(
             self.venue,

@@ -231,7 +231,9 @@ def _enter(
             correlation=plan.decision_id,
         )
         return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
-    guarded = protection.protect(desk, position, venue, since=began)
+    # From the fill on, also when an earlier run has spent some of the time.
+    since = began if outcome.order is None else min(began, outcome.order.update_time)
+    guarded = protection.protect(desk, position, venue, since=since)
     desk.kill_switch.release_permit(entry_id)
     desk.ledger.convert(
         plan.decision_id,

@@ -23,12 +23,14 @@ import msgspec
 
 from shared.errors import (
     AlreadyExists,
+    BorsaError,
     Conflict,
     ExchangeError,
     ExchangeRejected,
     ExchangeThrottled,
     ExchangeUnavailable,
     OutcomeUnknown,
+    StoreError,
     StoreUnavailable,
 )
 from shared.execution.desk import Desk
@@ -168,13 +170,25 @@ def _fresh(desk: Desk, request: OrderRequest, decision_id: str) -> OrderRecord:
     )
 
 
-def settle(desk: Desk, client_order_id: str, state: State, **fields: object) -> OrderRecord | None:
-    """Move our record to a state and audit the transition; idempotent."""
+def settle(
+    desk: Desk,
+    client_order_id: str,
+    state: State,
+    *,
+    attempt: int | None = None,
+    **fields: object,
+) -> OrderRecord | None:
+    """Move our record to a state and audit the transition; idempotent.
+
+    With ``attempt`` only while that attempt is the newest and has not ended: ``None`` otherwise.
+    """
     while True:
         found = load(desk, client_order_id)
         if found is None:
             return None
         current, etag = found
+        if attempt is not None and not _is_newest(current, attempt):
+            return None
         changed: OrderRecord = msgspec.structs.replace(current, state=state, **fields)
         if changed == current:
             return current
@@ -289,7 +303,15 @@ def _find_or_place(
             attempt = current.attempts
         claimed = False
         if permit is not None:
-            permit()
+            try:
+                permit()
+            except StoreError:
+                # Nobody knows whether leave was given: the intent stands, a later run goes on.
+                raise
+            except BorsaError as error:
+                if settle(desk, current.id, "not_sent", attempt=attempt, reason=str(error)):
+                    raise
+                continue
         latest = load(desk, request.client_order_id)
         if latest is None or not _holds_claim(desk, latest[0], attempt):
             continue
@@ -297,6 +319,14 @@ def _find_or_place(
             return _place(desk, request, latest[0].sent_at + CLAIM_MS)
         except OutcomeUnknown:
             continue
+        except ExchangeError as error:
+            # Refused, throttled or unavailable: this attempt was certainly not executed. That
+            # settles the order only if nobody has taken another attempt meanwhile.
+            refused = isinstance(error, ExchangeRejected)
+            reason = f"{error.code} {error}" if refused else str(error)
+            state: State = "rejected" if refused else "not_sent"
+            if settle(desk, current.id, state, attempt=attempt, reason=reason):
+                return None
 
 
 def _claim(desk: Desk, current: OrderRecord, etag: str) -> bool:
@@ -318,11 +348,11 @@ def _holds_claim(desk: Desk, latest: OrderRecord, attempt: int) -> bool:
     The venue refuses a client id twice only while its order is open: one that has filled in
     another run's hands would be executed again.
     """
-    return (
-        latest.state == "intent"
-        and latest.attempts == attempt
-        and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
-    )
+    return _is_newest(latest, attempt) and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
+
+
+def _is_newest(record_: OrderRecord, attempt: int) -> bool:
+    return record_.state == "intent" and record_.attempts == attempt
 
 
 def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:
@@ -333,7 +363,7 @@ def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:
     delays = iter(RESEND_DELAYS)
     while True:
         try:
-            return desk.exchange.place_order(request)
+            return desk.exchange.place_order(request, until=claimed_until)
         except (ExchangeThrottled, ExchangeUnavailable) as error:
             wait = max(error.retry_after, next(delays, 0.0))
             if not wait or desk.clock.now_ms() + wait * 1000 > claimed_until:

@@ -38,6 +38,9 @@ from shared.risk.limits import STOP_FRACTION_MAX, STOP_FRACTION_MIN
 #: From the moment a position is seen until it is protected or being closed, on our clock.
 DEADLINE_MS = 4_000
 
+#: What a single request may take when the deadline has passed already.
+ONE_TRY_MS = 300
+
 #: Seconds between attempts to place or look up a stop.
 RETRY_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
@@ -135,6 +138,8 @@ def protect(
         )
     record, placed = secure(desk, record, "s", quantity, deadline)
     if not placed:
+        # Closing first: whatever hinders the alert must not keep the position naked.
+        flatten.close_position(desk, record, "protection failed")
         desk.alert(
             "critical",
             "protection-failed",
@@ -142,7 +147,6 @@ def protect(
             "The exchange did not accept a stop in time; the position is closed at market.",
             correlation=record.decision_id,
         )
-        flatten.close_position(desk, record, "protection failed")
         return False
     desk.note(
         "protection",
@@ -237,7 +241,9 @@ def place(
     for delay in (*RETRY_DELAYS, None):
         try:
             if found is None:
-                found = desk.exchange.place_algo_order(request)
+                # Late or not, one try: a stop at once is better than a close.
+                until = max(deadline, desk.clock.now_ms() + ONE_TRY_MS)
+                found = desk.exchange.place_algo_order(request, until=until)
             if found.status in LIVE_ALGO:
                 orders.settle(
                     desk, request.client_algo_id, "open", venue_id=found.algo_id, reason="NEW"

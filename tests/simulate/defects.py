@@ -77,13 +77,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "stop half the size",
         PROTECTION,
-        '    record, placed = secure(desk, record, "s", quantity, deadline)\n    if not placed:\n'
-        "        desk.alert(\n"
-        '            "critical"',
-        '    record, placed = secure(desk, record, "s", quantity / 2, deadline)\n'
-        "    if not placed:\n"
-        "        desk.alert(\n"
-        '            "critical"',
+        '    record, placed = secure(desk, record, "s", quantity, deadline)\n',
+        '    record, placed = secure(desk, record, "s", quantity / 2, deadline)\n',
         "quiet",
         100,
     ),
@@ -93,14 +88,6 @@ DEFECTS: tuple[Defect, ...] = (
         "        return self._change(lambda view: self._over(view, decision_id, booked=False))",
         "        return self.read()",
         "exchange",
-    ),
-    Defect(
-        "room not judged again when it is reserved",
-        LEDGER,
-        "            if failed:\n                raise LimitReached(failed)\n",
-        "",
-        "rivals",
-        3000,
     ),
     Defect(
         "result not booked",
@@ -176,8 +163,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "another run's claim taken for one's own",
         ORDERS,
-        "        and latest.attempts == attempt\n",
-        "",
+        '    return record_.state == "intent" and record_.attempts == attempt\n',
+        '    return record_.state == "intent"\n',
         "rivals",
         3000,
     ),
@@ -188,6 +175,15 @@ DEFECTS: tuple[Defect, ...] = (
         "",
         "exchange",
         3000,
+    ),
+    Defect(
+        "refused request sent again at any time",
+        "shared/execution/binance/gateway.py",
+        "                if until is not None and self._clock.now_ms() > until:\n"
+        "                    raise error\n                continue\n",
+        "                continue\n",
+        "storm",
+        4000,
     ),
     Defect(
         "unknown taken for failed",
@@ -229,28 +225,20 @@ DEFECTS: tuple[Defect, ...] = (
         "stops",
     ),
     Defect(
-        "emergency stop believed without reading back",
+        "emergency stop that closes nothing",
         EMERGENCY,
-        "        flat=not remaining and not outstanding,\n",
-        "        flat=True,\n",
+        "        for position in held:\n",
+        "        for position in held[:0]:\n",
         "stops",
-        3000,
+        300,
     ),
     Defect(
         "permits not waited out",
         EMERGENCY,
         "        if (found is not None and found.status in FINAL_ORDER) or conclusive:",
-        "        if found is not None or True:",
+        "        if True:",
         "stops",
-        3000,
-    ),
-    Defect(
-        "stop on the wrong side",
-        PROTECTION,
-        '        side=opposite(record.side),\n        type="STOP_MARKET"',
-        '        side=record.side,\n        type="STOP_MARKET"',
-        "quiet",
-        100,
+        4000,
     ),
     Defect(
         "leverage left as it was",
@@ -265,16 +253,8 @@ DEFECTS: tuple[Defect, ...] = (
         "shared/risk/proposal.py",
         "    dearest = max(worst if long else price * (1 + slip), price, facts.mark)\n",
         "    dearest = max(worst, price, facts.mark)\n",
-        "quiet",
-        600,
-    ),
-    Defect(
-        "entry left resting",
-        ENTRY,
-        '        time_in_force="IOC",\n',
-        '        time_in_force="GTC",\n',
-        "quiet",
-        400,
+        "store",
+        1000,
     ),
     Defect(
         "fees forgotten",
@@ -285,18 +265,10 @@ DEFECTS: tuple[Defect, ...] = (
         100,
     ),
     Defect(
-        "funding forgotten",
-        "shared/portfolio/trades.py",
-        "    net = gross - fees + funding\n",
-        "    net = gross - fees\n",
-        "quiet",
-        4000,
-    ),
-    Defect(
         "decision that does not replay",
         "shared/risk/gate.py",
         "        decided_at=inputs.now_ms,\n",
-        "        decided_at=inputs.now_ms + id(inputs) // 16 % 2,\n",
+        "        decided_at=inputs.now_ms + __import__('time').perf_counter_ns() % 7,\n",
         "quiet",
         100,
     ),

@@ -292,9 +292,9 @@ class BinanceExchange:
 
     # --- orders ----------------------------------------------------------------------------
 
-    def place_order(self, request: OrderRequest) -> VenueOrder:
+    def place_order(self, request: OrderRequest, *, until: int | None = None) -> VenueOrder:
         """Place; an open order that already has this id and these terms is adopted."""
-        return self._orders.place(request)
+        return self._orders.place(request, until)
 
     def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         return self._orders.find(symbol, client_order_id)
@@ -308,9 +308,11 @@ class BinanceExchange:
     def cancel_all_orders(self, symbol: str) -> None:
         self._orders.cancel_all(symbol)
 
-    def place_algo_order(self, request: AlgoOrderRequest) -> VenueAlgoOrder:
+    def place_algo_order(
+        self, request: AlgoOrderRequest, *, until: int | None = None
+    ) -> VenueAlgoOrder:
         """Place; an open order that already has this id and these terms is adopted."""
-        return self._algo_orders.place(request)
+        return self._algo_orders.place(request, until)
 
     def algo_order(self, client_algo_id: str) -> VenueAlgoOrder | None:
         return self._algo_orders.find(client_algo_id)

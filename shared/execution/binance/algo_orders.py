@@ -18,13 +18,17 @@ class AlgoOrders:
         self._gateway = gateway
         self._clock = clock
 
-    def place(self, request: AlgoOrderRequest) -> VenueAlgoOrder:
+    def place(self, request: AlgoOrderRequest, until: int | None = None) -> VenueAlgoOrder:
         params = _parameters(request)
         priority = Priority.EXIT if request.reduce_only else Priority.ENTRY
         refused: ExchangeRejected | None = None
         try:
             return self._gateway.fetch(
-                endpoints.NEW_ALGO_ORDER, parse.algo_order, params, priority=priority
+                endpoints.NEW_ALGO_ORDER,
+                parse.algo_order,
+                params,
+                priority=priority,
+                until=until,
             )
         except ExchangeRejected as error:
             if not duplicate(error):

@@ -90,8 +90,14 @@ class Gateway:
         *,
         weight: int | None = None,
         priority: Priority | None = None,
+        until: int | None = None,
     ) -> bytes:
         """The body of a successful answer; empty where the wish was already reality.
+
+        Parameters
+        ----------
+        until : int, optional
+            Our time, UTC ms, after which nothing is sent, not even again after a refusal.
 
         Raises
         ------
@@ -107,6 +113,8 @@ class Gateway:
         resynced = False
         pauses = iter(BACKOFF if again else ())
         give_up = self._clock.now_ms() + PATIENCE_MS
+        if until is not None and self._clock.now_ms() > until:
+            raise ExchangeUnavailable(f"{endpoint.path}: not sent, its time is over")
         while True:
             result = self._attempt(endpoint, sent, cost, rank)
             if isinstance(result, bytes):
@@ -116,9 +124,13 @@ class Gateway:
                 # Refused for its timestamp, hence not executed: the same id may go again.
                 resynced = True
                 self.synchronise()
+                if until is not None and self._clock.now_ms() > until:
+                    raise error
                 continue
             pause = next(pauses, None)
             if pause is None or not _resendable(error) or self._clock.now_ms() >= give_up:
+                raise error
+            if until is not None and self._clock.now_ms() + pause * 1000 > until:
                 raise error
             self._clock.sleep(pause)
 
@@ -130,6 +142,7 @@ class Gateway:
         *,
         weight: int | None = None,
         priority: Priority | None = None,
+        until: int | None = None,
     ) -> T:
         """:meth:`call`, and its body through a reader of :mod:`~.parse`.
 
@@ -138,7 +151,7 @@ class Gateway:
         ExchangeUnavailable, OutcomeUnknown
             Also when the body of a success cannot be understood (query, change).
         """
-        body = self.call(endpoint, params, weight=weight, priority=priority)
+        body = self.call(endpoint, params, weight=weight, priority=priority, until=until)
         try:
             return reader(body)
         except Unreadable:

@@ -115,12 +115,14 @@ class Orders:
         self._gateway = gateway
         self._clock = clock
 
-    def place(self, request: OrderRequest) -> VenueOrder:
+    def place(self, request: OrderRequest, until: int | None = None) -> VenueOrder:
         params = _parameters(request)
         priority = Priority.EXIT if request.reduce_only else Priority.ENTRY
         refused: ExchangeRejected | None = None
         try:
-            return self._gateway.fetch(endpoints.NEW_ORDER, parse.order, params, priority=priority)
+            return self._gateway.fetch(
+                endpoints.NEW_ORDER, parse.order, params, priority=priority, until=until
+            )
         except ExchangeRejected as error:
             if not duplicate(error):
                 raise
