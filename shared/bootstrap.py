@@ -189,6 +189,19 @@ class Services:
         )
 
     @cached_property
+    def stage_problems(self) -> tuple[str, ...]:
+        """What forbids new exposure on this venue in this stage (invariant 11).
+
+        Evidence is not gathered yet, so there is none: production opens nothing.
+        """
+        from shared.compliance.stages import production_problems
+
+        s = self.settings
+        return production_problems(
+            s.trading_stage, s.binance_environment, (), (), self.clock.now_ms()
+        )
+
+    @cached_property
     def plan(self) -> Plan:
         from shared.strategies.config import decode_config
 
@@ -221,6 +234,7 @@ class Services:
             sizing=self.sizing,
             stage=self.stage,
             recv_window_ms=self.settings.binance_recv_window_ms,
+            stage_problems=self.stage_problems,
         )
 
 

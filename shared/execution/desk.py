@@ -35,7 +35,8 @@ class Desk:
     """Ports and rules of one account, for one invocation.
 
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
-    executable; with it "not found" becomes conclusive.
+    executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
+    open anything on its venue; closing is never refused.
     """
 
     account: str
@@ -50,6 +51,7 @@ class Desk:
     sizing: SizingConfig
     stage: StageRules
     recv_window_ms: int
+    stage_problems: tuple[str, ...] = ()
     outbox: Outbox = field(default_factory=Outbox)
 
     def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:

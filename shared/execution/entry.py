@@ -139,7 +139,13 @@ def _request(plan: OrderPlan, entry_id: str) -> OrderRequest:
 def _refuse(
     desk: Desk, inputs: DecisionInputs, plan: OrderPlan, decided_at: int
 ) -> EntryResult | None:
-    """The last look before the first effect: age, and every hard limit once more."""
+    """The last look before the first effect: stage, age, and every limit once more."""
+    if desk.stage_problems:
+        return EntryResult(
+            decision_id=plan.decision_id,
+            status="declined",
+            reason="; ".join(("the stage may not open anything here", *desk.stage_problems)),
+        )
     age = desk.clock.now_ms() - decided_at
     if age > MAX_DECISION_AGE_MS:
         return EntryResult(

@@ -1,0 +1,31 @@
+"""Invariant 11: no stage is skipped. Without evidence nothing is opened on production."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from local.clock import VirtualClock
+from shared.bootstrap import Services
+from shared.execution import entry
+from shared.execution.assess import assess
+
+
+def test_an_entry_is_declined_while_evidence_is_missing(open_floor):
+    floor = open_floor()
+    signal = floor.signal("BTCUSDT")
+    assert assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
+    desk = dataclasses.replace(floor.desk, stage_problems=("no evidence of testnet",))
+    result = entry.open_position(desk, "BTCUSDT", signal.id)
+    assert (result.status, "no evidence of testnet" in result.reason) == ("declined", True)
+    assert not floor.entries()
+    assert floor.leaked() == ({}, [])
+
+
+def test_production_has_no_evidence_yet_and_other_venues_need_none():
+    def problems(**environment: str) -> tuple[str, ...]:
+        return Services(environment, clock=VirtualClock(0)).stage_problems
+
+    for stage in ("limited", "full"):
+        assert problems(BINANCE_ENVIRONMENT="production", TRADING_STAGE=stage)
+    assert not problems(BINANCE_ENVIRONMENT="demo", TRADING_STAGE="testnet")
+    assert not problems(BINANCE_BASE_URL="http://127.0.0.1:1", TRADING_STAGE="paper")
