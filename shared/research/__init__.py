@@ -1,0 +1,1 @@
+"""Backtests and what is concluded from them: the code that trades, on years of candles."""
