@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.risk.ledger import RiskLedger
     from shared.risk.limits import Limits
     from shared.risk.sizing import SizingConfig
+    from shared.risk.stops import StopRules
     from shared.security.secrets import Secrets
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
@@ -181,6 +182,14 @@ class Services:
         )
 
     @cached_property
+    def stops(self) -> StopRules:
+        from shared.risk.stops import StopRules
+
+        return StopRules(
+            break_even_at=self.settings.break_even_at, trail_atr=self.settings.trail_atr
+        )
+
+    @cached_property
     def stage(self) -> StageRules:
         from shared.compliance.stages import stage_rules
 
@@ -235,6 +244,7 @@ class Services:
             stage=self.stage,
             recv_window_ms=self.settings.binance_recv_window_ms,
             stage_problems=self.stage_problems,
+            stops=self.stops,
         )
 
 

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     risk_per_trade: Decimal
     target_volatility: Decimal
     max_holding_bars: int
+    break_even_at: Decimal
+    trail_atr: Decimal
     cosmos_endpoint: str
     cosmos_database: str
     sqlite_path: str
@@ -82,6 +84,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
     Setting("MAX_HOLDING_BARS", "48", "bars after which a position is closed regardless"),
+    Setting("BREAK_EVEN_AT", "0", "profit in stop distances that moves the stop to break-even"),
+    Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
@@ -122,6 +126,17 @@ class _Reader:
             return number
 
         return self.parse(name, convert, Decimal(high), f"a number above {low} and up to {high}")
+
+    def optional(self, name: str, high: str) -> Decimal:
+        """A number, or 0 for off."""
+
+        def convert(value: str) -> Decimal:
+            number = Decimal(value)
+            if not number.is_finite() or not 0 <= number <= Decimal(high):
+                raise ValueError(value)
+            return number
+
+        return self.parse(name, convert, Decimal(0), f"a number from 0 (off) to {high}")
 
     def integer(self, name: str, low: int, high: int) -> int:
         def convert(value: str) -> int:
@@ -203,6 +218,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         risk_per_trade=read.number("RISK_PER_TRADE", "0.0001", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0.001", "5"),
         max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),
+        break_even_at=read.optional("BREAK_EVEN_AT", "10"),
+        trail_atr=read.optional("TRAIL_ATR", "20"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),
         sqlite_path=read.text("SQLITE_PATH"),

@@ -112,6 +112,12 @@ param targetVolatility string = '0.20'
 @minValue(1)
 param maxHoldingBars int = 48
 
+@description('Profit in stop distances at which the stop moves to break-even; 0: never.')
+param breakEvenAt string = '0'
+
+@description('Distance of the trailing stop in ATRs; 0: as far as the first stop.')
+param trailAtr string = '0'
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -406,6 +412,8 @@ var tradingSettings = {
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
   MAX_HOLDING_BARS: string(maxHoldingBars)
+  BREAK_EVEN_AT: breakEvenAt
+  TRAIL_ATR: trailAtr
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience

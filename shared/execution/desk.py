@@ -17,6 +17,7 @@ from shared.risk.kill_switch import KillSwitch
 from shared.risk.ledger import RiskLedger
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
+from shared.risk.stops import StopRules
 from shared.storage.store import Store
 from shared.telemetry import record
 
@@ -36,7 +37,8 @@ class Desk:
 
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
     executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
-    open anything on its venue; closing is never refused.
+    open anything on its venue; closing is never refused. ``stops`` are the layers that new
+    positions get.
     """
 
     account: str
@@ -52,6 +54,7 @@ class Desk:
     stage: StageRules
     recv_window_ms: int
     stage_problems: tuple[str, ...] = ()
+    stops: StopRules = field(default_factory=StopRules)
     outbox: Outbox = field(default_factory=Outbox)
 
     def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:

@@ -74,7 +74,7 @@ def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
         refused = _prepare(desk, inputs, plan, decision.decided_at)
         if refused is not None and _decline(desk, plan, entry_id, refused):
             return refused
-    result = _enter(desk, plan, entry_id, decision.decided_at)
+    result = _enter(desk, plan, entry_id, decision.decided_at, inputs.signal.timeframe)
     _note(desk, result)
     return result
 
@@ -86,7 +86,15 @@ def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
     if stored is None or stored[1].plan is None or orders.load(desk, entry_id) is None:
         abandon(desk, record.id, record.decision_id, "interrupted before anything was sent")
         return EntryResult(decision_id=record.decision_id, status="rejected", reason="never sent")
-    result = _enter(desk, stored[1].plan, entry_id, stored[1].decided_at, may_place=False)
+    inputs, decision = stored
+    result = _enter(
+        desk,
+        stored[1].plan,
+        entry_id,
+        decision.decided_at,
+        inputs.signal.timeframe,
+        may_place=False,
+    )
     _note(desk, result)
     return None if result.status == "unknown" else result
 
@@ -188,6 +196,7 @@ def _enter(
     plan: OrderPlan,
     entry_id: str,
     decided_at: int,
+    timeframe: str,
     *,
     may_place: bool = True,
 ) -> EntryResult:
@@ -195,7 +204,7 @@ def _enter(
     # The record comes before the order: whatever happens next, the guardian knows whose
     # position it finds and where its stop belongs.
     try:
-        position = positions.begin(desk.store, _record(desk, plan))
+        position = positions.begin(desk.store, _record(desk, plan, timeframe))
     except Conflict as error:
         taken = EntryResult(decision_id=plan.decision_id, status="declined", reason=str(error))
         if may_place and _decline(desk, plan, entry_id, taken):
@@ -341,7 +350,7 @@ def _sighted(desk: Desk, plan: OrderPlan) -> VenuePosition | None:
     return venue if venue and (venue.quantity > 0) == (plan.side == "BUY") else None
 
 
-def _record(desk: Desk, plan: OrderPlan) -> positions.PositionRecord:
+def _record(desk: Desk, plan: OrderPlan, timeframe: str) -> positions.PositionRecord:
     return positions.PositionRecord(
         id=plan.symbol,
         account=desk.account,
@@ -363,6 +372,8 @@ def _record(desk: Desk, plan: OrderPlan) -> positions.PositionRecord:
         trail_fraction=plan.trail_fraction,
         trail_activation_price=plan.trail_activation_price,
         time_exit=plan.time_exit_ms,
+        timeframe=timeframe,
+        rules=desk.stops,
     )
 
 

@@ -19,7 +19,7 @@ from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
 from shared.execution.ids import client_id, is_ours
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
-from shared.risk import kill_switch
+from shared.risk import kill_switch, stops
 from shared.telemetry import record as measure
 
 #: The same trouble is told again after this long.
@@ -28,6 +28,9 @@ ALERT_EVERY_MS = 600_000
 #: An unfinished entry is left to its own workflow for this long.
 WORKFLOW_GRACE_MS = 15_000
 
+
+#: Bars of the average true range.
+ATR_BARS = 14
 
 #: Minutes between rounds that look at every record there is, by a query.
 SWEEP_MINUTES = 5
@@ -182,9 +185,10 @@ def _position(
     if record.decision_id in served:
         # The entry's last step was interrupted after the stop was live.
         _entry_done(desk, record)
-    if record.exit_reason or desk.clock.now_ms() >= record.time_exit:
+    if record.exit_reason or stops.time_is_up(record, desk.clock.now_ms()):
         counts["closed"] += flatten.close_position(desk, record, "time exit")
         return False
+    counts["orphans"] += protection.prune(desk, record, position, algos)
     counts["trailed"] += _trail(desk, record, position)
     _take_profit(desk, record, position, algos)
     return False
@@ -215,49 +219,44 @@ def _entry_done(desk: Desk, record: PositionRecord) -> None:
     desk.ledger.convert(record.decision_id)
 
 
-def trailing_stop(record: PositionRecord, mark: Decimal, tick: Decimal) -> tuple[Decimal, Decimal]:
-    """New best price and where the stop belongs for it.
-
-    Before the activation price is reached the stop stays. Afterwards it follows the best mark
-    price at ``trail_fraction``; it only ever tightens.
-    """
-    long = record.side == "BUY"
-    best = max(record.best_price, mark) if long else min(record.best_price, mark)
-    active = (
-        best >= record.trail_activation_price if long else best <= record.trail_activation_price
-    )
-    if not active or not record.trail_fraction:
-        return best, record.stop_price
-    raw = best * (1 - record.trail_fraction if long else 1 + record.trail_fraction)
-    stop = (raw / tick).to_integral_value("ROUND_FLOOR" if long else "ROUND_CEILING") * tick
-    return best, max(stop, record.stop_price) if long else min(stop, record.stop_price)
-
-
 def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
+    """Move the stop where its layers want it, if that is worth two orders."""
     tick = desk.exchange.instruments()[record.id].tick_size
-    best, stop = trailing_stop(record, position.mark_price, tick)
-    # Moving a stop costs two orders: only for a gain worth a tenth of the trail.
-    worth = abs(stop - record.stop_price) >= record.entry_price * record.trail_fraction / 10
-    if stop != record.stop_price and worth:
-        record = positions.change(desk.store, record, best_price=best)
-        return protection.move_stop(desk, record, position, stop)
-    if best != record.best_price:
-        positions.change(desk.store, record, best_price=best)
-    return False
+    step = stops.next_stop(record, position.mark_price, tick, record.rules, _atr(desk, record))
+    if step.best_price != record.best_price:
+        record = positions.change(desk.store, record, best_price=step.best_price)
+    return step.move and protection.move_stop(
+        desk, record, position, step.stop_price, reason=step.layer
+    )
+
+
+def _atr(desk: Desk, record: PositionRecord) -> Decimal | None:
+    """Average true range now, where a position's stop asks for it and the venue answers."""
+    if not record.rules.trail_atr or not record.timeframe:
+        return None
+    try:
+        bars = desk.exchange.candles(record.id, record.timeframe, limit=ATR_BARS + 1)
+    except ExchangeError:
+        return None  # the distance that was planned counts
+    if len(bars) <= ATR_BARS:
+        return None
+    return stops.average_true_range(
+        [Decimal(str(b.high)) for b in bars],
+        [Decimal(str(b.low)) for b in bars],
+        [Decimal(str(b.close)) for b in bars],
+    )
 
 
 def _take_profit(
     desk: Desk, record: PositionRecord, position: VenuePosition, algos: Sequence[VenueAlgoOrder]
 ) -> None:
     """A position may lose its target (a refused or expired one): put it back, or take it."""
-    long = position.quantity > 0
-    side = "SELL" if long else "BUY"
+    side = "SELL" if position.quantity > 0 else "BUY"
     if any(
         a.symbol == record.id and a.side == side and a.type == "TAKE_PROFIT_MARKET" for a in algos
     ):
         return
-    mark, target = position.mark_price, record.take_profit_price
-    if mark >= target if long else mark <= target:
+    if stops.reached(record, position.mark_price):
         # Reached while no order was there to take it; one placed now would be refused (-2021).
         flatten.close_position(desk, record, "take profit")
         return

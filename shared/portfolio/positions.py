@@ -14,6 +14,7 @@ import msgspec
 
 from shared.errors import AlreadyExists, Conflict, NotFound
 from shared.execution.exchange import Side
+from shared.risk.stops import StopRules
 from shared.storage.store import Document, Store, Where
 
 CONTAINER = "positions"
@@ -25,7 +26,8 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ``quantity`` is unsigned; ``best_price`` is the most favourable mark price seen, from which the
     trailing stop is measured; ``time_exit`` is when the position is closed regardless (UTC ms).
     ``stop_revision`` counts the stops placed so far: it makes each one's id unique and the whole
-    sequence reproducible.
+    sequence reproducible. ``rules`` are the stop layers as they were set when it was opened: a
+    changed setting counts for later positions only. ``timeframe`` is the signal's.
     """
 
     id: str
@@ -51,6 +53,8 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     exit_reason: str = ""
     closes: int = 0
     updated_at: int = 0
+    timeframe: str = ""
+    rules: StopRules = StopRules()
 
 
 def decode(document: Document) -> PositionRecord:
