@@ -19,6 +19,7 @@ from local.exchange.views import (
 )
 from shared.simulation.filters import plain
 from shared.simulation.orders import Position
+from shared.simulation.quantitative import Indicator
 from shared.simulation.refusal import VenueRefusal
 
 _DONE = {"code": 200, "msg": "success"}
@@ -331,16 +332,48 @@ def order_rate_limit(call: Call) -> Any:
 
 @endpoint("GET", "/fapi/v1/apiTradingStatus", weight=per_symbol(1, 10))
 def api_trading_status(call: Call) -> Any:
-    return {"indicators": {}, "updateTime": call.venue.now}
+    found = call.venue.core.quantitative.indicators(call.owner, call.venue.now)
+    named = call.parameters.optional("symbol")
+    if named:
+        call.venue.core.contract(named)
+        found = {name: rows for name, rows in found.items() if name == named}
+    return {
+        "indicators": {name: [_indicator(row) for row in rows] for name, rows in found.items()},
+        "updateTime": call.venue.now,
+    }
+
+
+def _indicator(found: Indicator) -> dict[str, Any]:
+    whole = found.name == "TMV"
+    return {
+        "isLocked": found.locked,
+        "plannedRecoverTime": found.recovers,
+        "indicator": found.name,
+        "value": int(found.value) if whole else found.value,
+        "triggerValue": int(found.threshold) if whole else found.threshold,
+    }
 
 
 @endpoint("GET", "/fapi/v1/adlQuantile", weight=5)
 def adl_quantile(call: Call) -> Any:
+    held = [p for p in _touched(call, call.parameters.optional("symbol")) if p.quantity]
     return [
-        {"symbol": p.symbol, "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 1}}
-        for p in _touched(call, call.parameters.optional("symbol"))
-        if p.quantity
+        {"symbol": symbol, "adlQuantile": _quantile(call, symbol)}
+        for symbol in dict.fromkeys(p.symbol for p in held)
     ]
+
+
+def _quantile(call: Call, symbol: str) -> dict[str, int]:
+    """Place in the queue: there is nobody else, so whatever is held stands in the first fifth.
+
+    Cross positions of hedge mode stand together.
+    """
+    if not call.owner.hedge:
+        return {"LONG": 0, "SHORT": 0, "BOTH": 1}
+    held = {p.side for p in call.owner.positions_of(symbol)}
+    if call.owner.setting(symbol).isolated:
+        return {"LONG": int("LONG" in held), "SHORT": int("SHORT" in held), "BOTH": 0}
+    return {"LONG": 1, "SHORT": 1, "HEDGE": 0}
 
 
 @endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)

@@ -11,10 +11,11 @@ from local.exchange.order_routes import (
     BAD_TYPE,
     DAY_MS,
     PREVENTIONS,
+    price_match,
     time_range,
 )
 from local.exchange.order_views import algo_answer, algo_row
-from local.exchange.parameters import Parameters
+from local.exchange.parameters import Parameters, missing
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder
 from shared.simulation.refusal import VenueRefusal
@@ -34,19 +35,24 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
     if quantity is None:
         quantity = ZERO if closing else p.decimal("quantity")
     limit = kind in ("STOP", "TAKE_PROFIT")
+    match = price_match(p)
+    force = p.choice(
+        "timeInForce",
+        _TIMES_IN_FORCE,
+        default="GTE_GTC" if closing else "GTC",
+        refusal=BAD_TIME_IN_FORCE,
+    )
+    good_till = p.optional_integer("goodTillDate") or 0
+    if force == "GTD" and not good_till:
+        raise missing("goodTillDate")
     return NewAlgoOrder(
         symbol=p.text("symbol"),
         side=p.choice("side", ("BUY", "SELL"), refusal=BAD_SIDE),
         type=kind,
         quantity=quantity,
-        price=p.decimal("price") if limit else ZERO,
+        price=p.decimal("price") if limit and match == "NONE" else ZERO,
         trigger_price=p.optional_decimal("triggerPrice"),
-        time_in_force=p.choice(
-            "timeInForce",
-            _TIMES_IN_FORCE,
-            default="GTE_GTC" if closing else "GTC",
-            refusal=BAD_TIME_IN_FORCE,
-        ),
+        time_in_force=force,
         position_side=p.optional("positionSide") or "BOTH",
         working_type=p.choice(
             "workingType",
@@ -66,7 +72,8 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
             default="EXPIRE_MAKER",
             refusal=(-5039, "Invalid self trade prevention mode."),
         ),
-        good_till=p.optional_integer("goodTillDate") or 0,
+        good_till=good_till,
+        price_match=match,
     )
 
 

@@ -205,14 +205,18 @@ class BinanceApi:
         if found.security is Security.SIGNED:
             check_signature(credential, query, form, values.get("signature"))
             check_time(venue.now, values.get("timestamp"), values.get("recvWindow"))
+        counts: tuple[int, int] | None = None
         if found.orders is not None:
-            short, long = self.limits.count_orders(credential.account, *found.orders, venue.now)
-            answer_headers["x-mbx-order-count-10s"] = str(short)
-            answer_headers["x-mbx-order-count-1m"] = str(long)
+            counts = self.limits.count_orders(credential.account, *found.orders, venue.now)
         account = venue.account(credential.account)
         version = venue.core.version
         try:
-            return found.run(Call(self, venue, parameters, account, key or ""))
+            value = found.run(Call(self, venue, parameters, account, key or ""))
+            if counts is not None:
+                # Refused orders count too, but their answers do not tell.
+                answer_headers["x-mbx-order-count-10s"] = str(counts[0])
+                answer_headers["x-mbx-order-count-1m"] = str(counts[1])
+            return value
         finally:
             # A refused request may still have changed something (a self-trade prevented).
             if self._save is None:

@@ -30,6 +30,8 @@ def user_event(core: VenueCore, event: VenueEvent) -> Json:
     if event.kind == "ALGO":
         return {"e": "ALGO_UPDATE", **head, "o": _algo(event.record)}
     if event.kind == "CONFIG":
+        if not event.symbol:
+            return {"e": "ACCOUNT_CONFIG_UPDATE", **head, "ai": {"j": event.record}}
         config = {"s": event.symbol, "l": event.leverage}
         return {"e": "ACCOUNT_CONFIG_UPDATE", **head, "ac": config}
     return {"e": "ACCOUNT_UPDATE", **head, "a": _account(core, event)}

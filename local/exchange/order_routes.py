@@ -14,17 +14,29 @@ from shared.simulation.orders import ZERO, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
 
 DAY_MS = 86_400_000
+#: OPPONENT_10 and OPPONENT_20 are suspended since 2025-10-23.
 _PRICE_MATCHES = frozenset(
-    {"NONE", "OPPONENT", "OPPONENT_5", "OPPONENT_10", "OPPONENT_20"}
-    | {"QUEUE", "QUEUE_5", "QUEUE_10", "QUEUE_20"}
+    {"NONE", "OPPONENT", "OPPONENT_5", "QUEUE", "QUEUE_5", "QUEUE_10", "QUEUE_20"}
 )
 _TIMES_IN_FORCE = frozenset({"GTC", "IOC", "FOK", "GTX", "GTD"})
-PREVENTIONS = frozenset({"EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "NONE"})
+_PREVENTIONS = frozenset({"EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"})
+#: Conditional orders may also have none.
+PREVENTIONS = _PREVENTIONS | {"NONE"}
 
 
 BAD_SIDE = (-1117, "Invalid side.")
 BAD_TYPE = (-1116, "Invalid orderType.")
 BAD_TIME_IN_FORCE = (-1115, "Invalid timeInForce.")
+
+
+def price_match(p: Parameters) -> str:
+    """The price match asked for, ``NONE`` without one; it takes the place of a price."""
+    match = p.choice(
+        "priceMatch", _PRICE_MATCHES, default="NONE", refusal=(-5037, "Invalid price match")
+    )
+    if match != "NONE" and p.optional("price"):
+        raise VenueRefusal(-5038, "Price match only supports order without price.")
+    return match
 
 
 def new_order(p: Parameters) -> NewOrder:
@@ -43,18 +55,11 @@ def new_order(p: Parameters) -> NewOrder:
     if kind not in ("LIMIT", "MARKET"):
         raise VenueRefusal(*BAD_TYPE)
     limit = kind == "LIMIT"
-    match = p.choice(
-        "priceMatch",
-        _PRICE_MATCHES,
-        default="NONE",
-        refusal=(-5037, "Invalid price match"),
-    )
+    match = price_match(p)
     price = ZERO
     if limit:
         if match == "NONE":
             price = p.decimal("price")
-        elif p.optional("price"):
-            raise VenueRefusal(-5038, "Price match only supports order without price.")
         if not p.optional("timeInForce"):
             raise missing("timeInForce")
     elif p.optional("price"):
@@ -77,7 +82,7 @@ def new_order(p: Parameters) -> NewOrder:
         client_order_id=p.client_id("newClientOrderId"),
         self_trade_prevention=p.choice(
             "selfTradePreventionMode",
-            PREVENTIONS,
+            _PREVENTIONS,
             default="EXPIRE_MAKER",
             refusal=(-5039, "Invalid self trade prevention mode."),
         ),
@@ -88,14 +93,7 @@ def new_order(p: Parameters) -> NewOrder:
 
 def _amend(call: Call, p: Parameters) -> dict[str, Any]:
     order = _named(call, p)
-    match = p.choice(
-        "priceMatch",
-        _PRICE_MATCHES,
-        default="NONE",
-        refusal=(-5037, "Invalid price match"),
-    )
-    if match != "NONE" and p.optional("price"):
-        raise VenueRefusal(-5038, "Price match only supports order without price.")
+    match = price_match(p)
     amended = call.venue.amend_order(
         call.owner,
         order,
@@ -139,7 +137,9 @@ def _place(call: Call, p: Parameters) -> dict[str, Any]:
     return order_answer(
         order,
         average_price=call.api.average_price_in_answers,
-        acknowledge=wanted == "ACK",
+        # The result is awaited only for orders that end at once.
+        acknowledge=wanted == "ACK"
+        or (order.type == "LIMIT" and order.time_in_force not in ("IOC", "FOK")),
     )
 
 
@@ -224,6 +224,8 @@ def time_range(call: Call, default_ms: int, most_ms: int) -> tuple[int, int]:
     if end < start:
         raise VenueRefusal(-1023, "Start time is greater than end time.")
     if end - start > most_ms:
+        if most_ms < 30 * DAY_MS:
+            raise VenueRefusal(-4165, f"Maximum time interval is {most_ms // DAY_MS} days.")
         raise VenueRefusal(-4166, "Search window is restricted to recent 90 days only.")
     return start, end
 

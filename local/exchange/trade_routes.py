@@ -114,6 +114,12 @@ def adl_risk(call: Call) -> Any:
     return rows[0] if named else rows
 
 
+@endpoint("GET", "/fapi/v1/tradingSchedule", weight=5, security=Security.NONE)
+def trading_schedule(call: Call) -> Any:
+    """Trading hours of contracts on other assets; crypto has none."""
+    return {"updateTime": call.venue.now, "marketSchedules": {}}
+
+
 @endpoint("GET", "/fapi/v1/constituents", weight=2, security=Security.NONE)
 def index_constituents(call: Call) -> Any:
     symbol = call.parameters.text("symbol")

@@ -11,7 +11,12 @@ from decimal import Decimal
 from shared.simulation import entry, matching
 from shared.simulation.account import AccountState
 from shared.simulation.core import VenueCore
-from shared.simulation.filters import check_price, check_quantity
+from shared.simulation.filters import (
+    check_notional,
+    check_price,
+    check_quantity,
+    check_trigger_distance,
+)
 from shared.simulation.link import set_status
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder, Order
 from shared.simulation.refusal import VenueRefusal
@@ -37,8 +42,11 @@ def place(core: VenueCore, account: AccountState, request: NewAlgoOrder) -> Algo
     _check_close_position(account, request)
     if not request.close_position:
         check_quantity(contract, request.quantity, market=request.type.endswith("MARKET"))
-    if request.type in ("STOP", "TAKE_PROFIT"):
+    limit = request.type in ("STOP", "TAKE_PROFIT") and request.price_match == "NONE"
+    if limit:
         check_price(contract, request.price)
+    if request.time_in_force == "GTD" and request.good_till <= core.now + 600_000:
+        raise VenueRefusal(-5040)
     if request.type == TRAILING:
         _check_trailing(core, request)
     else:
@@ -48,6 +56,13 @@ def place(core: VenueCore, account: AccountState, request: NewAlgoOrder) -> Algo
                 "Mandatory parameter 'triggerprice' was not sent, was empty/null, or malformed.",
             )
         check_price(contract, request.trigger_price, trigger=True)
+        if limit:
+            buy = request.side == "BUY"
+            check_trigger_distance(contract, request.price, request.trigger_price, buy=buy)
+    if not (request.reduce_only or request.close_position or _reduces_a_side(request)):
+        core.quantitative.check(account, request.symbol, core.now)
+        worth = request.price or request.trigger_price or core.mark_price(request.symbol)
+        check_notional(contract, request.quantity, worth)
     if sum(map(len, account.open_algos.values())) >= MAX_ALGO_ORDERS:
         raise VenueRefusal(-4045)
     algo = AlgoOrder(
@@ -185,7 +200,7 @@ def _plain_order(core: VenueCore, account: AccountState, algo: AlgoOrder) -> Ord
         original_type=algo.type,
         time_in_force="GTC" if algo.time_in_force == "GTE_GTC" else algo.time_in_force,
         quantity=quantity,
-        price=algo.price if limit else ZERO,
+        price=_limit_price(core, algo) if limit else ZERO,
         reduce_only=algo.reduce_only,
         close_position=algo.close_position,
         self_trade_prevention=algo.self_trade_prevention,
@@ -201,9 +216,20 @@ def _plain_order(core: VenueCore, account: AccountState, algo: AlgoOrder) -> Ord
     )
 
 
+def _limit_price(core: VenueCore, algo: AlgoOrder) -> Decimal:
+    if algo.price_match == "NONE":
+        return algo.price
+    return entry.matched_price(core, algo.symbol, algo.side, algo.price_match)
+
+
 def _closes(account: AccountState, algo: AlgoOrder) -> bool:
     held = account.position(algo.symbol, algo.position_side).quantity
     return held < 0 if algo.side == "BUY" else held > 0
+
+
+def _reduces_a_side(request: NewAlgoOrder) -> bool:
+    """Whether it is the closing side of hedge mode."""
+    return (request.position_side, request.side) in (("LONG", "SELL"), ("SHORT", "BUY"))
 
 
 def _too_far(core: VenueCore, algo: AlgoOrder) -> bool:

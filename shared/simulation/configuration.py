@@ -51,12 +51,20 @@ def set_margin_type(core: VenueCore, account: AccountState, symbol: str, *, isol
         raise VenueRefusal(-4046)
     if isolated and account.multi_assets:
         raise VenueRefusal(-4168)
-    if symbol in account.open_orders:
+    # Whether conditional orders count is not documented; here they do.
+    if symbol in account.open_orders or symbol in account.open_algos:
         raise VenueRefusal(-4047)
     if account.positions_of(symbol):
         raise VenueRefusal(-4048)
     account.change_setting(symbol, SymbolSettings(leverage=settings.leverage, isolated=isolated))
     core.changed()
+    sides = ("LONG", "SHORT") if account.hedge else ("BOTH",)
+    core.emit_account(
+        account,
+        "MARGIN_TYPE_CHANGE",
+        tuple(account.position(symbol, side) for side in sides),
+        isolated=isolated,
+    )
 
 
 def move_position_margin(
@@ -109,9 +117,10 @@ def set_multi_assets(core: VenueCore, account: AccountState, multi_assets: bool)
     if account.multi_assets == multi_assets:
         raise VenueRefusal(-4171)
     if multi_assets and any(s.isolated for s in account.settings.values()):
-        raise VenueRefusal(-4168)
+        raise VenueRefusal(-4167)
     account.multi_assets = multi_assets
     core.changed()
+    core.emit_multi_assets(account)
 
 
 def set_fee_burn(core: VenueCore, account: AccountState, fee_burn: bool) -> None:

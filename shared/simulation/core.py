@@ -14,6 +14,7 @@ from shared.simulation.book import AnyBook, Book, RecordedMarket
 from shared.simulation.contracts import Contract
 from shared.simulation.orders import CENT, AlgoOrder, IncomeEntry, Order, Position, Trade
 from shared.simulation.path import BarPath, low_first
+from shared.simulation.quantitative import QuantitativeRules
 from shared.simulation.refusal import VenueRefusal
 from shared.simulation.source import MarketSource
 
@@ -63,6 +64,7 @@ class VenueCore:
         self.version = 0
         #: Whether a triggered conditional order reaches the matching engine (a fault).
         self.forward_trigger: Callable[[AlgoOrder], bool] | None = None
+        self.quantitative = QuantitativeRules()
         self._sequence: dict[str, int] = {
             "order": 1_000_000,
             "algo": 2_000_000,
@@ -149,6 +151,17 @@ class VenueCore:
                     time=self.now,
                     symbol=symbol,
                     leverage=leverage,
+                )
+            )
+
+    def emit_multi_assets(self, account: AccountState) -> None:
+        if self.listeners:
+            self._emit(
+                VenueEvent(
+                    kind="CONFIG",
+                    account=account.name,
+                    time=self.now,
+                    record=account.multi_assets,
                 )
             )
 

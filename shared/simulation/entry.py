@@ -72,6 +72,7 @@ def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
     if matching.must_reduce(account, order):
         check_reducing(account, order)
     else:
+        core.quantitative.check(account, request.symbol, core.now)
         check_notional(
             contract, request.quantity, core.mark_price(request.symbol) if market else price
         )
@@ -100,6 +101,7 @@ def submit(core: VenueCore, account: AccountState, order: Order) -> Order:
     if market and not matching.is_obtainable(core, order.symbol, buy, limit, ZERO):
         raise VenueRefusal(-4131)
     account.add_order(order)
+    core.quantitative.record(account, order.symbol, core.now)
     core.changed()
     core.emit_order(account, order, "NEW")
     if crossing:
@@ -121,7 +123,7 @@ def _end_remainder(core: VenueCore, account: AccountState, order: Order, market:
 def check_mode(account: AccountState, position_side: str, reduce_only: bool) -> None:
     """Position side against the account's position mode."""
     if position_side not in ("BOTH", "LONG", "SHORT"):
-        raise VenueRefusal(-1117, "Invalid positionSide.")
+        raise VenueRefusal(-4060)
     if account.hedge == (position_side == "BOTH"):
         raise VenueRefusal(-4061)
     if account.hedge and reduce_only:

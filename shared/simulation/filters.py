@@ -65,6 +65,19 @@ def check_percent(contract: Contract, price: Decimal, mark: Decimal, *, buy: boo
         raise VenueRefusal(-4024, f"Limit price can't be lower than {shown}.")
 
 
+def check_trigger_distance(
+    contract: Contract, price: Decimal, trigger: Decimal, *, buy: bool
+) -> None:
+    """How far a conditional order's limit price may be through its own trigger price."""
+    i = contract.instrument
+    if buy and price > (bound := trigger * i.multiplier_up):
+        shown = plain(i.round_price(bound, up=False))
+        raise VenueRefusal(-4183, f"Limit price can't be higher than {shown}.")
+    if not buy and price < (bound := trigger * i.multiplier_down):
+        shown = plain(i.round_price(bound, up=True))
+        raise VenueRefusal(-4184, f"Limit price can't be lower than {shown}.")
+
+
 def check_notional(contract: Contract, quantity: Decimal, price: Decimal) -> None:
     """MIN_NOTIONAL; reduce-only orders are exempt and do not come here."""
     least = contract.instrument.min_notional

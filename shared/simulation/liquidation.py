@@ -1,4 +1,4 @@
-"""Liquidation: open orders are cancelled, the position is closed at market, a fee is taken.
+"""Liquidation: open orders expire, the position is closed at market, a fee is taken.
 
 The fee is at most what is left of the margin; a loss beyond the margin is carried by the
 insurance fund. Both are income of kind INSURANCE_CLEAR, so the wallet stays the ledger's sum.
@@ -18,7 +18,7 @@ from shared.simulation.settlement import settle
 def liquidate_isolated(core: VenueCore, account: AccountState, position: Position) -> None:
     """Close an isolated position; its loss ends at its isolated wallet."""
     for order in account.working_orders(position.symbol):
-        matching.cancel(core, account, order)
+        matching.expire(core, account, order, matching.EXPIRED_BY_LIQUIDATION)
     locked = position.isolated_wallet
     closed, order = _close(core, account, position)
     _clear(core, account, position.symbol, locked + closed.pnl, closed.notional)
@@ -30,7 +30,7 @@ def liquidate_cross(core: VenueCore, account: AccountState) -> None:
     for symbol in list(account.open_orders):
         if not account.setting(symbol).isolated:
             for order in account.working_orders(symbol):
-                matching.cancel(core, account, order)
+                matching.expire(core, account, order, matching.EXPIRED_BY_LIQUIDATION)
     while worst := _worst(core, account):
         closed, order = _close(core, account, worst)
         left = [p for p in account.positions.values() if not account.setting(p.symbol).isolated]

@@ -19,7 +19,9 @@ PARTICIPATION = 0.1
 
 EXPIRED_BY_IOC = 2
 EXPIRED_BY_SELF_TRADE = 1
+EXPIRED_BY_IOC_SELF_TRADE = 3
 EXPIRED_BY_REDUCE_ONLY = 4
+EXPIRED_BY_LIQUIDATION = 5
 EXPIRED_UNFILLED_MARKET = 9
 
 
@@ -82,7 +84,8 @@ def take(core: VenueCore, account: AccountState, order: Order, limit: Decimal) -
 
 def expire(core: VenueCore, account: AccountState, order: Order, reason: int) -> None:
     """Close an order that the venue itself ends."""
-    order.status = "EXPIRED_IN_MATCH" if reason == EXPIRED_BY_SELF_TRADE else "EXPIRED"
+    prevented = reason in (EXPIRED_BY_SELF_TRADE, EXPIRED_BY_IOC_SELF_TRADE)
+    order.status = "EXPIRED_IN_MATCH" if prevented else "EXPIRED"
     order.expiry_reason = reason
     order.update_time = core.now
     account.touch(order)
@@ -164,7 +167,9 @@ def _clear_own_orders(core: VenueCore, account: AccountState, taker: Order, limi
         if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
             expire(core, account, maker, EXPIRED_BY_SELF_TRADE)
         if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
-            expire(core, account, taker, EXPIRED_BY_SELF_TRADE)
+            immediate = taker.time_in_force == "IOC"
+            reason = EXPIRED_BY_IOC_SELF_TRADE if immediate else EXPIRED_BY_SELF_TRADE
+            expire(core, account, taker, reason)
             return False
     return True
 

@@ -79,10 +79,16 @@ TEXTS: dict[int, str] = {
     -4137: "Quantity must be zero with closePosition equals true.",
     -4138: "Reduce only must be true with closePosition equals true.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions.",
+    -4167: "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures "
+    "under isolated-margin mode.",
     -4168: "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
     -4171: "No need to change multi assets mode.",
     -4509: "Time in Force (TIF) GTE can only be used with open positions. "
     "Please ensure that positions are available.",
+    -4400: (
+        "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, "
+        "please try again later."
+    ),
     -5021: (
         "Due to the order could not be filled immediately, the FOK order has been rejected. "
         "The order will not be recorded in the order history."

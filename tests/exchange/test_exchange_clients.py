@@ -195,6 +195,7 @@ def test_python_binance_hears_every_step(own: dict[str, Any]) -> None:
     at_market = [new, ["TRADE_LITE", None, None], filled, ["ACCOUNT_UPDATE", None, None]]
     assert own["python_binance_async"]["events"] == [
         ["ACCOUNT_CONFIG_UPDATE", None, None],
+        ["ACCOUNT_UPDATE", None, None],
         new,
         new,
         *at_market,

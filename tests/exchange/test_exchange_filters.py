@@ -57,7 +57,7 @@ def world() -> World:
         (LIMIT, {"newClientOrderId": "x" * 37}, -4015),
         (LIMIT, {"newClientOrderId": "a b"}, -1100),
         (LIMIT, {"positionSide": "LONG"}, -4061),
-        (LIMIT, {"positionSide": "UP"}, -1117),
+        (LIMIT, {"positionSide": "UP"}, -4060),
         (LIMIT, {"reduceOnly": "true"}, -2022),
         (LIMIT, {"reduceOnly": "maybe"}, -1130),
         (LIMIT, {"timeInForce": "GTD"}, -1102),

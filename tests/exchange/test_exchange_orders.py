@@ -214,7 +214,8 @@ def test_time_in_force(force: str, price: str, status: str, executed: str) -> No
         quantity="0.010",
         newOrderRespType="RESULT",
     )
-    assert (answer["status"], answer["executedQty"]) == (status, executed)
+    found = world.client.futures_get_order(symbol=BTC, orderId=answer["orderId"])
+    assert (found["status"], found["executedQty"]) == (status, executed)
 
 
 def test_an_order_expires_at_its_date() -> None:
