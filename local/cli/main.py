@@ -8,12 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
+from local.cli.data_options import add_data, add_download
+from local.cli.dates import end_moment, moment, names
 from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
-from shared.market.timeframe import DAY_MS
 
 STATE = Path(".local")
 
@@ -27,32 +27,6 @@ examples:
   ./run status        ./run stop        ./run audit verify
   ./run exchange                            the simulated exchange alone, for any Binance client
 """
-
-
-def moment(text: str) -> int:
-    """A UTC date or time of the command line in milliseconds."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a date; write 2025-05-04 or 2025-05-04T12:00"
-        ) from None
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return int(value.timestamp() * 1000)
-
-
-def end_moment(text: str) -> int:
-    """The end of a range: a bare date means the whole of that day."""
-    return moment(text) + (DAY_MS if len(text) == len("2025-05-31") else 0)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names separated by commas."""
-    found = tuple(dict.fromkeys(x.strip() for x in text.split(",") if x.strip()))
-    if not found:
-        raise argparse.ArgumentTypeError("name at least one, separated by commas")
-    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="")
     _replay(commands)
     _simulate(commands)
+    add_download(commands)
+    add_data(commands)
 
     explain = commands.add_parser(
         "explain",

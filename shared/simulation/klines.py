@@ -42,12 +42,13 @@ def klines(
         raise VenueRefusal(-1120, "Invalid interval.")
     current = core.now - core.now % step
     last = current if end is None else min(current, end - end % step)
+    begin = -(-core.source.first_time(symbol) // step) * step
     if start is None:
         first = last - (limit - 1) * step
     else:
-        first = -(-start // step) * step
+        # A start before the listing means the first candles there are.
+        first = max(-(-start // step) * step, _oldest(core, symbol, timeframe, begin, mark))
         last = min(last, first + (limit - 1) * step)
-    begin = -(-core.source.first_time(symbol) // step) * step
     rows = [] if mark else _older(core, symbol, timeframe, first, min(begin, last + step))
     first = max(first, begin)
     if last < first:
@@ -56,6 +57,11 @@ def klines(
     if last == current:
         rows.append(_forming(core, symbol, current, mark))
     return rows
+
+
+def _oldest(core: VenueCore, symbol: str, timeframe: str, begin: int, mark: bool) -> int:
+    older = None if mark else core.source.older(symbol, timeframe)
+    return min(begin, int(older.open_time[0])) if older is not None and len(older) else begin
 
 
 def _older(core: VenueCore, symbol: str, timeframe: str, first: int, stop: int) -> list[Row]:

@@ -1,0 +1,1 @@
+"""Market history: downloaded, imported, audited and kept as the files that everything reads."""
