@@ -25,6 +25,7 @@ EXIT_REASONS = (
     "kill switch",
     "end of data",
     "signal",
+    "protection failed",
 )
 
 

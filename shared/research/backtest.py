@@ -1,0 +1,79 @@
+"""One call from a market and a configuration to a result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from shared.clock import iso
+from shared.errors import InvalidInput
+from shared.market.timeframe import duration_ms
+from shared.research.exact import ExactEngine, Progress
+from shared.research.result import Result
+
+if TYPE_CHECKING:
+    from shared.research.config import BacktestConfig
+    from shared.simulation.source import MarketSource
+
+#: Fewer closed trades than this say little about anything.
+FEW_TRADES = 30
+
+
+def run(
+    source: MarketSource,
+    config: BacktestConfig,
+    *,
+    progress: Progress = lambda done, text: None,
+) -> Result:
+    """Backtest a configuration on a market.
+
+    Parameters
+    ----------
+    source : MarketSource
+        Candle files (:func:`shared.research.market.from_files`), candles in memory
+        (:class:`shared.simulation.candles.CandleSource`) or the synthetic market.
+    config : BacktestConfig
+    progress : callable, optional
+        Told the fraction done and a line of state from time to time.
+
+    Returns
+    -------
+    Result
+        Trades, equity and decisions. ``notes`` say what a reader must know.
+
+    Raises
+    ------
+    InvalidInput
+        The market does not hold the symbols or the range, or has too little history.
+    MarketDataError
+        A candle is missing or not a number.
+    """
+    _check(source, config)
+    result = ExactEngine(source, config).run(progress)
+    notes = list(result.notes)
+    if len(result.trades) < FEW_TRADES:
+        notes.append(f"{len(result.trades)} trades are too few to conclude anything from")
+    return replace(result, notes=tuple(notes))
+
+
+def _check(source: MarketSource, config: BacktestConfig) -> None:
+    missing = [s for s in config.symbols if s not in source.symbols]
+    if missing:
+        raise InvalidInput(
+            f"the market has no {', '.join(missing)}; it has {', '.join(source.symbols)}"
+        )
+    last_time = getattr(source, "last_time", None)
+    for symbol in config.symbols:
+        first = source.first_time(symbol)
+        last = last_time(symbol) if last_time is not None else config.end_ms
+        if config.start_ms < first or config.end_ms > last:
+            raise InvalidInput(
+                f"{symbol}: the range {iso(config.start_ms)} to {iso(config.end_ms)} is not inside "
+                f"the data, {iso(first)} to {iso(last)}; choose a range within"
+            )
+    base = duration_ms(source.timeframe)
+    for edge in (config.start_ms, config.end_ms):
+        if edge % base:
+            raise InvalidInput(
+                f"{iso(edge)} is not a boundary of the market's {source.timeframe} candles"
+            )

@@ -1,0 +1,201 @@
+"""What a backtest depends on besides its market: one record, JSON-able, repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from shared.clock import iso
+from shared.errors import ConfigurationError, InvalidInput
+from shared.market.timeframe import duration_ms
+from shared.risk.limits import Limits
+from shared.risk.sizing import SizingConfig
+from shared.settings import SETTINGS
+from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
+from shared.strategies.config import SignalConfig, problems
+
+#: Order of a bar's extremes: as the venue has it, or always for or against the open position.
+BarOrder = Literal["rule", "worst", "best"]
+Engine = Literal["compiled", "exact"]
+
+#: Settings that a backtest makes itself; the rest may be chosen.
+GIVEN = (
+    "BINANCE_ENVIRONMENT",
+    "BINANCE_BASE_URL",
+    "SYMBOLS",
+    "TIMEFRAMES",
+    "SQLITE_PATH",
+    "COSMOS_DATABASE",
+    "CosmosDbConnection__accountEndpoint",
+    "KEY_VAULT_URI",
+    "BORSA_TELEMETRY",
+)
+MAX_COSTS = Decimal(100)
+
+
+class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One backtest without its market.
+
+    Parameters
+    ----------
+    symbols, timeframes : tuple of str
+        What is traded, and the bars on which decisions are made.
+    start_ms, end_ms : int
+        UTC milliseconds, end exclusive.
+    signals : SignalConfig
+    limits, sizing : Limits, SizingConfig
+    stage : str
+        Stage whose rules hold on top of the limits.
+    deposit : Decimal
+        USDT on the account at the start.
+    costs : Decimal
+        Factor on fees, spread and what is paid for funding: 2 for a stress, 0 without costs.
+    order : str
+        ``rule``: the order of a bar's extremes as in replay and live simulation; ``worst`` and
+        ``best``: always against or for the open position (compiled engine only).
+    engine : str
+        ``exact``: the decision code itself, event by event. ``compiled``: the same rules in
+        machine code.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming everything that cannot be used at once.
+    """
+
+    symbols: tuple[str, ...]
+    timeframes: tuple[str, ...]
+    start_ms: int
+    end_ms: int
+    signals: SignalConfig = SignalConfig()
+    limits: Limits = Limits()
+    sizing: SizingConfig = SizingConfig()
+    stage: str = "paper"
+    deposit: Decimal = Decimal(5000)
+    costs: Decimal = Decimal(1)
+    order: BarOrder = "rule"
+    engine: Engine = "compiled"
+
+    def __post_init__(self) -> None:
+        wrong = problems(self.signals)
+        if not self.symbols or len(set(self.symbols)) != len(self.symbols):
+            wrong.append(f"symbols {', '.join(self.symbols)!r}: name each once, and at least one")
+        unknown = [s for s in self.symbols if s not in DEFAULT_CONTRACTS]
+        if unknown:
+            wrong.append(
+                f"no contract for {', '.join(unknown)}; there are {', '.join(DEFAULT_CONTRACTS)}"
+            )
+        if not self.timeframes or len(set(self.timeframes)) != len(self.timeframes):
+            wrong.append("time frames: name each once, and at least one")
+        for timeframe in self.timeframes:
+            try:
+                duration_ms(timeframe)
+            except InvalidInput as error:
+                wrong.append(str(error))
+        if self.end_ms <= self.start_ms:
+            wrong.append(f"the range ends ({iso(self.end_ms)}) before {iso(self.start_ms)}")
+        if not self.deposit.is_finite() or self.deposit <= 0:
+            wrong.append(f"deposit is {self.deposit}; set an amount of USDT above 0")
+        if not self.costs.is_finite() or not 0 <= self.costs <= MAX_COSTS:
+            wrong.append(f"costs is {self.costs}; set a factor from 0 to {MAX_COSTS}")
+        if self.engine == "exact" and self.order != "rule":
+            wrong.append("the exact engine knows the order of the venue only; set order to rule")
+        if wrong:
+            raise ConfigurationError(wrong)
+
+    def contracts(self) -> dict[str, Contract]:
+        """The traded contracts with the costs of this backtest."""
+        return {s: _with_costs(DEFAULT_CONTRACTS[s], self.costs) for s in self.symbols}
+
+    def as_json(self) -> dict[str, Any]:
+        """Builtins from which :func:`from_json` makes the same record."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def from_json(body: Mapping[str, Any]) -> BacktestConfig:
+    """The record from decoded JSON.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is not one.
+    """
+    try:
+        return msgspec.convert(dict(body), BacktestConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError([f"backtest configuration: {error}"]) from error
+
+
+def from_environment(
+    environment: Mapping[str, str],
+    *,
+    symbols: tuple[str, ...],
+    timeframes: tuple[str, ...],
+    start_ms: int,
+    end_ms: int,
+    **more: Any,
+) -> BacktestConfig:
+    """A backtest of what the application would do with these settings.
+
+    Parameters
+    ----------
+    environment : mapping
+        Application settings by name, as in ``docs/settings.md``; what is left out has its default.
+    **more
+        Further fields of :class:`BacktestConfig`.
+
+    Raises
+    ------
+    ConfigurationError
+        For unknown names and values that cannot be used.
+    """
+    from shared.bootstrap import Services
+    from shared.strategies.config import decode_config
+
+    known = [s.name for s in SETTINGS if s.name not in GIVEN]
+    wrong = [
+        f"there is no setting {name}; one of {', '.join(known)}"
+        for name in environment
+        if name not in known
+    ]
+    if wrong:
+        raise ConfigurationError(wrong)
+    services = Services(
+        {
+            **environment,
+            "BINANCE_ENVIRONMENT": "simulated",
+            "BINANCE_BASE_URL": "http://backtest.invalid",
+            "SYMBOLS": ",".join(symbols),
+            "TIMEFRAMES": ",".join(timeframes),
+            "BORSA_TELEMETRY": "false",
+        }
+    )
+    settings = services.settings
+    return BacktestConfig(
+        symbols=settings.symbols,
+        timeframes=settings.timeframes,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        **{
+            "signals": decode_config(settings.trading_plan or "{}"),
+            "limits": services.limits,
+            "sizing": services.sizing,
+            "stage": services.stage.name,
+            **more,
+        },
+    )
+
+
+def _with_costs(contract: Contract, factor: Decimal) -> Contract:
+    if factor == 1:
+        return contract
+    return msgspec.structs.replace(
+        contract,
+        maker_fee=contract.maker_fee * factor,
+        taker_fee=contract.taker_fee * factor,
+        spread_bps=contract.spread_bps * float(factor),
+    )

@@ -1,0 +1,102 @@
+"""The market of a backtest: candle files, or candles that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import InvalidInput
+from shared.market.candle import Columns
+from shared.market.files import load_market
+from shared.market.resample import resample
+from shared.market.timeframe import duration_ms
+from shared.simulation.candles import CandleSource
+
+if TYPE_CHECKING:
+    from shared.simulation.source import MarketSource
+
+#: Bars before the range that strategies may need for their first signal.
+WARMUP_BARS = 30_000
+
+
+def from_files(
+    folder: Path, symbols: Sequence[str], start_ms: int, end_ms: int
+) -> tuple[CandleSource, int, int, list[str]]:
+    """A source from candle files.
+
+    Returns
+    -------
+    source, start, end, notes
+        The range that the files really cover, and what a reader of the result should know.
+
+    Raises
+    ------
+    InvalidInput, MarketDataError
+        Saying which file, column, range or row is the trouble, and what to do.
+    """
+    markets = load_market(folder, symbols, start_ms, end_ms, warmup_bars=WARMUP_BARS)
+    notes = [
+        f"{s}: no mark price file; the mark price is the contract price"
+        for s, m in markets.items()
+        if m.mark is None
+    ]
+    notes += [
+        f"{s}: no funding file; 0.01 % every 8 hours"
+        for s, m in markets.items()
+        if m.funding is None
+    ]
+    source = CandleSource(
+        {s: m.candles for s, m in markets.items()},
+        mark={s: m.mark for s, m in markets.items() if m.mark is not None},
+        funding={
+            s: list(zip(m.funding.time.tolist(), m.funding.rate.tolist(), strict=True))
+            for s, m in markets.items()
+            if m.funding is not None
+        },
+        older={s: m.longer for s, m in markets.items()},
+    )
+    start = max(m.start_ms for m in markets.values())
+    end = min(m.end_ms for m in markets.values())
+    return source, start, end, notes
+
+
+def history(source: MarketSource, symbol: str, timeframe: str, start: int, stop: int) -> Columns:
+    """Closed candles with ``start <= open time`` and closing by ``stop``, as the venue shows them.
+
+    Made of base bars; where those begin later, of the longer candles the source has.
+
+    Raises
+    ------
+    InvalidInput
+        When the time frame is not a multiple of the source's.
+    """
+    step, base = duration_ms(timeframe), duration_ms(source.timeframe)
+    if step % base:
+        raise InvalidInput(
+            f"{timeframe} candles cannot be made of {source.timeframe} candles; the market of "
+            f"{symbol} has none shorter than {source.timeframe}"
+        )
+    first = -(-start // step) * step
+    begin = -(-source.first_time(symbol) // step) * step
+    made = resample(source.columns(symbol, max(first, begin), stop - stop % step), timeframe)
+    before = source.older(symbol, timeframe) if first < begin else None
+    if before is None or not len(before):
+        return made
+    low, high = before.open_time.searchsorted((first, min(begin, stop - step + 1))).tolist()
+    return _joined(before.window(low, high), made)
+
+
+def _joined(a: Columns, b: Columns) -> Columns:
+    import numpy as np
+
+    if not len(a) or not len(b):
+        return a if len(a) else b
+    return Columns(
+        a.symbol,
+        a.timeframe,
+        *(
+            np.concatenate((getattr(a, name), getattr(b, name)))
+            for name in ("open_time", "open", "high", "low", "close", "volume")
+        ),
+    )

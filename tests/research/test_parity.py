@@ -1,0 +1,144 @@
+"""The trades of a backtest are those of a replay of the whole application."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.replay.run import replay
+from shared.clock import DAY_MS
+from shared.market.timeframe import MINUTE_MS
+from shared.portfolio.trades import Trade
+from shared.research.config import from_environment
+from shared.research.exact import ExactEngine
+from shared.research.market import from_files
+from shared.research.result import EXIT_REASONS, Result
+from shared.simulation.source import MarketSource
+from shared.simulation.synthetic import SyntheticMarket
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "market"
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT")
+#: 2025-05-04
+START = 1_746_316_800_000
+
+BUSY = json.dumps(
+    {
+        "default": {
+            "members": [{"strategy": "trend"}, {"strategy": "momentum"}],
+            "threshold": 0.2,
+        },
+        "timeframes": {},
+    }
+)
+
+#: As the application names what ended a trade.
+REASONS = {"closed": "time exit", "emergency stop": "kill switch"}
+
+
+def trades_of_replay(
+    source: MarketSource, symbols: tuple[str, ...], start: int, end: int, settings: dict[str, str]
+) -> set[tuple[Any, ...]]:
+    summary, recorder = replay(
+        source, symbols=symbols, start_ms=start, end_ms=end, seed=7, settings=settings
+    )
+    assert summary.good
+    return {_of_trade(t) for t in recorder.trades if t.closed_at < end}
+
+
+def _of_trade(t: Trade) -> tuple[Any, ...]:
+    return (
+        t.symbol,
+        t.opened_at,
+        t.closed_at,
+        t.side,
+        float(t.quantity),
+        float(t.entry_price),
+        float(t.exit_price),
+        REASONS.get(t.exit_reason, t.exit_reason),
+        round(float(t.net_pnl), 8),
+    )
+
+
+def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
+    """Without those that only the end of the data closed: a replay leaves them open."""
+    t = result.trades
+    return {
+        (
+            result.symbols[t.symbol[i]],
+            int(t.opened_at[i]),
+            int(t.closed_at[i]),
+            "BUY" if t.side[i] > 0 else "SELL",
+            float(t.quantity[i]),
+            float(t.entry_price[i]),
+            float(t.exit_price[i]),
+            EXIT_REASONS[t.exit_reason[i]],
+            round(float(t.net[i]), 8),
+        )
+        for i in range(len(t))
+        if EXIT_REASONS[t.exit_reason[i]] != "end of data"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "least", "reason"),
+    [
+        ({"TIMEFRAMES": "5m,15m", "TRADING_PLAN": BUSY}, 20, "trailing stop"),
+        # Limits that bind: the day's loss, what all positions may be, a short time exit.
+        (
+            {
+                "TIMEFRAMES": "1m,5m",
+                "TRADING_PLAN": BUSY,
+                "MAX_DAILY_LOSS": "12",
+                "MAX_TOTAL_NOTIONAL": "900",
+                "MAX_HOLDING_BARS": "9",
+            },
+            10,
+            "time exit",
+        ),
+        # The kill switch latches and everything is closed at once.
+        (
+            {"TIMEFRAMES": "5m", "TRADING_PLAN": BUSY, "MAX_DRAWDOWN": "0.003"},
+            3,
+            "kill switch",
+        ),
+    ],
+)
+def test_synthetic_market(settings: dict[str, str], least: int, reason: str) -> None:
+    source = SyntheticMarket(11, SYMBOLS)
+    end = START + DAY_MS
+    theirs = trades_of_replay(source, SYMBOLS, START, end, settings)
+    names = {k: v for k, v in settings.items() if k != "TIMEFRAMES"}
+    config = from_environment(
+        names,
+        symbols=SYMBOLS,
+        timeframes=tuple(settings["TIMEFRAMES"].split(",")),
+        start_ms=START,
+        end_ms=end,
+    )
+    result = ExactEngine(source, config).run()
+    assert trades_of_backtest(result) == theirs
+    assert len(theirs) >= least
+    assert reason in {row[7] for row in theirs}
+    # What is on the wallet at the end is what the trades made of it.
+    assert math.isclose(
+        result.equity[-1], result.start_equity + result.trades.net.sum(), abs_tol=1e-6
+    )
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no recorded market beside the repository")
+def test_recorded_market() -> None:
+    symbols = ("BTCUSDT", "ETHUSDT")
+    source, start, end, _ = from_files(REAL, symbols, START + 2 * DAY_MS, START + 5 * DAY_MS)
+    assert source.timeframe == "1m"
+    theirs = trades_of_replay(source, symbols, start, end, {"TIMEFRAMES": "5m,1h"})
+    config = from_environment(
+        {}, symbols=symbols, timeframes=("5m", "1h"), start_ms=start, end_ms=end
+    )
+    result = ExactEngine(source, config).run()
+    assert trades_of_backtest(result) == theirs
+    assert len(theirs) >= 5
+    assert end - start >= 2 * DAY_MS - MINUTE_MS
