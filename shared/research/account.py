@@ -1,7 +1,7 @@
 """The account of an exact backtest: decisions, entries, stops and the guardian on the venue.
 
 Each step is what the live use case of the same name does, with its own pure parts (``decide``,
-``verify_plan``, ``levels``, ``trailing_stop``, the risk ledger), directly on the venue.
+``verify_plan``, ``levels``, ``next_stop``, the risk ledger), directly on the venue.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import msgspec
 from shared.clock import day
 from shared.compliance.stages import stage_rules
 from shared.execution.exchange import VenuePosition, opposite
-from shared.execution.guardian import trailing_stop
+from shared.execution.guardian import ATR_BARS
 from shared.execution.protection import levels
+from shared.market.timeframe import duration_ms
 from shared.portfolio.positions import PositionRecord
+from shared.research.market import history
 from shared.research.round_trip import RoundTrip
-from shared.risk.checks import exact
 from shared.risk.decision import DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.ledger import RiskLedger
 from shared.risk.limits import verify_plan
+from shared.risk.stops import average_true_range, next_stop, reached, time_is_up
 from shared.risk.triggers import drawdown_evidence
 from shared.simulation.orders import CENT, AlgoOrder, NewAlgoOrder, NewOrder
 from shared.simulation.refusal import VenueRefusal
@@ -73,6 +75,7 @@ class BacktestAccount:
     def __init__(self, source: MarketSource, config: BacktestConfig) -> None:
         from shared.storage.sqlite import SqliteStore
 
+        self._source = source
         self.config = config
         self.contracts = config.contracts()
         self.venue = Venue(
@@ -168,7 +171,7 @@ class BacktestAccount:
             risk=plan.risk_amount,
             income_from=len(self.account.income),
         )
-        self.held[plan.symbol] = held = _Held(self._record(plan), trip)
+        self.held[plan.symbol] = held = _Held(self._record(plan, inputs.signal.timeframe), trip)
         try:
             order = self.venue.place_order(
                 self.account,
@@ -197,7 +200,7 @@ class BacktestAccount:
             filled_notional=quantity * order.average_price,
         )
 
-    def _record(self, plan: OrderPlan) -> PositionRecord:
+    def _record(self, plan: OrderPlan, timeframe: str) -> PositionRecord:
         return PositionRecord(
             id=plan.symbol,
             account=ACCOUNT,
@@ -219,6 +222,8 @@ class BacktestAccount:
             trail_fraction=plan.trail_fraction,
             trail_activation_price=plan.trail_activation_price,
             time_exit=plan.time_exit_ms,
+            timeframe=timeframe,
+            rules=self.config.stops,
         )
 
     def _protect(self, held: _Held, plan: OrderPlan) -> None:
@@ -287,29 +292,42 @@ class BacktestAccount:
 
     def _look_after(self, held: _Held, position: VenuePosition) -> None:
         record = held.record
-        if self.venue.now >= record.time_exit:
+        if time_is_up(record, self.venue.now):
             self.close_position(record.id, "time exit")
             return
         tick = self.contracts[record.id].instrument.tick_size
-        with exact():
-            best, stop = trailing_stop(record, position.mark_price, tick)
-            worth = abs(stop - record.stop_price) >= record.entry_price * record.trail_fraction / 10
-        held.record = msgspec.structs.replace(record, best_price=best)
-        if stop != record.stop_price and worth:
-            moved = self._place(record, "STOP_MARKET", stop)
+        step = next_stop(record, position.mark_price, tick, record.rules, self._atr(record))
+        held.record = record = msgspec.structs.replace(record, best_price=step.best_price)
+        if step.move:
+            moved = self._place(record, "STOP_MARKET", step.stop_price)
             if moved is not None and held.stop is not None:
                 self.venue.cancel_algo_order(self.account, held.stop)
                 held.stop = moved
-                held.record = msgspec.structs.replace(
-                    held.record, stop_price=stop, stop_revision=record.stop_revision + 1
+                held.record = record = msgspec.structs.replace(
+                    record, stop_price=step.stop_price, stop_revision=record.stop_revision + 1
                 )
         if held.target is None:
-            long = record.side == "BUY"
-            mark, target = position.mark_price, record.take_profit_price
-            if mark >= target if long else mark <= target:
+            if reached(record, position.mark_price):
                 self.close_position(record.id, "take profit")
                 return
-            held.target = self._place(held.record, "TAKE_PROFIT_MARKET", target)
+            held.target = self._place(record, "TAKE_PROFIT_MARKET", record.take_profit_price)
+
+    def _atr(self, record: PositionRecord) -> Decimal | None:
+        """Average true range now, where the position's stop asks for it."""
+        if not record.rules.trail_atr:
+            return None
+        step = duration_ms(record.timeframe)
+        stop = self.venue.now - self.venue.now % step
+        bars = history(
+            self._source, record.id, record.timeframe, stop - (ATR_BARS + 1) * step, stop
+        )
+        if len(bars) <= ATR_BARS:
+            return None
+        highs, lows, closes = (
+            [Decimal(str(x)) for x in column.tolist()]
+            for column in (bars.high, bars.low, bars.close)
+        )
+        return average_true_range(highs, lows, closes)
 
     def close_position(self, symbol: str, reason: str) -> None:
         """Reduce-only at market."""

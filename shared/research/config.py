@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError, InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
+from shared.risk.stops import StopRules
 from shared.settings import SETTINGS
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 from shared.strategies.config import SignalConfig, problems
@@ -46,7 +47,7 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     start_ms, end_ms : int
         UTC milliseconds, end exclusive.
     signals : SignalConfig
-    limits, sizing : Limits, SizingConfig
+    limits, sizing, stops : Limits, SizingConfig, StopRules
     stage : str
         Stage whose rules hold on top of the limits.
     deposit : Decimal
@@ -73,6 +74,7 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     signals: SignalConfig = SignalConfig()
     limits: Limits = Limits()
     sizing: SizingConfig = SizingConfig()
+    stops: StopRules = StopRules()
     stage: str = "paper"
     deposit: Decimal = Decimal(5000)
     costs: Decimal = Decimal(1)
@@ -184,6 +186,7 @@ def from_environment(
             "signals": decode_config(settings.trading_plan or "{}"),
             "limits": services.limits,
             "sizing": services.sizing,
+            "stops": services.stops,
             "stage": services.stage.name,
             **more,
         },

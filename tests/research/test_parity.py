@@ -99,6 +99,12 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
             10,
             "time exit",
         ),
+        # Every layer of the stop.
+        (
+            {"TIMEFRAMES": "5m", "TRADING_PLAN": BUSY, "BREAK_EVEN_AT": "0.5", "TRAIL_ATR": "3"},
+            10,
+            "trailing stop",
+        ),
         # The kill switch latches and everything is closed at once.
         (
             {"TIMEFRAMES": "5m", "TRADING_PLAN": BUSY, "MAX_DRAWDOWN": "0.003"},
