@@ -16,8 +16,6 @@ leaves with a time stamp much younger than its claim.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
-from typing import Literal
 
 import msgspec
 
@@ -36,11 +34,28 @@ from shared.errors import (
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
 from shared.execution.ids import leg_of
-from shared.telemetry import record
+from shared.execution.order_records import (
+    CONTAINER,
+    OrderRecord,
+    is_newest,
+    load,
+    settle,
+    store_intent,
+)
+from shared.execution.order_states import CLAIMABLE, DEAD, State
 
-CONTAINER = "orders"
-
-State = Literal["intent", "open", "filled", "cancelled", "rejected", "unknown", "not_sent"]
+__all__ = [
+    "CONTAINER",
+    "DEAD",
+    "OrderRecord",
+    "Outcome",
+    "State",
+    "load",
+    "never_send",
+    "send",
+    "settle",
+    "store_intent",
+]
 
 #: Seconds between look-ups of an order whose outcome is unknown.
 LOOKUP_DELAYS = (0.3, 0.6, 1.2, 2.4)
@@ -54,38 +69,11 @@ CLAIM_MS = 1000
 #: Attempts at most: the first, and one more once the first is conclusively absent.
 ATTEMPTS = 2
 
-#: States in which an order was certainly never executed and never will be.
-DEAD = frozenset({"rejected", "not_sent", "cancelled"})
-
 #: Fills of a symbol speak for an order that cannot be found for this long.
 TRACE_MS = 60_000
 
 #: A request stays executable for ``recvWindow``; this is added for the matching engine's clock.
 SETTLED_MARGIN_MS = 1000
-
-
-class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Our record of a plain or conditional order; ``id`` is its client id."""
-
-    id: str
-    account: str
-    client_order_id: str
-    decision_id: str
-    symbol: str
-    side: str
-    type: str
-    leg: str
-    quantity: Decimal
-    state: State
-    created_at: int
-    updated_at: int
-    trigger_price: Decimal | None = None
-    venue_id: int | None = None
-    executed_quantity: Decimal = Decimal(0)
-    average_price: Decimal | None = None
-    reason: str = ""
-    attempts: int = 1
-    sent_at: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,44 +82,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     order: VenueOrder | None = None
     reason: str = ""
-
-
-def load(desk: Desk, client_order_id: str) -> tuple[OrderRecord, str] | None:
-    """Our record of an order and its ETag."""
-    document = desk.store.get(CONTAINER, desk.account, client_order_id)
-    if document is None:
-        return None
-    return msgspec.convert(document.body, OrderRecord), document.etag
-
-
-def store_intent(desk: Desk, record_: OrderRecord) -> bool:
-    """Store an intent and audit it; ``False`` when it was there before (ask the venue first)."""
-    try:
-        desk.store.create(CONTAINER, msgspec.to_builtins(record_))
-        fresh = True
-    except AlreadyExists:
-        found = load(desk, record_.id)
-        if found is None:
-            raise StoreUnavailable(
-                f"intent {record_.id} exists but cannot be read; nothing was sent"
-            ) from None
-        record_ = found[0]
-        fresh = False
-    desk.note(
-        "intent",
-        {
-            "clientOrderId": record_.id,
-            "symbol": record_.symbol,
-            "side": record_.side,
-            "type": record_.type,
-            "leg": record_.leg,
-            "quantity": str(record_.quantity),
-            "triggerPrice": None if record_.trigger_price is None else str(record_.trigger_price),
-            "createdAt": record_.created_at,
-        },
-        correlation=record_.decision_id,
-    )
-    return fresh
 
 
 def never_send(desk: Desk, request: OrderRequest, decision_id: str, reason: str) -> bool:
@@ -168,52 +118,6 @@ def _fresh(desk: Desk, request: OrderRequest, decision_id: str) -> OrderRecord:
         updated_at=now,
         sent_at=now,
     )
-
-
-def settle(
-    desk: Desk,
-    client_order_id: str,
-    state: State,
-    *,
-    attempt: int | None = None,
-    **fields: object,
-) -> OrderRecord | None:
-    """Move our record to a state and audit the transition; idempotent.
-
-    With ``attempt`` only while that attempt is the newest and has not ended: ``None`` otherwise.
-    """
-    while True:
-        found = load(desk, client_order_id)
-        if found is None:
-            return None
-        current, etag = found
-        if attempt is not None and not _is_newest(current, attempt):
-            return None
-        changed: OrderRecord = msgspec.structs.replace(current, state=state, **fields)
-        if changed == current:
-            return current
-        desk.note(
-            "order",
-            {
-                "clientOrderId": changed.id,
-                "symbol": changed.symbol,
-                "state": state,
-                "venueId": changed.venue_id,
-                "executedQuantity": str(changed.executed_quantity),
-                "averagePrice": (
-                    None if changed.average_price is None else str(changed.average_price)
-                ),
-                "reason": changed.reason,
-            },
-            correlation=changed.decision_id,
-        )
-        changed = msgspec.structs.replace(changed, updated_at=desk.clock.now_ms())
-        try:
-            desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
-        except Conflict:
-            continue
-        record("borsa.orders", leg=changed.leg, outcome=state)
-        return changed
 
 
 def send(
@@ -296,6 +200,8 @@ def _find_or_place(
             if not may_place or current.attempts >= ATTEMPTS:
                 settle(desk, current.id, "not_sent", reason="conclusively absent at the venue")
                 return None
+            if current.state not in CLAIMABLE:
+                return None  # it was seen at the venue: not seeing it now does not undo that
             if not _claim(desk, current, etag):
                 continue
             attempt = current.attempts + 1
@@ -348,11 +254,7 @@ def _holds_claim(desk: Desk, latest: OrderRecord, attempt: int) -> bool:
     The venue refuses a client id twice only while its order is open: one that has filled in
     another run's hands would be executed again.
     """
-    return _is_newest(latest, attempt) and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
-
-
-def _is_newest(record_: OrderRecord, attempt: int) -> bool:
-    return record_.state == "intent" and record_.attempts == attempt
+    return is_newest(latest, attempt) and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
 
 
 def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:

@@ -29,6 +29,7 @@ from shared.execution.exchange import (
     opposite,
 )
 from shared.execution.ids import Leg, client_id, is_ours, leg_of
+from shared.execution.order_records import ended_as
 from shared.market.instrument import Instrument
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -237,7 +238,16 @@ def place(
             trigger_price=trigger,
         ),
     )
-    found = None if fresh else _live(desk, request.client_algo_id)
+    found = None
+    doubt = False
+    if not fresh:
+        known = orders.load(desk, request.client_algo_id)
+        doubt = known is not None and known[0].state not in orders.DEAD
+        found = _live(desk, request.client_algo_id)
+        if found is None and known is not None and not doubt:
+            if known[0].state == "cancelled":
+                return False  # an id whose order has ended is not used again
+            orders.settle(desk, request.client_algo_id, "intent", reason="asked for again")
     for delay in (*RETRY_DELAYS, None):
         try:
             if found is None:
@@ -249,18 +259,23 @@ def place(
                     desk, request.client_algo_id, "open", venue_id=found.algo_id, reason="NEW"
                 )
                 return True
-            orders.settle(desk, request.client_algo_id, "cancelled", reason=found.status)
+            orders.settle(desk, request.client_algo_id, ended_as(found), reason=found.status)
             return False
         except ExchangeRejected as error:
             # -4116: it is there already, an earlier answer was lost.
             found = _live(desk, request.client_algo_id) if error.code == -4116 else None
             if found is None:
+                # Of two requests under one id the refused one says nothing about the other.
                 orders.settle(
-                    desk, request.client_algo_id, "rejected", reason=f"{error.code} {error}"
+                    desk,
+                    request.client_algo_id,
+                    "unknown" if doubt else "rejected",
+                    reason=f"{error.code} {error}",
                 )
                 return False
             continue
         except OutcomeUnknown as error:
+            doubt = True
             found = _live(desk, request.client_algo_id)
             if found is None and error.code == -4116:
                 # Its id is taken by an open order, so it is live; only the look-up lags.
@@ -269,7 +284,12 @@ def place(
         except (ExchangeThrottled, ExchangeUnavailable):
             pass
         except ExchangeError as error:
-            orders.settle(desk, request.client_algo_id, "not_sent", reason=str(error))
+            orders.settle(
+                desk,
+                request.client_algo_id,
+                "unknown" if doubt else "not_sent",
+                reason=str(error),
+            )
             return False
         if delay is None or desk.clock.now_ms() + delay * 1000 > deadline:
             break

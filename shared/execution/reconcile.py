@@ -10,6 +10,7 @@ from shared.execution import orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.ids import client_id, is_ours
+from shared.execution.order_records import ended_as
 from shared.portfolio import positions
 from shared.storage.store import Where
 
@@ -114,5 +115,4 @@ def _refresh_algos(desk: Desk, live: set[str], now: int) -> None:
         algo = desk.exchange.algo_order(known.id)
         # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
         if algo is not None and algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
-            filled = algo.status == "FINISHED" and algo.order_id is not None
-            orders.settle(desk, known.id, "filled" if filled else "cancelled", reason=algo.status)
+            orders.settle(desk, known.id, ended_as(algo), reason=algo.status)

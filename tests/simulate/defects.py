@@ -162,7 +162,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "another run's claim taken for one's own",
-        ORDERS,
+        "shared/execution/order_records.py",
         '    return record_.state == "intent" and record_.attempts == attempt\n',
         '    return record_.state == "intent"\n',
         "rivals",
