@@ -1,9 +1,9 @@
 """The function app: registers the blueprints, nothing else."""
 
-import azure.durable_functions as df
 import azure.functions as func
 
 from functions import api, approvals, events, guardian, market, reports, safety, trading
+from functions.durable import df
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 

@@ -14,7 +14,7 @@ from benchmarks.figure import Figure, Size
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What the import must not load: each costs more than all of our own code.
-HEAVY = ("pandas", "talib", "onnxruntime", "binance", "numpy")
+HEAVY = ("pandas", "talib", "onnxruntime", "binance", "numpy", "aiohttp")
 
 RUNS: dict[Size, int] = {"full": 9, "quick": 3, "tiny": 1}
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
+from functions.durable import df
 from functions.http import answers, reply
 from shared.bootstrap import services
 from shared.errors import InvalidInput

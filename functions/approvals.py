@@ -4,9 +4,9 @@ import asyncio
 import logging
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
+from functions.durable import df
 from functions.http import answer as answering
 from functions.http import answers, read, reply
 from shared.bootstrap import services

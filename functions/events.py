@@ -4,11 +4,11 @@ import json
 import logging
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
 from functions import deadletter
 from functions.annotations import EventBatch
+from functions.durable import df
 from functions.outputs import CONNECTION, SIGNALR_CONNECTION, SIGNALR_HUB, signalr
 from shared.bootstrap import services
 

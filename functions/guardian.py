@@ -4,10 +4,9 @@ import asyncio
 import logging
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
-from functions.market import start_once
+from functions.durable import df, start_once, starts_workflows
 from functions.outputs import SIGNALR_CONNECTION, SIGNALR_HUB, Events, emits, flush, signalr
 from shared.bootstrap import services
 
@@ -22,14 +21,14 @@ bp = df.Blueprint()
     hub_name=SIGNALR_HUB,
     connection=SIGNALR_CONNECTION,
 )
-@bp.durable_client_input(client_name="client")
+@starts_workflows(bp)
 async def guardian(
     timer: func.TimerRequest,
     executions: Events,
     risk: Events,
     compliance: Events,
     dashboard: func.Out[str],
-    client: Any,
+    client: str,
 ) -> None:
     """Stops, trailing, time exits, settlement, foreign positions, drawdown; every minute."""
     from shared.alerts.resend import resend
@@ -63,7 +62,7 @@ async def guardian(
     )
 
 
-async def _resume_emergency(desk: Any, client: Any) -> None:
+async def _resume_emergency(desk: Any, client: str) -> None:
     """Latched with something still open: the emergency workflow was lost, or has not begun."""
     from shared.execution import emergency
 

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
 from functions import deadletter
 from functions.annotations import EventBatch
+from functions.durable import df, start_once, starts_workflows
 from functions.outputs import CONNECTION, Events
 from shared.bootstrap import services
 
@@ -37,8 +37,8 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
     consumer_group="trader",
     cardinality=func.Cardinality.MANY,
 )
-@bp.durable_client_input(client_name="client")
-async def on_market(events: EventBatch, client: Any) -> None:
+@starts_workflows(bp)
+async def on_market(events: EventBatch, client: str) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
     for signal in await asyncio.to_thread(_signals, events):
         request = {"symbol": signal.symbol, "signal": signal.id}
@@ -71,20 +71,3 @@ def _not_started(signal: Any, error: Exception) -> None:
         f"The workflow of {signal.id} did not start: {error}. Nothing was opened.",
         correlation=signal.id,
     )
-
-
-async def start_once(client: Any, workflow: str, instance_id: str, payload: Any) -> bool:
-    """Start an orchestration unless one with this id is running.
-
-    ``start_new`` refuses a running id by raising and runs a finished one again; the workflows are
-    written against the latter (every effect has an intent of its own).
-    """
-    try:
-        await client.start_new(workflow, instance_id, payload)
-    except Exception as error:
-        # The SDK raises a bare Exception with the extension's text; only this one is expected.
-        if "already exists" not in str(error).lower():
-            raise
-        logging.getLogger("borsa").info("%s %s is running already", workflow, instance_id)
-        return False
-    return True

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
 from functions.annotations import Messages
+from functions.durable import df
 
 #: Setting prefix of the Event Hubs namespace.
 CONNECTION = "EventHubConnection"

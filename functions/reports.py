@@ -4,9 +4,9 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 
+from functions.durable import df
 from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
 

@@ -5,13 +5,12 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
 from functions.annotations import Payload
+from functions.durable import df, start_once, starts_workflows
 from functions.http import answer, failed, read, reply
-from functions.market import start_once
 from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
 
@@ -40,9 +39,9 @@ class ClearRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @bp.route(route="emergency-stop", methods=["POST"])
 @emits(bp)
-@bp.durable_client_input(client_name="client")
+@starts_workflows(bp)
 async def emergency_stop(
-    req: func.HttpRequest, executions: Events, risk: Events, compliance: Events, client: Any
+    req: func.HttpRequest, executions: Events, risk: Events, compliance: Events, client: str
 ) -> func.HttpResponse:
     """Latch the kill switch at once, then flatten the account until the exchange shows nothing."""
     desk = services().desk()
@@ -51,7 +50,7 @@ async def emergency_stop(
     return response
 
 
-async def _stop(req: func.HttpRequest, desk: Any, client: Any) -> func.HttpResponse:
+async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResponse:
     from shared.errors import InvalidInput, StoreError
     from shared.execution import emergency
 

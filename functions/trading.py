@@ -4,9 +4,8 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-import azure.durable_functions as df
-
 from functions.annotations import Payload
+from functions.durable import df
 from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
 

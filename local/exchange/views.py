@@ -31,7 +31,7 @@ def money(value: Decimal) -> str:
 
 def price_text(value: Decimal) -> str:
     """A price of full precision, at most eight decimals, no trailing zeros."""
-    return plain(Decimal(f"{value:.8f}"))
+    return f"{value:.8f}".rstrip("0").rstrip(".")
 
 
 def margin_move_row(move: MarginMove) -> Json:

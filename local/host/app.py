@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,24 @@ class FunctionSpec:
     script_file: str
     directory: str
 
-    @property
+    # Asked for at every invocation, and fixed: worked out once.
+
+    @cached_property
     def kind(self) -> str:
         """The trigger's type, such as ``httpTrigger``."""
         return self.trigger.type
 
-    @property
+    @cached_property
+    def clients(self) -> tuple[str, ...]:
+        """Names of the durable client bindings."""
+        return tuple(b.name for b in self.bindings if b.type == "durableClient")
+
+    @cached_property
     def outputs(self) -> tuple[BindingSpec, ...]:
         """Output bindings that are parameters (all but ``$return``)."""
         return tuple(b for b in self.bindings if b.is_output and b.name != "$return")
 
-    @property
+    @cached_property
     def returns(self) -> BindingSpec | None:
         """The binding that takes the return value: ``$return``, or a durable trigger itself."""
         explicit = next((b for b in self.bindings if b.name == "$return"), None)

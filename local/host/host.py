@@ -408,8 +408,7 @@ class FunctionHost:
 
     def _client_args(self, spec: FunctionSpec) -> dict[str, str]:
         """Arguments for durable client bindings: the JSON text the SDK makes a client of."""
-        names = [b.name for b in spec.bindings if b.type == "durableClient"]
-        return {name: self._client_binding() for name in names}
+        return {name: self._client_binding() for name in spec.clients}
 
     def _client_binding(self) -> str:
         if self._client_json is not None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from local.contracts import EventSink
 from local.host.app import BindingSpec
 from local.host.config import resolve
@@ -29,6 +31,7 @@ class OutputDispatcher:
         self, events: EventSink, signalr: SignalRSink, settings: Mapping[str, str]
     ) -> None:
         self._events, self._signalr, self._settings = events, signalr, settings
+        self._names: dict[str, str] = {}
 
     def __call__(self, binding: BindingSpec, datum: Any) -> None:
         """Deliver one value.
@@ -41,14 +44,20 @@ class OutputDispatcher:
         if datum is None or datum.type is None:
             return
         if binding.type == "eventHub":
-            hub = resolve(binding.raw["eventHubName"], self._settings)
+            hub = self._resolved(binding.raw["eventHubName"])
             for body in event_bodies(datum):
                 self._events.append(hub, body)
         elif binding.type == "signalR":
-            hub = resolve(binding.raw.get("hubName", ""), self._settings)
+            hub = self._resolved(binding.raw.get("hubName", ""))
             self._signalr(hub, signalr_messages(datum))
         else:
             raise ValueError(f"The binding type '{binding.type}' cannot be an output.")
+
+    def _resolved(self, text: str) -> str:
+        name = self._names.get(text)
+        if name is None:
+            name = self._names[text] = resolve(text, self._settings)
+        return name
 
 
 def event_bodies(datum: Any) -> list[bytes]:
@@ -70,7 +79,7 @@ def signalr_messages(datum: Any) -> list[dict[str, Any]]:
     """
     value = datum.value
     if datum.type in ("string", "bytes", "json"):
-        value = json.loads(value)
+        value = msgspec.json.decode(value)
     messages = value if isinstance(value, list) else [value]
     for message in messages:
         if not isinstance(message, dict) or not ("target" in message or "action" in message):

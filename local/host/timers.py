@@ -38,7 +38,10 @@ class TimerListener:
         worker: Worker,
         client_args: Callable[[FunctionSpec], Mapping[str, str]],
     ) -> None:
+        from azure.functions import timer
+
         self.spec = spec
+        self._request = timer.TimerRequest
         self._clock, self._state, self._worker = clock, state, worker
         self._client_args = client_args
         self._expression = resolve(spec.trigger.raw["schedule"], settings)
@@ -100,8 +103,6 @@ class TimerListener:
             self._state.save_timer(self.spec.name, self._status)
 
     async def _invoke(self, *, past_due: bool, text: str | None = None) -> Invocation:
-        from azure.functions import timer
-
         status = self._status
         schedule = {"AdjustForDST": self.schedule.adjust_for_dst}
         rendered = (
@@ -114,7 +115,7 @@ class TimerListener:
             }
         )
         # The same object the SDK's converter makes of the JSON below, without the detour.
-        request = timer.TimerRequest(past_due=past_due, schedule_status=rendered, schedule=schedule)
+        request = self._request(past_due=past_due, schedule_status=rendered, schedule=schedule)
         fired_ms = self._clock.now_ms()
         name = self.spec.trigger.name
 

@@ -74,6 +74,7 @@ class VenueCore:
             "margin": 6_000_000,
         }
         self._paths: dict[str, BarPath] = {}
+        self._marks: dict[str, tuple[int, BarPath, Decimal]] = {}
         self._books: dict[str, tuple[int, AnyBook]] = {}
         self._recorded = source if isinstance(source, RecordedMarket) else None
 
@@ -252,7 +253,13 @@ class VenueCore:
 
     def mark_price(self, symbol: str) -> Decimal:
         """Mark price now, to eight decimals."""
-        return round(self.path(symbol).at(self.now)[1] * 1e8) * CENT
+        path = self.path(symbol)
+        known = self._marks.get(symbol)
+        if known is not None and known[0] == self.now and known[1] is path:
+            return known[2]
+        price = round(path.at(self.now)[1] * 1e8) * CENT
+        self._marks[symbol] = (self.now, path, price)
+        return price
 
     def book(self, symbol: str) -> AnyBook:
         """Bids and asks now."""

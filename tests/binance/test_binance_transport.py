@@ -15,9 +15,12 @@ from decimal import Decimal as D
 
 import pytest
 import requests
+from binance.client import Client
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC, RSA
 from Crypto.Signature import eddsa, pkcs1_15
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.clock import VirtualClock
 from shared.errors import (
@@ -445,6 +448,38 @@ def session_of(bench: Bench) -> requests.Session:
     session.trust_env = False
     session.mount("http://", bench.script)
     return session
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(0, 2**40),
+    st.decimals(0, 10**6, places=4),
+    st.text("ABCDEFGHabcdefgh0123456789_.-/ \u00e9", max_size=12),
+)
+NAMES = st.sampled_from(["symbol", "side", "quantity", "clientAlgoId", "limit", "price", "a", "Z"])
+
+
+@given(
+    params=st.dictionaries(NAMES, VALUES, max_size=6),
+    method=st.sampled_from(["get", "post", "delete"]),
+    signed=st.booleans(),
+)
+def test_a_request_is_what_the_library_itself_would_make_of_it(
+    params: dict[str, object], method: str, signed: bool
+) -> None:
+    clock = VirtualClock(START_MS)
+    client = ClientPool(
+        simulated("http://exchange.invalid"),
+        KEYS,
+        ServerClock(clock),
+        session=None,
+        recv_window_ms=4321,
+        timeout=(1.0, 2.0),
+    ).get()
+    ours = client._get_request_kwargs(method, signed, data=dict(params))
+    theirs = Client._get_request_kwargs(client, method, signed, data=dict(params))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "  \n"])

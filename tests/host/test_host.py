@@ -169,6 +169,57 @@ def test_a_timer_that_was_killed_in_the_middle_is_past_due(tmp_path: Path) -> No
     assert [past_due(i) for i in second.of("minute")] == [True]
 
 
+SLOW_FUNCTIONS = """
+import asyncio
+SEEN = []
+@app.timer_trigger(schedule="0 * * * * *", arg_name="t", run_on_startup=False)
+async def patient(t: func.TimerRequest) -> None:
+    for seconds in (1, 0, 2):
+        await asyncio.sleep(seconds)
+    try:
+        await asyncio.wait_for(asyncio.Event().wait(), 1)
+    except TimeoutError:
+        SEEN.append("own deadline")
+    await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+@app.timer_trigger(schedule="10 * * * * *", arg_name="t", run_on_startup=False)
+async def stuck(t: func.TimerRequest) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        SEEN.append("cleaned up")
+@app.timer_trigger(schedule="20 * * * * *", arg_name="t", run_on_startup=False)
+async def failing(t: func.TimerRequest) -> None:
+    await asyncio.sleep(1)
+    raise LookupError("after a while")
+@app.timer_trigger(schedule="30 * * * * *", arg_name="t", run_on_startup=False)
+async def at_once(t: func.TimerRequest) -> None:
+    raise TimeoutError("its own")
+"""
+
+
+def test_asynchronous_functions_wait_fail_and_are_cut_off(tmp_path: Path) -> None:
+    folder = write_app(tmp_path / "app", SLOW_FUNCTIONS, {"functionTimeout": "00:00:15"})
+    rig = Rig(folder, clock=VirtualClock(START_MS))
+
+    async def scenario(rig: Rig) -> None:
+        await asyncio.sleep(119 - START_MS / 1000 % 60)
+
+    drive(rig, scenario)
+    ends = {
+        name: (i.ended_ms - i.started_ms, i.error_message)
+        for name in ("patient", "stuck", "failing", "at_once")
+        for i in rig.of(name)[:1]
+    }
+    assert ends["patient"] == (6_000, None)
+    assert ends["failing"] == (1_000, "LookupError: after a while")
+    assert ends["at_once"] == (0, "TimeoutError: its own")
+    late, error = ends["stuck"]
+    assert late == 15_000
+    assert error is not None
+    assert "Timeout value of 15" in error
+    assert sys.modules["function_app"].SEEN[:2] == ["own deadline", "cleaned up"]
+
+
 # -- Event Hubs --------------------------------------------------------------------------------
 
 CONSUMER = """

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import functools
+import hmac
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from shared.execution.binance.environment import Credentials, Environment, require_match
 from shared.execution.binance.server_clock import ServerClock, SignedTimestamp
+
+#: Parameters that python-binance treats in ways of its own.
+_OTHER_WAYS = frozenset(
+    {"requests_params", "signature", "batchOrders", "orderidlist", "origclientorderidlist"}
+)
 
 
 class Answer:
@@ -80,6 +87,7 @@ def _client_class() -> type[Any]:
             timeout: tuple[float, float],
         ) -> None:
             self._session = session
+            self._signing_ms = server.signing_ms
             self._signed_timestamp = SignedTimestamp(server)
             # The library tells Ed25519 from RSA by length: CRLF or padding would mislead it.
             lines = credentials.private_key.strip().splitlines()
@@ -96,6 +104,8 @@ def _client_class() -> type[Any]:
             self.FUTURES_DATA_URL = environment.base_url + "/futures/data"
             self.API_URL = environment.base_url + "/api"
             self.REQUEST_RECVWINDOW = recv_window_ms
+            self._secret = (self.API_SECRET or "").encode()
+            self._sent_as = self._requests_params or {}
 
         def _init_session(self) -> Any:
             session = _http_session() if self._session is None else self._session
@@ -109,6 +119,44 @@ def _client_class() -> type[Any]:
         @timestamp_offset.setter
         def timestamp_offset(self, _value: float) -> None:
             """The library sets 0 in its constructor; the clock decides here."""
+
+        def _get_request_kwargs(
+            self, method: str, signed: bool, force_params: bool = False, **kwargs: Any
+        ) -> dict[str, Any]:
+            # The library sorts and joins the parameters once to sign and once more to send, and
+            # builds the key's HMAC state each time: half of what a request costs here. The same
+            # result, each step once; whatever we do not send ourselves goes the library's way.
+            data = kwargs.get("data")
+            if (
+                type(data) is not dict
+                or len(kwargs) > 1
+                or force_params
+                or self.PRIVATE_KEY
+                or not self._secret
+                or not _OTHER_WAYS.isdisjoint(data)
+            ):
+                theirs: dict[str, Any] = super()._get_request_kwargs(
+                    method, signed, force_params, **kwargs
+                )
+                return theirs
+            if signed:
+                data["timestamp"] = self._signing_ms()
+                if self.REQUEST_RECVWINDOW:
+                    data["recvWindow"] = self.REQUEST_RECVWINDOW
+            elif not data:
+                return {"timeout": self.REQUEST_TIMEOUT, **self._sent_as, "data": data}
+            pairs = sorted((k, str(v)) for k, v in data.items() if v is not None)
+            query = "&".join([f"{k}={quote(v)}" if k == "symbol" else f"{k}={v}" for k, v in pairs])
+            sent = {"timeout": self.REQUEST_TIMEOUT, **self._sent_as}
+            if signed:
+                signature = hmac.digest(self._secret, query.encode(), "sha256").hex()
+                pairs.append(("signature", signature))
+                query = f"{query}&signature={signature}"
+            if method == "get":
+                sent["params"] = query
+            else:
+                sent["data"] = pairs
+            return sent
 
         @staticmethod
         def _handle_response(response: Any) -> Answer:
