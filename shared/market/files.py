@@ -77,11 +77,41 @@ class SymbolMarket:
 
 
 @dataclass(frozen=True)
-class _File:
+class CandleFile:
+    """What a file's name says: ``kind`` is ``candles``, ``mark`` or ``funding``."""
+
     path: Path
     symbol: str
-    kind: str  # "candles", "mark" or "funding"
+    kind: str
     timeframe: str
+
+
+def candle_files(folder: Path) -> list[CandleFile]:
+    """The files of a folder whose names are those of candle files, by name.
+
+    Raises
+    ------
+    InvalidInput
+        When there is no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder; give one that holds candle files")
+    found: list[CandleFile] = []
+    for file in sorted(folder.iterdir()):
+        match = _NAME.match(file.stem)
+        if file.suffix not in _SUFFIXES or not match:
+            continue
+        if match["funding"]:
+            found.append(CandleFile(file, match["symbol"], "funding", ""))
+        elif match["timeframe"] in TIMEFRAMES:
+            kind = "mark" if (match["rest"] or "").startswith("-mark") else "candles"
+            found.append(CandleFile(file, match["symbol"], kind, match["timeframe"]))
+    if not found:
+        raise InvalidInput(
+            f"{folder}: no candle file; they are named like BTCUSDT-1h.parquet "
+            "or BTCUSDT-1m-2025.csv"
+        )
+    return found
 
 
 def load_market(
@@ -127,36 +157,20 @@ class _Folder:
     """The candle files of a folder, each read at most once."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_dir():
-            raise InvalidInput(f"{path}: no such folder; give one that holds candle files")
         self.path = path
-        self.files: list[_File] = []
+        self.files = candle_files(path)
         self._read: dict[Path, list[Columns]] = {}
-        for file in sorted(path.iterdir()):
-            match = _NAME.match(file.stem)
-            if file.suffix not in _SUFFIXES or not match:
-                continue
-            if match["funding"]:
-                self.files.append(_File(file, match["symbol"], "funding", ""))
-            elif match["timeframe"] in TIMEFRAMES:
-                kind = "mark" if (match["rest"] or "").startswith("-mark") else "candles"
-                self.files.append(_File(file, match["symbol"], kind, match["timeframe"]))
-        if not self.files:
-            raise InvalidInput(
-                f"{path}: no candle file; they are named like BTCUSDT-1h.parquet "
-                "or BTCUSDT-1m-2025.csv"
-            )
 
     def frames(self, symbol: str, kind: str) -> list[str]:
         """Time frames there are, finest first."""
         found = {f.timeframe for f in self.files if f.symbol == symbol and f.kind == kind}
         return sorted(found, key=duration_ms)
 
-    def of(self, symbol: str, kind: str, timeframe: str = "") -> list[_File]:
+    def of(self, symbol: str, kind: str, timeframe: str = "") -> list[CandleFile]:
         wanted = (symbol, kind, timeframe)
         return [f for f in self.files if (f.symbol, f.kind, f.timeframe) == wanted]
 
-    def pieces(self, file: _File) -> list[Columns]:
+    def pieces(self, file: CandleFile) -> list[Columns]:
         """The consecutive runs of candles in one file."""
         if file.path not in self._read:
             self._read[file.path] = _read_candles(file)
@@ -280,7 +294,7 @@ def _mark(folder: _Folder, symbol: str, low: int, high: int) -> Columns | None:
     return None
 
 
-def _funding(files: list[_File], low: int, high: int) -> Funding | None:
+def _funding(files: list[CandleFile], low: int, high: int) -> Funding | None:
     if not files:
         return None
     tables = [_table(f.path, ("funding_time",), ("funding_rate",)) for f in files]
@@ -322,7 +336,7 @@ def _joined(a: Columns, b: Columns) -> Columns:
     )
 
 
-def _read_candles(file: _File) -> list[Columns]:
+def _read_candles(file: CandleFile) -> list[Columns]:
     """One candle file, checked row by row, as runs without holes."""
     name = file.path.name
     with_volume = file.kind == "candles"
