@@ -16,6 +16,14 @@ _RUN = re.compile(r"(?:^ {4}|^|`)(\./run(?: [^`\n]*)?)", re.MULTILINE)
 _EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
 
 
+#: Commands that pages name without what they need.
+_NEEDED = {
+    "download": ["--out", "DIR"],
+    "data audit": ["DIR"],
+    "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
+}
+
+
 def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
@@ -31,6 +39,7 @@ def complete(command: str) -> list[str]:
     words = shlex.split(command.replace("sqlite\\|cosmos", "sqlite"))[1:]
     if words == ["replay"] or (words[:1] == ["replay"] and "--out" not in words):
         words += ["--synthetic", "--from", "2025-05-04", "--to", "2025-05-05", "--out", "OUT"]
+    words += _NEEDED.get(" ".join(words), [])
     if words == ["explain"]:
         words += ["ID"]
     if words == ["arm"]:
