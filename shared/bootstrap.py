@@ -255,6 +255,9 @@ _services: Services | None = None
 def services() -> Services:
     """The services of this process."""
     global _services
+    found = _services
+    if found is not None:
+        return found
     with _lock:
         if _services is None:
             _services = Services()

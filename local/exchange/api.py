@@ -142,19 +142,18 @@ class BinanceApi:
         sent: Mapping[str, str] = headers or {}
         faults = self.faults
         if faults is None:
-            response = self._answer(method, path, query, sent, body, ip)
-            return response.status, response.headers, response.body
+            return self._answer(method, path, query, sent, body, ip)
         request = ApiRequest(method, path, query, sent, body, self.time(), ip)
         instead = faults.before(request)
         if instead is not None:
             return instead.status, instead.headers, instead.body
-        response = self._answer(method, path, query, sent, body, ip)
+        response = ApiResponse(*self._answer(method, path, query, sent, body, ip))
         response = faults.after(request, response)
         return response.status, response.headers, response.body
 
     def _answer(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, ip: str
-    ) -> ApiResponse:
+    ) -> tuple[int, dict[str, str], bytes]:
         answer_headers = {"content-type": "application/json;charset=UTF-8"}
         found = TABLE.get((method, path))
         value: Any
@@ -176,7 +175,7 @@ class BinanceApi:
         if found is None or found.weighed:
             used = self.limits.used(ip, self.venue.now)
             answer_headers["x-mbx-used-weight-1m"] = str(used)
-        return ApiResponse(status, answer_headers, _encode(value))
+        return status, answer_headers, _encode(value)
 
     def _run(
         self,
@@ -188,6 +187,7 @@ class BinanceApi:
         answer_headers: dict[str, str],
     ) -> Any:
         venue = self.venue
+        now = venue.now
         form = body.decode("utf-8", "replace") if body else ""
         values = parse_pairs(query)
         if form:
@@ -195,19 +195,19 @@ class BinanceApi:
                 values.setdefault(name, value)
         parameters = Parameters(values)
         weight = found.weight if isinstance(found.weight, int) else found.weight(parameters)
-        self.limits.spend(ip, weight, venue.now)
+        self.limits.spend(ip, weight, now)
         if not found.weighed:
-            self.limits.spend_pool(ip, venue.now)
+            self.limits.spend_pool(ip, now)
         if found.security is Security.NONE:
             return found.run(Call(self, venue, parameters, None, ""))
         key = _header(headers, "X-MBX-APIKEY")
         credential = self.keys.identify(key)
         if found.security is Security.SIGNED:
             check_signature(credential, query, form, values.get("signature"))
-            check_time(venue.now, values.get("timestamp"), values.get("recvWindow"))
+            check_time(now, values.get("timestamp"), values.get("recvWindow"))
         counts: tuple[int, int] | None = None
         if found.orders is not None:
-            counts = self.limits.count_orders(credential.account, *found.orders, venue.now)
+            counts = self.limits.count_orders(credential.account, *found.orders, now)
         account = venue.account(credential.account)
         version = venue.core.version
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class TimerStatus:
     """``ScheduleStatus``: UTC milliseconds, ``None`` for never."""
 

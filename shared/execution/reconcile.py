@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -52,8 +53,9 @@ def reconcile(desk: Desk) -> Report:
     foreign = [o.client_order_id for o in plain if not is_ours(o.client_order_id)]
     foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
     differences += [f"order {o} was not sent by this application" for o in foreign]
-    _refresh_algos(desk, {a.client_algo_id for a in algos}, now)
-    _refresh_plain(desk, now)
+    unfinished = _unfinished(desk)
+    _refresh_algos(desk, unfinished, {a.client_algo_id for a in algos}, now)
+    _refresh_plain(desk, unfinished, now)
     _free_reservations(desk, {r.decision_id for r in records.values()}, now)
     for difference in differences:
         desk.note("incident", {"difference": difference}, correlation="reconcile")
@@ -79,38 +81,44 @@ def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
         desk.ledger.release(decision_id)
 
 
-def _refresh_plain(desk: Desk, now: int) -> None:
+def _unfinished(desk: Desk) -> list[orders.OrderRecord]:
+    """Our orders whose end we have not seen."""
+    return [
+        msgspec.convert(document.body, orders.OrderRecord)
+        for state in ("intent", "unknown", "open")
+        for document in desk.store.query(
+            orders.CONTAINER, desk.account, where=[Where("state", "=", state)], limit=200
+        ).documents
+    ]
+
+
+def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: int) -> None:
     """Plain orders whose end we have not seen: whoever sent them may have died, or read back the
     position instead. What the venue knows as final becomes our record."""
-    for state in ("intent", "unknown", "open"):
-        page = desk.store.query(
-            orders.CONTAINER, desk.account, where=[Where("state", "=", state)], limit=200
-        )
-        for document in page.documents:
-            known = msgspec.convert(document.body, orders.OrderRecord)
-            if known.leg in ("s", "t") or now - known.updated_at < GRACE_MS:
-                continue
-            order = desk.exchange.order(known.symbol, known.id)
-            if order is not None and order.status in FINAL_ORDER:
-                orders.settle(
-                    desk,
-                    known.id,
-                    "filled" if order.executed_quantity else "cancelled",
-                    venue_id=order.order_id,
-                    executed_quantity=order.executed_quantity,
-                    average_price=order.average_price,
-                    reason=order.status,
-                )
+    for known in unfinished:
+        if known.leg in ("s", "t") or now - known.updated_at < GRACE_MS:
+            continue
+        order = desk.exchange.order(known.symbol, known.id)
+        if order is not None and order.status in FINAL_ORDER:
+            orders.settle(
+                desk,
+                known.id,
+                "filled" if order.executed_quantity else "cancelled",
+                venue_id=order.order_id,
+                executed_quantity=order.executed_quantity,
+                average_price=order.average_price,
+                reason=order.status,
+            )
 
 
-def _refresh_algos(desk: Desk, live: set[str], now: int) -> None:
+def _refresh_algos(
+    desk: Desk, unfinished: Sequence[orders.OrderRecord], live: set[str], now: int
+) -> None:
     """Conditional orders we believe to be open: ask for each that the exchange does not list."""
-    page = desk.store.query(
-        orders.CONTAINER, desk.account, where=[Where("state", "=", "open")], limit=200
-    )
-    for document in page.documents:
-        known = msgspec.convert(document.body, orders.OrderRecord)
-        if known.leg not in ("s", "t") or known.id in live or now - known.updated_at < GRACE_MS:
+    for known in unfinished:
+        if known.state != "open" or known.leg not in ("s", "t"):
+            continue
+        if known.id in live or now - known.updated_at < GRACE_MS:
             continue
         algo = desk.exchange.algo_order(known.id)
         # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.

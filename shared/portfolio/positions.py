@@ -91,9 +91,10 @@ def open_among(store: Store, account: str, symbols: Iterable[str]) -> dict[str, 
     """The records of these symbols that are not closed: point reads, the cheapest there are."""
     records: dict[str, PositionRecord] = {}
     for symbol in symbols:
-        found = load(store, account, symbol)
-        if found is not None and found[0].state != "closed":
-            records[symbol] = found[0]
+        document = store.get(CONTAINER, account, symbol)
+        # Most symbols are flat most of the time: a closed record is not worth reading further.
+        if document is not None and document.body.get("state") != "closed":
+            records[symbol] = decode(document)
     return records
 
 

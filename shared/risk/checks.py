@@ -8,13 +8,15 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from shared.risk.plan import Check
 
+_EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)
+
 
 def exact() -> AbstractContextManager[Context]:
     """The one decimal context of all risk arithmetic, whatever the thread's own is.
 
     Divisions round; two computations agree bit for bit only under the same context.
     """
-    return localcontext(Context(prec=28, rounding=ROUND_HALF_EVEN))
+    return localcontext(_EXACT)
 
 
 def finite(value: Decimal | float | int | None) -> Decimal | None:

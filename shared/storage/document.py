@@ -73,8 +73,13 @@ def clean(value: Any, where: str = "body") -> Any:
                 if not isinstance(key, str):
                     raise InvalidInput(f"{where} has the key {key!r}, which is not text")
                 key = str(key.value) if isinstance(key, Enum) else str(key)
-            # Most values are plain text; not calling for them makes a write a quarter cheaper.
-            copy[key] = item if type(item) in _PLAIN else clean(item, key)
+            # Most values are text or small integers; not calling for them makes a write a quarter
+            # cheaper.
+            plain = type(item)
+            if plain in _PLAIN or (plain is int and -EXACT <= item <= EXACT):
+                copy[key] = item
+            else:
+                copy[key] = clean(item, key)
         return copy
     if kind is list or kind is tuple:
         return [item if type(item) in _PLAIN else clean(item, where) for item in value]

@@ -45,7 +45,9 @@ class ServerClock:
 
     def now_ms(self) -> int:
         """Best estimate of the exchange's time, UTC milliseconds."""
-        return self._clock.now_ms() + self.offset_ms
+        measured = self._measured
+        now = self._clock.now_ms()
+        return now if measured is None else now + measured[0]
 
     def signing_ms(self) -> int:
         """The earliest the exchange's time can be: a request from its future is refused."""
