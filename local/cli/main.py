@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from local.cli.data_options import add_data, add_download
@@ -26,6 +27,7 @@ examples:
   ./run simulate --decisions 1000 --profile storm
   ./run status        ./run stop        ./run audit verify
   ./run exchange                            the simulated exchange alone, for any Binance client
+  ./run acceptance --card 1 18              acceptance cards; --venue demo for Binance Demo
 """
 
 
@@ -83,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add_options(exchange, start=NOW, port=8090)
     exchange.set_defaults(module="local.cli.exchange")
+
+    _acceptance(commands)
 
     status = commands.add_parser(
         "status",
@@ -177,6 +181,39 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     replay.add_argument("--quiet", action="store_true", help="no progress bar")
     replay.set_defaults(module="local.cli.replay")
+
+
+def _acceptance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    acceptance = commands.add_parser(
+        "acceptance",
+        help="the acceptance cards, on Binance Demo or a simulated exchange",
+        description="Executes the numbered cards of docs/acceptance.md through the real adapter "
+        "and writes what the venue did. Keys come from the environment or a settings file; "
+        "production is refused. Exit code 0 only if no card failed.",
+    )
+    acceptance.add_argument("--venue", choices=("demo", "simulated"), default="simulated")
+    acceptance.add_argument(
+        "--card", nargs="+", default=[], metavar="N", help="only these, for example 7 TC-18"
+    )
+    acceptance.add_argument("--list", action="store_true", help="name the cards, run nothing")
+    acceptance.add_argument("--out", type=Path, default=Path("acceptance"), metavar="DIR")
+    acceptance.add_argument("--symbol", default="BTCUSDT", help="default: %(default)s")
+    acceptance.add_argument("--second", default="ETHUSDT", help="default: %(default)s")
+    acceptance.add_argument(
+        "--max-notional",
+        type=Decimal,
+        metavar="USDT",
+        help="what one order may be worth at most (default: 500; simulated: 500000)",
+    )
+    acceptance.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="read the keys from this local.settings.json instead of the environment",
+    )
+    acceptance.add_argument("--yes", action="store_true", help="place orders without asking")
+    acceptance.add_argument("--seed", type=int, default=7, help="of the simulated market")
+    acceptance.set_defaults(module="local.cli.acceptance")
 
 
 def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

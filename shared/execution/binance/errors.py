@@ -135,6 +135,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     _fix("more decimals than the instrument allows", -1111, filters=True),
     _fix("bad time frame", -1120),
+    _fix("too long a time range", -4165),
     _reject("symbol unknown or closed", -1121, -1122, -4140, -4141, filters=True),
     _look("listen key does not exist", -1125),
     # Orders.
@@ -171,7 +172,7 @@ TABLE: tuple[Rule, ...] = (
     _ok("already so", -4046, -4059, -4171, -5027),
     _reject(
         "mode change blocked by open orders, positions or other modes",
-        *(-4047, -4048, -4067, -4068, -4168, -4531),
+        *(-4047, -4048, -4067, -4068, -4167, -4168, -4531),
     ),
     _reject("margin change refused", -4050, -4051, -4054),
     _halt("account is not in one-way mode", -4060, -4061, -4062),
