@@ -179,7 +179,7 @@ def statistics(result: Result, *, risk_free: float = 0.0) -> Statistics:
     mean_equity = float(result.equity.mean())
     falls = drawdowns(by_day.equity)
     notional = float((trades.quantity * (trades.entry_price + trades.exit_price)).sum())
-    spread = float(day_returns.std()) if len(day_returns) > 1 else 0.0
+    skewness, kurtosis = moments(day_returns)
     return Statistics(
         start=iso(int(whole.time[0])),
         end=iso(int(whole.time[-1])),
@@ -200,8 +200,8 @@ def statistics(result: Result, *, risk_free: float = 0.0) -> Statistics:
         max_drawdown_recovered=None if fall.recovered_at is None else iso(fall.recovered_at),
         max_drawdown_days=longest_under_water(whole) / DAY_MS,
         ulcer_index=float(np.sqrt(np.mean(falls**2))),
-        skewness=_moment(day_returns, 3) if spread > 0.0 else None,
-        kurtosis=_moment(day_returns, 4) if spread > 0.0 else None,
+        skewness=skewness,
+        kurtosis=kurtosis,
         value_at_risk=_tail(day_returns)[0],
         expected_shortfall=_tail(day_returns)[1],
         best_day=float(np.max(day_returns)) if len(day_returns) else None,
@@ -252,6 +252,18 @@ def sortino(day_returns: Floats, *, risk_free: float = 0.0) -> float | None:
     excess = day_returns - _daily_rate(risk_free)
     downside = float(np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2)))
     return _over(float(excess.mean()) * math.sqrt(DAYS_A_YEAR), downside)
+
+
+def moments(values: Floats) -> tuple[float | None, float | None]:
+    """Skewness and kurtosis (3 for a normal distribution), from population moments."""
+    apart = values - values.mean() if len(values) else values
+    variance = float(np.mean(apart**2)) if len(values) > 1 else 0.0
+    if variance < 1e-30:
+        return None, None
+    return (
+        float(np.mean(apart**3)) / variance**1.5,
+        float(np.mean(apart**4)) / variance**2,
+    )
 
 
 def trade_statistics(trades: Trades) -> TradeStatistics:
@@ -317,12 +329,6 @@ def _over(a: float | None, b: float) -> float | None:
 
 def _mean(values: NDArray[Any]) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _moment(values: Floats, order: int) -> float:
-    """Standardised central moment, from population figures."""
-    apart = values - values.mean()
-    return float(np.mean(apart**order) / np.mean(apart**2) ** (order / 2))
 
 
 def _tail(day_returns: Floats, share: float = 0.05) -> tuple[float | None, float | None]:
