@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from toy_runner import HOUR, START, market
 
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
-from shared.research.evaluation import Job, Outcome
+from shared.research.evaluation import Job, Outcome, Runner
 from shared.research.sealed import market_digest, sealed, seen_until
 from shared.research.search import Choice, Plan, Search, search
 from shared.research.space import Space, from_file, parse
@@ -184,6 +185,12 @@ def test_equal_markets_have_equal_digests() -> None:
 SPACE = Space([parse("length=4:40:4"), parse("scale=0.5,1.0")])
 
 
+def picklable(name: str) -> Runner:
+    """A runner as other processes find it: a test of the function host may have unloaded ours."""
+    found: Runner = getattr(importlib.import_module("toy_runner"), name)
+    return found
+
+
 def find(path: Path, plan: Plan, workers: Workers | None = None, **other: object) -> Search:
     with workers or Workers(toy_runner.run) as some:
         return search(
@@ -276,7 +283,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
 def test_other_processes_find_the_same(tmp_path: Path) -> None:
     plan = Plan(method="bayes", trials=16, seed=5)
     here = find(tmp_path / "a.jsonl", plan)
-    there = find(tmp_path / "b.jsonl", plan, Workers(toy_runner.run, 2))
+    there = find(tmp_path / "b.jsonl", plan, Workers(picklable("run"), 2))
     assert there.outcomes == here.outcomes
     assert there.choice == here.choice
 
@@ -391,7 +398,7 @@ def test_walk_forward_is_the_tests_of_the_choices_in_a_row(tmp_path: Path) -> No
 def test_a_runner_that_searches_its_memory_finds_no_future(tmp_path: Path) -> None:
     """In other processes, with the whole market in this one."""
     assert toy_runner.later_candles(START)  # here it would be found
-    honest, cheated = forward(tmp_path / "a"), forward(tmp_path / "b", toy_runner.cheat, 2)
+    honest, cheated = forward(tmp_path / "a"), forward(tmp_path / "b", picklable("cheat"), 2)
     assert [s.choice for s in cheated.steps] == [s.choice for s in honest.steps]
     assert cheated.result.equity == pytest.approx(honest.result.equity)
 
