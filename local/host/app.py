@@ -161,7 +161,8 @@ def index(functions: Iterable[Any], directory: str) -> list[FunctionSpec]:
 
 def forget(folder: Path) -> None:
     """Remove the app's own modules from the interpreter, so that the next load is fresh."""
-    keep = _host_packages(folder)
+    # The running program is never part of the app; starting other processes needs it.
+    keep = {"__main__"} | _host_packages(folder)
     root = str(folder.resolve()) + "/"
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
