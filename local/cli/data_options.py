@@ -1,8 +1,9 @@
-"""Options of ``./run download`` and ``./run data``."""
+"""Options of ``./run download``, ``./run data`` and ``./run compare``."""
 
 from __future__ import annotations
 
 import argparse
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from local.cli.dates import end_moment, moment, names
@@ -91,3 +92,48 @@ def add_data(commands: Commands[argparse.ArgumentParser]) -> None:
     bring.add_argument("--skip", type=int, default=0, metavar="N", help="lines before the header")
     bring.add_argument("--replace", action="store_true", help="overwrite an earlier import")
     bring.set_defaults(module="local.cli.data")
+
+
+def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
+    """``./run compare``."""
+    one = commands.add_parser(
+        "compare",
+        help="executed trades against a backtest of the same period",
+        description="Pairs the trades of a live, paper or replay run with those of a backtest on "
+        "the same candles and settings, and takes their difference apart by cause. The parts add "
+        "up to the difference exactly.",
+    )
+    one.add_argument(
+        "--live",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="an audit.jsonl, the folder of a replay or of a run (.local), or the JSON of "
+        "GET /api/trades",
+    )
+    market = one.add_mutually_exclusive_group(required=True)
+    market.add_argument("--data", type=Path, metavar="DIR", help="candle files of the period")
+    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
+    one.add_argument("--seed", type=int, default=7, help="of the generator")
+    one.add_argument("--symbols", type=names, default=(), metavar="A,B", help="of the trades")
+    one.add_argument("--timeframes", type=names, default=(), metavar="1h", help="of the trades")
+    one.add_argument("--from", dest="start", type=moment, metavar="DATE", help="of the trades")
+    one.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
+    one.add_argument("--deposit", type=_amount, default=Decimal(5000), metavar="USDT")
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an application setting as it was in the run (may be repeated)",
+    )
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
+    one.set_defaults(module="local.cli.compare")
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount") from None
+    return value

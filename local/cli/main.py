@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from local.cli.data_options import add_data, add_download
+from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
 from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _simulate(commands)
     add_download(commands)
     add_data(commands)
+    add_compare(commands)
 
     explain = commands.add_parser(
         "explain",

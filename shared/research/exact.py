@@ -59,6 +59,8 @@ class ExactEngine:
         self.account = BacktestAccount(source, config)
         self.venue = self.account.venue
         self.decisions: Counter[str] = Counter()
+        #: Signal id -> ``approved`` or the first check that failed; for comparison with live runs.
+        self.outcomes: dict[str, str] = {}
 
     # ------------------------------------------------------------------ time
 
@@ -143,15 +145,19 @@ class ExactEngine:
                         stage=self.account.stage,
                     )
                 except LimitReached as error:
-                    self.decisions[error.checks[0].name] += 1
+                    self._note(signal.id, error.checks[0].name)
                     continue
                 approved.append((inputs, decision, row))
-                self.decisions["approved"] += 1
+                self._note(signal.id, "approved")
             else:
-                self.decisions[decision.reasons[0]] += 1
+                self._note(signal.id, decision.reasons[0])
         for inputs, decision, row in approved:
             if decision.plan is not None:
                 self.account.open(inputs, decision.plan, int(self.table.strategy[row]))
+
+    def _note(self, signal: str, outcome: str) -> None:
+        self.decisions[outcome] += 1
+        self.outcomes[signal] = outcome
 
     def _signal(self, row: int) -> Signal:
         if self.live:

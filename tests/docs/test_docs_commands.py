@@ -18,6 +18,7 @@ _EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
 
 #: Commands that pages name without what they need.
 _NEEDED = {
+    "compare": ["--live", "PATH", "--synthetic", "--out", "DIR"],
     "download": ["--out", "DIR"],
     "data audit": ["DIR"],
     "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
