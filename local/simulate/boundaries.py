@@ -15,6 +15,7 @@ from local.exchange.faults import AnswerLost, ApiRequest, ApiResponse, error_ans
 from local.simulate.schedule import Menu, Schedule
 from shared.clock import Clock
 from shared.errors import NotFound, StoreUnavailable
+from shared.storage.patience import patience
 from shared.storage.store import Body, Document, Page, Patch, Store, Where
 
 
@@ -36,6 +37,8 @@ class Hooks:
         Lets another instance do something, now, between two effects of this one.
     disturbed : callable
         Told until when (UTC milliseconds) a fault has its effect.
+    failed : callable
+        Told whenever the store fails.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Hooks:
         blocked: Callable[[int], None],
         rival: Callable[[str, Random], None],
         disturbed: Callable[[int], None],
+        failed: Callable[[], None],
     ) -> None:
         self.schedule = schedule
         self.rates = rates
         self.clock = clock
         self.blocked = blocked
         self.disturbed = disturbed
+        self.failed = failed
         self._rival = rival
         self.dead = False
 
@@ -252,13 +257,20 @@ class FaultyStore:
             self._fail(*struck)
 
     def _fail(self, fault: str, draw: Random) -> None:
+        limit = patience()
         if fault == "slow":
-            self._hooks.slow(draw, 3_000)
-            return
-        if fault.startswith("timeout"):
-            self._hooks.blocked(1_000)
-            self._hooks.clock.sleep(1.0)
+            wait = draw.randint(100, 3_000)
+            if limit is None or wait <= limit * 1000:
+                self._wait(wait)
+                return
+        if fault == "slow" or fault.startswith("timeout"):
+            self._wait(1_000 if limit is None else min(1_000, round(limit * 1000)))
+        self._hooks.failed()
         raise StoreUnavailable(f"store: {fault}")
+
+    def _wait(self, ms: int) -> None:
+        self._hooks.blocked(ms)
+        self._hooks.clock.sleep(ms / 1000)
 
     def _write(self, what: str, write: Callable[[], Any], menu: str = "store-write") -> Any:
         hooks = self._hooks

@@ -31,6 +31,9 @@ FLAT_MS = 30_000
 #: sent again when its absence is conclusive.
 FLATTENING_MS = 20_000
 
+#: A stop or close may come before its record for so long after the store has failed.
+OVERDUE_MS = 10_000
+
 #: Orders that the venue itself sends.
 _VENUE_ORDERS = ("autoclose", "adl", "settlement")
 
@@ -58,6 +61,10 @@ class Judge(Watch):
         #: When the switch was last latched with our knowledge; ``None`` while armed.
         self.stopped_at: int | None = None
         self._was_flat = False
+        self._store_failed_at = -OVERDUE_MS
+        #: Orders that came before their record, with the time.
+        self._unrecorded: dict[str, int] = {}
+        self._conditionals: list[str] = []
 
     # ------------------------------------------------------------------ what excuses
 
@@ -79,6 +86,10 @@ class Judge(Watch):
     def closing(self, symbol: str) -> None:
         """A close of a position was sent, whatever becomes of it: it is being flattened."""
         self._closing.setdefault(symbol, self._venue.now)
+
+    def store_failed(self) -> None:
+        """The application's store failed just now."""
+        self._store_failed_at = self._clock.now_ms()
 
     def disturbed(self, until: int) -> None:
         """Something was made to go wrong whose effect lasts until then."""
@@ -104,7 +115,10 @@ class Judge(Watch):
     def _intent(self, client_id: str, at: int) -> dict[str, Any]:
         found = self._store.get("orders", ACCOUNT, client_id)
         if found is None:
-            self.broken(7, f"order {client_id} reached the venue before its intent", at)
+            self._unrecorded[client_id] = at
+            excused = leg_of(client_id) != "e" and at - self._store_failed_at <= OVERDUE_MS
+            if not excused:
+                self.broken(7, f"order {client_id} reached the venue before its intent", at)
             return {}
         if found.body["state"] == "not_sent":
             self.broken(2, f"order {client_id} was executed after it was ruled out", at)
@@ -131,6 +145,7 @@ class Judge(Watch):
         if event.account == MAIN and event.kind == "ALGO":
             algo: AlgoOrder = event.record
             if algo.status == "NEW" and algo.create_time == event.time:
+                self._conditionals.append(algo.client_algo_id)
                 self._intent(algo.client_algo_id, event.time)
                 self._conditional(algo, event.time)
 
@@ -255,7 +270,7 @@ class Judge(Watch):
         self.books()
         if not self.flat():
             self.broken(8, "the account is not flat long after the last fault", now)
-        for check in (self._leaks, self._orders_agree, self._money):
+        for check in (self._leaks, self._recorded, self._orders_agree, self._money):
             check(services, now)
         final_checks(self, services, (SIMULATED_SECRET, TOTP_SECRET))
 
@@ -269,6 +284,17 @@ class Judge(Watch):
             for body in self._all(name):
                 if body["state"] != "closed":
                     self.broken(8, f"{body['id']}: our record stays {body['state']}", now)
+
+    def _recorded(self, services: Services, now: int) -> None:
+        """Every order of ours has its record and its intent in the audit, however late."""
+        intents = {r.body["clientOrderId"] for r in services.audit.records(kind="intent")}
+        for client_id in (*self._conditionals, *self._unrecorded):
+            self.checked[7] += 1
+            if is_ours(client_id) and client_id not in intents:
+                self.broken(7, f"order {client_id} has no intent in the audit", now)
+        for client_id, at in self._unrecorded.items():
+            if self._store.get("orders", ACCOUNT, client_id) is None:
+                self.broken(7, f"order {client_id} of {iso(at)} was never recorded", now)
 
     def _orders_agree(self, services: Services, now: int) -> None:
         """Our record of every plain order says what the venue's says."""

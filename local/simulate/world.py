@@ -237,6 +237,7 @@ class World:
                 self.judge.blocked,
                 self._rival,
                 self.judge.disturbed,
+                self.judge.store_failed,
             )
             self.faults.hooks = hooks
             services = services_of(

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import BorsaError, ExchangeError
-from shared.execution import flatten, orders, settlement
+from shared.execution import adopt, flatten, orders, settlement
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, open_symbols
 from shared.portfolio import positions
@@ -95,7 +95,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
             for algo in algos:
                 if algo.symbol == symbol:
-                    orders.settle(desk, algo.client_algo_id, "cancelled", reason="emergency stop")
+                    adopt.cancelled(desk, algo, "emergency stop")
                     cancelled += 1
         if round_ and len(closed) + cancelled == done:
             # Nothing moves: the workflow comes back after a pause, within the rate limits.

@@ -14,6 +14,7 @@ import msgspec
 from shared.errors import BorsaError, Conflict, ExchangeError, KillSwitchLatched, NotFound
 from shared.execution import orders, protection
 from shared.execution.assess import load
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenuePosition
 from shared.execution.ids import client_id
@@ -218,6 +219,7 @@ def _enter(
         desk.kill_switch.acquire_permit(entry_id)
         desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
 
+    books = Books(desk.clock)
     try:
         outcome = orders.send(
             desk,
@@ -225,6 +227,7 @@ def _enter(
             plan.decision_id,
             permit=permit,
             may_place=may_place,
+            books=books,
         )
     except (KillSwitchLatched, Expired) as error:
         orders.settle(desk, entry_id, "not_sent", reason=str(error))
@@ -233,10 +236,13 @@ def _enter(
         return EntryResult(decision_id=plan.decision_id, status=status, reason=str(error))
     record("borsa.order.latency", desk.clock.now_ms() - decided_at, outcome=outcome.state)
     if outcome.state in orders.DEAD:
+        books.catch_up()
         return nothing_opened(desk, position, outcome.reason)
     filled = outcome.state == "filled"
     # If not known to be final: the symbol was free, so what it holds on our side is this entry.
-    venue = _opened(desk, plan, outcome) if filled else _sighted(desk, plan)
+    venue = _opened(desk, plan, outcome, books) if filled else _sighted(desk, plan)
+    if venue is None:
+        books.catch_up()
     if venue is None and not filled:
         desk.alert(
             "critical",
@@ -248,7 +254,10 @@ def _enter(
         return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
     # From the fill on, also when an earlier run has spent some of the time.
     since = began if outcome.order is None else min(began, outcome.order.update_time)
-    guarded = protection.protect(desk, position, venue, since=since)
+    try:
+        guarded = protection.protect(desk, position, venue, since, books)
+    finally:
+        books.catch_up()
     desk.kill_switch.release_permit(entry_id)
     desk.ledger.convert(
         plan.decision_id,
@@ -303,7 +312,9 @@ def held_position(desk: Desk, symbol: str) -> VenuePosition | None:
     return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
 
 
-def _opened(desk: Desk, plan: OrderPlan, outcome: orders.Outcome) -> VenuePosition | None:
+def _opened(
+    desk: Desk, plan: OrderPlan, outcome: orders.Outcome, books: Books
+) -> VenuePosition | None:
     """The position an entry has opened; from its fill where the venue does not show it yet.
 
     A stop is reduce-only: sized from a fill it can only ever protect. Waiting for a view that
@@ -322,11 +333,8 @@ def _opened(desk: Desk, plan: OrderPlan, outcome: orders.Outcome) -> VenuePositi
             if pause is not None:
                 desk.clock.sleep(pause)
     except ExchangeError as error:
-        desk.note(
-            "incident",
-            {"clientOrderId": order.client_order_id, "positionsUnreadable": str(error)},
-            correlation=plan.decision_id,
-        )
+        body = {"clientOrderId": order.client_order_id, "positionsUnreadable": str(error)}
+        books.write(lambda: desk.note("incident", body, correlation=plan.decision_id), None)
     price = order.average_price or plan.reference_price
     quantity = order.executed_quantity if plan.side == "BUY" else -order.executed_quantity
     return VenuePosition(

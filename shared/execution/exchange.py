@@ -259,6 +259,10 @@ class Exchange(Protocol):
         """The order, or ``None`` when the venue does not (yet) know it (-2013)."""
         ...
 
+    def order_behind(self, fill: Fill) -> VenueOrder | None:
+        """The order that a fill belongs to, whoever sent it."""
+        ...
+
     def open_orders(self, symbol: str | None = None) -> list[VenueOrder]: ...
     def cancel_order(self, symbol: str, client_order_id: str) -> None:
         """Cancel; an order that is not open any more is success."""

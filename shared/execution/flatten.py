@@ -5,8 +5,11 @@ Needs no permit: reducing exposure is always allowed.
 
 from __future__ import annotations
 
-from shared.errors import ExchangeError
-from shared.execution import orders
+from functools import partial
+
+from shared.errors import ExchangeError, StoreUnavailable
+from shared.execution import adopt, orders, unrecorded
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenuePosition
 from shared.execution.ids import client_id, is_ours
@@ -18,48 +21,50 @@ ATTEMPTS = 4
 PAUSE = 0.2
 
 
-def close_position(desk: Desk, record: PositionRecord, reason: str) -> bool:
+def close_position(
+    desk: Desk, record: PositionRecord, reason: str, books: Books | None = None
+) -> bool:
     """Close one of our positions; ``True`` once the exchange shows it flat.
 
     Every attempt has its own deterministic id, counted in the position's record before it is
-    sent, so that a crash repeats an attempt instead of adding one.
+    sent, so that a crash repeats an attempt instead of adding one. While the store fails the
+    close goes out without its record, which follows.
+
+    Parameters
+    ----------
+    books : Books, optional
+        Of a caller that has waited for the store already, and catches up himself.
     """
+    own = Books(desk.clock) if books is None else books
+    try:
+        return _close_position(desk, record, reason, own)
+    finally:
+        if books is None:
+            own.catch_up()
+
+
+def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Books) -> bool:
     for _ in range(ATTEMPTS):
         venue = _held(desk, record.id)
         if venue is None:
             return True
-        record = positions.change(
-            desk.store, record, closes=record.closes, exit_reason=record.exit_reason or reason
-        )
-        close_id = client_id(desk.account, record.decision_id, "x", record.closes)
-        outcome = orders.send(
-            desk,
-            OrderRequest(
-                symbol=record.id,
-                side="SELL" if venue.quantity > 0 else "BUY",
-                type="MARKET",
-                quantity=abs(venue.quantity),
-                client_order_id=close_id,
-                reduce_only=True,
-            ),
-            record.decision_id,
-        )
-        if outcome.state != "unknown":
-            record = positions.change(desk.store, record, closes=record.closes + 1)
-        desk.note(
-            "position",
-            {
-                "symbol": record.id,
-                "clientOrderId": close_id,
-                "state": outcome.state,
-                "reason": reason,
-                "attempt": record.closes,
-            },
-            correlation=record.decision_id,
-        )
+        if not books.late:
+            try:
+                record = _recorded(desk, record, venue, reason)
+            except StoreUnavailable:
+                # It may be on its way all the same: look again, then close without the store.
+                books.give_up()
+                continue
+        else:
+            _unrecorded(desk, record, venue, reason, books)
         if _held(desk, record.id) is None:
             return True
         desk.clock.sleep(PAUSE)
+    books.write(partial(_alert_failed, desk, record, reason), None)
+    return False
+
+
+def _alert_failed(desk: Desk, record: PositionRecord, reason: str) -> None:
     desk.alert(
         "critical",
         "close-failed",
@@ -68,33 +73,78 @@ def close_position(desk: Desk, record: PositionRecord, reason: str) -> bool:
         correlation=record.decision_id,
         once=str(desk.clock.now_ms() // 60_000),
     )
-    return False
+
+
+def _recorded(
+    desk: Desk, record: PositionRecord, venue: VenuePosition, reason: str
+) -> PositionRecord:
+    """One attempt under the next id of the position's record."""
+    record = positions.change(
+        desk.store, record, closes=record.closes, exit_reason=record.exit_reason or reason
+    )
+    close_id = client_id(desk.account, record.decision_id, "x", record.closes)
+    outcome = orders.send(desk, _market(venue, close_id), record.decision_id)
+    if outcome.state != "unknown":
+        record = positions.change(desk.store, record, closes=record.closes + 1)
+    _note(desk, record, close_id, outcome.state, reason)
+    return record
+
+
+def _unrecorded(
+    desk: Desk, record: PositionRecord, venue: VenuePosition, reason: str, books: Books
+) -> None:
+    """One attempt while the store fails, under an id that follows from what is to be closed."""
+    what = f"{record.decision_id}|{venue.update_time}|{venue.quantity.normalize():f}"
+    request = _market(venue, client_id(desk.account, what, "x"))
+    sent_at = desk.clock.now_ms()
+    outcome = unrecorded.send(desk, request)
+
+    def keep() -> None:
+        unrecorded.keep(desk, request, record.decision_id, sent_at, outcome)
+        _note(desk, record, request.client_order_id, outcome.state, reason)
+        positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
+
+    books.write(keep, None)
+
+
+def _market(venue: VenuePosition, close_id: str) -> OrderRequest:
+    return OrderRequest(
+        symbol=venue.symbol,
+        side="SELL" if venue.quantity > 0 else "BUY",
+        type="MARKET",
+        quantity=abs(venue.quantity),
+        client_order_id=close_id,
+        reduce_only=True,
+    )
+
+
+def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason: str) -> None:
+    desk.note(
+        "position",
+        {
+            "symbol": record.id,
+            "clientOrderId": close_id,
+            "state": state,
+            "reason": reason,
+            "attempt": record.closes,
+        },
+        correlation=record.decision_id,
+    )
 
 
 def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
     what = f"{correlation}|{venue.symbol}|{venue.update_time}|{venue.quantity}"
-    orders.send(
-        desk,
-        OrderRequest(
-            symbol=venue.symbol,
-            side="SELL" if venue.quantity > 0 else "BUY",
-            type="MARKET",
-            quantity=abs(venue.quantity),
-            client_order_id=client_id(desk.account, what, "x", attempt),
-            reduce_only=True,
-        ),
-        correlation,
-    )
+    orders.send(desk, _market(venue, client_id(desk.account, what, "x", attempt)), correlation)
 
 
-def cancel_leftovers(desk: Desk, symbol: str) -> int:
+def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
     """Cancel our conditional orders of a flat symbol: reduce-only orders stay armed otherwise."""
     cancelled = 0
     for algo in desk.exchange.open_algo_orders(symbol):
         if is_ours(algo.client_algo_id):
             desk.exchange.cancel_algo_order(algo.client_algo_id)
-            orders.settle(desk, algo.client_algo_id, "cancelled", reason="position closed")
+            adopt.cancelled(desk, algo, "position closed", decision_id)
             cancelled += 1
     return cancelled
 

@@ -12,8 +12,9 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import BorsaError, ExchangeError, InvalidInput, NotFound
-from shared.execution import entry, flatten, orders, protection, settlement
+from shared.execution import adopt, entry, flatten, protection, settlement
 from shared.execution.assess import load as load_decision
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
 from shared.execution.ids import client_id, is_ours
@@ -261,7 +262,9 @@ def _take_profit(
         flatten.close_position(desk, record, "take profit")
         return
     deadline = desk.clock.now_ms() + protection.DEADLINE_MS
-    protection.secure(desk, record, "t", abs(position.quantity), deadline)
+    books = Books(desk.clock)
+    protection.secure(desk, record, "t", abs(position.quantity), deadline, books)
+    books.catch_up()
 
 
 def _foreign(desk: Desk, position: VenuePosition) -> None:
@@ -300,7 +303,7 @@ def _orphans(
         if algo.symbol in held or algo.symbol in records or not is_ours(algo.client_algo_id):
             continue
         desk.exchange.cancel_algo_order(algo.client_algo_id)
-        orders.settle(desk, algo.client_algo_id, "cancelled", reason="orphan")
+        adopt.cancelled(desk, algo, "orphan")
         cancelled += 1
     return cancelled
 

@@ -31,6 +31,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
 from shared.execution.ids import leg_of
@@ -90,7 +91,7 @@ def never_send(desk: Desk, request: OrderRequest, decision_id: str, reason: str)
     The record is created only if absent, exactly like an intent: whoever comes second finds it.
     """
     record_ = msgspec.structs.replace(
-        _fresh(desk, request, decision_id), state="not_sent", attempts=0, sent_at=0, reason=reason
+        intent(desk, request, decision_id), state="not_sent", attempts=0, sent_at=0, reason=reason
     )
     try:
         desk.store.create(CONTAINER, msgspec.to_builtins(record_))
@@ -101,8 +102,11 @@ def never_send(desk: Desk, request: OrderRequest, decision_id: str, reason: str)
     return True
 
 
-def _fresh(desk: Desk, request: OrderRequest, decision_id: str) -> OrderRecord:
-    now = desk.clock.now_ms()
+def intent(
+    desk: Desk, request: OrderRequest, decision_id: str, sent_at: int | None = None
+) -> OrderRecord:
+    """The record of a plain order that is sent now, or was sent at ``sent_at`` (UTC ms)."""
+    now = desk.clock.now_ms() if sent_at is None else sent_at
     return OrderRecord(
         id=request.client_order_id,
         account=desk.account,
@@ -127,6 +131,7 @@ def send(
     *,
     permit: Callable[[], None] | None = None,
     may_place: bool = True,
+    books: Books | None = None,
 ) -> Outcome:
     """Send a plain order under the rules above and wait for its final state.
 
@@ -139,8 +144,11 @@ def send(
         nothing was sent by this call.
     may_place : bool
         ``False`` to only find out: an order that is conclusively absent ends as ``not_sent``.
+    books : Books, optional
+        Keeps the record once the order is at the venue, so that the caller can protect what it
+        opened before the store has taken the record. The caller catches up.
     """
-    claimed = store_intent(desk, _fresh(desk, request, decision_id))
+    claimed = store_intent(desk, intent(desk, request, decision_id))
     try:
         order = _find_or_place(desk, request, claimed, permit, may_place)
         if order is None:
@@ -148,34 +156,52 @@ def send(
             if found is None:
                 return Outcome(state="not_sent", reason="the intent is gone")
             return Outcome(state=found[0].state, reason=found[0].reason)
-        order = _await_final(desk, order, _immediate(request))
+        order = await_final(desk, order, _immediate(request))
     except OutcomeUnknown as error:
-        return _ended(desk, request, "unknown", str(error))
+        return _ended(desk, request, "unknown", str(error), books)
     except ExchangeRejected as error:
-        return _ended(desk, request, "rejected", f"{error.code} {error}")
+        return _ended(desk, request, "rejected", f"{error.code} {error}", books)
     except ExchangeError as error:
         # Throttled, unavailable, or keys and bans: certainly not executed.
-        return _ended(desk, request, "not_sent", str(error))
-    state: State
-    if order.status in FINAL_ORDER:
-        state = "filled" if order.executed_quantity else "cancelled"
+        return _ended(desk, request, "not_sent", str(error), books)
+    seen = order
+    state = state_of(seen)
+    _keep(books, lambda: settle_as(desk, request.client_order_id, seen))
+    return Outcome(state=state, order=order, reason=order.status)
+
+
+def _ended(
+    desk: Desk, request: OrderRequest, state: State, reason: str, books: Books | None
+) -> Outcome:
+    _keep(books, lambda: settle(desk, request.client_order_id, state, reason=reason))
+    return Outcome(state=state, reason=reason)
+
+
+def _keep(books: Books | None, step: Callable[[], object]) -> None:
+    if books is None:
+        step()
     else:
-        state = "open"
-    settle(
+        books.write(step, None)
+
+
+def state_of(order: VenueOrder) -> State:
+    """What a plain order has come to, in our words."""
+    if order.status not in FINAL_ORDER:
+        return "open"
+    return "filled" if order.executed_quantity else "cancelled"
+
+
+def settle_as(desk: Desk, client_order_id: str, order: VenueOrder) -> OrderRecord | None:
+    """Move our record to what the venue says about the order."""
+    return settle(
         desk,
-        request.client_order_id,
-        state,
+        client_order_id,
+        state_of(order),
         venue_id=order.order_id,
         executed_quantity=order.executed_quantity,
         average_price=order.average_price,
         reason=order.status,
     )
-    return Outcome(state=state, order=order, reason=order.status)
-
-
-def _ended(desk: Desk, request: OrderRequest, state: State, reason: str) -> Outcome:
-    settle(desk, request.client_order_id, state, reason=reason)
-    return Outcome(state=state, reason=reason)
 
 
 def _find_or_place(
@@ -335,7 +361,7 @@ def _immediate(request: OrderRequest) -> bool:
     return request.type == "MARKET" or request.time_in_force in ("IOC", "FOK")
 
 
-def _await_final(desk: Desk, order: VenueOrder, immediate: bool) -> VenueOrder:
+def await_final(desk: Desk, order: VenueOrder, immediate: bool) -> VenueOrder:
     """Follow an immediate order to its final state; its POST answer may be a bare NEW."""
     delays = iter((0.05, 0.1, 0.2, 0.4, 0.8, 1.6))
     while order.status not in FINAL_ORDER and immediate:

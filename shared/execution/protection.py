@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,7 +21,8 @@ from shared.errors import (
     ExchangeUnavailable,
     OutcomeUnknown,
 )
-from shared.execution import flatten, orders
+from shared.execution import adopt, flatten, orders
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import (
     LIVE_ALGO,
@@ -41,6 +44,8 @@ DEADLINE_MS = 4_000
 
 #: What a single request may take when the deadline has passed already.
 ONE_TRY_MS = 300
+
+Placed = Literal["live", "over", "failed"]
 
 #: Seconds between attempts to place or look up a stop.
 RETRY_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -91,9 +96,15 @@ def levels(
 
 
 def protect(
-    desk: Desk, record: PositionRecord, venue: VenuePosition | None, since: int | None = None
+    desk: Desk,
+    record: PositionRecord,
+    venue: VenuePosition | None,
+    since: int | None = None,
+    books: Books | None = None,
 ) -> bool:
     """Place stop and take-profit for the real position; flatten when no stop can be placed.
+
+    The store is not waited for longer than ``books`` allow: then the orders go out first.
 
     Parameters
     ----------
@@ -103,17 +114,36 @@ def protect(
         The position as the exchange has it now.
     since : int, optional
         When it may have come to be, UTC ms; by default now. The deadline counts from here.
+    books : Books, optional
+        Of a caller that has waited for the store already, and catches up himself.
 
     Returns
     -------
     bool
         True when a live stop covers the position, False when it is closed or being closed.
+
+    Raises
+    ------
+    StoreUnavailable
+        When the position is protected or closed and the records of that could not be stored;
+        called again it finds the orders and stores them.
     """
     if venue is None:
         return False
+    own = Books(desk.clock) if books is None else books
+    try:
+        return _protect(desk, record, venue, since, own)
+    finally:
+        if books is None:
+            own.catch_up()
+
+
+def _protect(
+    desk: Desk, record: PositionRecord, venue: VenuePosition, since: int | None, books: Books
+) -> bool:
     if (venue.quantity > 0) != (record.side == "BUY"):
         # Not what was decided: the record describes another position. Close, never guess.
-        flatten.close_position(desk, record, "wrong side")
+        flatten.close_position(desk, record, "wrong side", books)
         return False
     deadline = (desk.clock.now_ms() if since is None else since) + DEADLINE_MS
     instrument = desk.exchange.instruments()[record.id]
@@ -125,10 +155,11 @@ def protect(
             else (record.stop_price, record.take_profit_price)
         )
         if wanted is None:
-            flatten.close_position(desk, record, "no valid stop price")
+            flatten.close_position(desk, record, "no valid stop price", books)
             return False
-        record = positions.change(
-            desk.store,
+        record = _change(
+            desk,
+            books,
             record,
             state="open",
             quantity=quantity,
@@ -137,23 +168,42 @@ def protect(
             take_profit_price=wanted[1],
             updated_at=desk.clock.now_ms(),
         )
-    record, placed = secure(desk, record, "s", quantity, deadline)
+    record, placed = secure(desk, record, "s", quantity, deadline, books)
     if not placed:
         # Closing first: whatever hinders the alert must not keep the position naked.
-        flatten.close_position(desk, record, "protection failed")
-        desk.alert(
-            "critical",
-            "protection-failed",
-            f"{record.id}: no stop could be placed, closing the position",
-            "The exchange did not accept a stop in time; the position is closed at market.",
-            correlation=record.decision_id,
-        )
+        flatten.close_position(desk, record, "protection failed", books)
+        books.write(partial(_alert_failed, desk, record), None)
         return False
+    books.write(partial(_note_protected, desk, record, venue), None)
+    record, placed = secure(desk, record, "t", quantity, deadline, books)
+    if not placed:
+        books.write(partial(_alert_no_target, desk, record), None)
+    return True
+
+
+def _change(desk: Desk, books: Books, record: PositionRecord, **fields: object) -> PositionRecord:
+    return books.write(
+        lambda: positions.change(desk.store, record, **fields),
+        msgspec.structs.replace(record, **fields),
+    )
+
+
+def _alert_failed(desk: Desk, record: PositionRecord) -> None:
+    desk.alert(
+        "critical",
+        "protection-failed",
+        f"{record.id}: no stop could be placed, closing the position",
+        "The exchange did not accept a stop in time; the position is closed at market.",
+        correlation=record.decision_id,
+    )
+
+
+def _note_protected(desk: Desk, record: PositionRecord, venue: VenuePosition) -> None:
     desk.note(
         "protection",
         {
             "symbol": record.id,
-            "quantity": str(quantity),
+            "quantity": str(abs(venue.quantity)),
             "entryPrice": str(venue.entry_price),
             "stopPrice": str(record.stop_price),
             "takeProfitPrice": str(record.take_profit_price),
@@ -161,21 +211,26 @@ def protect(
         },
         correlation=record.decision_id,
     )
-    record, placed = secure(desk, record, "t", quantity, deadline)
-    if not placed:
-        desk.alert(
-            "warning",
-            "take-profit-failed",
-            f"{record.id}: no take-profit could be placed",
-            "The stop is live; the guardian tries again every minute.",
-            correlation=record.decision_id,
-            once=str(record.take_profit_revision),
-        )
-    return True
+
+
+def _alert_no_target(desk: Desk, record: PositionRecord) -> None:
+    desk.alert(
+        "warning",
+        "take-profit-failed",
+        f"{record.id}: no take-profit could be placed",
+        "The stop is live; the guardian tries again every minute.",
+        correlation=record.decision_id,
+        once=str(record.take_profit_revision),
+    )
 
 
 def secure(
-    desk: Desk, record: PositionRecord, leg: Leg, quantity: Decimal, deadline: int
+    desk: Desk,
+    record: PositionRecord,
+    leg: Leg,
+    quantity: Decimal,
+    deadline: int,
+    books: Books,
 ) -> tuple[PositionRecord, bool]:
     """Have the record's stop or target live; under a new revision when the old one has ended.
 
@@ -183,19 +238,15 @@ def secure(
     stays what it was.
     """
     trigger = record.stop_price if leg == "s" else record.take_profit_price
-    if place(desk, record, leg, trigger, quantity, deadline):
-        return record, True
-    known = orders.load(desk, algo_id(desk.account, record, leg, trigger, quantity))
-    if known is None or known[0].state not in ("cancelled", "filled"):
-        return record, False
-    record = (
-        positions.change(desk.store, record, stop_revision=record.stop_revision + 1)
-        if leg == "s"
-        else positions.change(
-            desk.store, record, take_profit_revision=record.take_profit_revision + 1
+    placed = place(desk, record, leg, trigger, quantity, deadline, books)
+    if placed == "over":
+        record = (
+            _change(desk, books, record, stop_revision=record.stop_revision + 1)
+            if leg == "s"
+            else _change(desk, books, record, take_profit_revision=record.take_profit_revision + 1)
         )
-    )
-    return record, place(desk, record, leg, trigger, quantity, deadline)
+        placed = place(desk, record, leg, trigger, quantity, deadline, books)
+    return record, placed == "live"
 
 
 def place(
@@ -205,11 +256,18 @@ def place(
     trigger: Decimal,
     quantity: Decimal,
     deadline: int,
-) -> bool:
-    """Have one conditional order live at the venue; ``False`` when that did not succeed in time.
+    books: Books,
+) -> Placed:
+    """Have one conditional order live at the venue.
 
     The id depends on leg, revision, trigger and quantity: repeating the call finds the order that
     is there, changing what is wanted makes a new one.
+
+    Returns
+    -------
+    {"live", "over", "failed"}
+        ``over`` when the order of that id has ended, ``failed`` when it could not be placed in
+        time.
     """
     request = AlgoOrderRequest(
         symbol=record.id,
@@ -220,34 +278,37 @@ def place(
         trigger_price=trigger,
     )
     now = desk.clock.now_ms()
-    fresh = orders.store_intent(
-        desk,
-        orders.OrderRecord(
-            id=request.client_algo_id,
-            account=desk.account,
-            client_order_id=request.client_algo_id,
-            decision_id=record.decision_id,
-            symbol=record.id,
-            side=request.side,
-            type=request.type,
-            leg=leg_of(request.client_algo_id) or "",
-            quantity=quantity,
-            state="intent",
-            created_at=now,
-            updated_at=now,
-            trigger_price=trigger,
-        ),
+    intent = orders.OrderRecord(
+        id=request.client_algo_id,
+        account=desk.account,
+        client_order_id=request.client_algo_id,
+        decision_id=record.decision_id,
+        symbol=record.id,
+        side=request.side,
+        type=request.type,
+        leg=leg_of(request.client_algo_id) or "",
+        quantity=quantity,
+        state="intent",
+        created_at=now,
+        updated_at=now,
+        trigger_price=trigger,
     )
+    # Without the store's word that nobody was here before, the exchange is asked first.
+    fresh = books.write(lambda: orders.store_intent(desk, intent), otherwise=False)
+
+    def settle(state: orders.State, **fields: Any) -> None:
+        books.write(lambda: orders.settle(desk, request.client_algo_id, state, **fields), None)
+
     found = None
     doubt = False
     if not fresh:
-        known = orders.load(desk, request.client_algo_id)
-        doubt = known is not None and known[0].state not in orders.DEAD
+        known = books.read(lambda: orders.load(desk, request.client_algo_id), otherwise=None)
+        doubt = known is None or known[0].state not in orders.DEAD
         found = _live(desk, request.client_algo_id)
         if found is None and known is not None and not doubt:
             if known[0].state == "cancelled":
-                return False  # an id whose order has ended is not used again
-            orders.settle(desk, request.client_algo_id, "intent", reason="asked for again")
+                return "over"
+            settle("intent", reason="asked for again")
     for delay in (*RETRY_DELAYS, None):
         try:
             if found is None:
@@ -255,47 +316,35 @@ def place(
                 until = max(deadline, desk.clock.now_ms() + ONE_TRY_MS)
                 found = desk.exchange.place_algo_order(request, until=until)
             if found.status in LIVE_ALGO:
-                orders.settle(
-                    desk, request.client_algo_id, "open", venue_id=found.algo_id, reason="NEW"
-                )
-                return True
-            orders.settle(desk, request.client_algo_id, ended_as(found), reason=found.status)
-            return False
+                settle("open", venue_id=found.algo_id, reason="NEW")
+                return "live"
+            settle(ended_as(found), reason=found.status)
+            return "over"
         except ExchangeRejected as error:
             # -4116: it is there already, an earlier answer was lost.
             found = _live(desk, request.client_algo_id) if error.code == -4116 else None
             if found is None:
                 # Of two requests under one id the refused one says nothing about the other.
-                orders.settle(
-                    desk,
-                    request.client_algo_id,
-                    "unknown" if doubt else "rejected",
-                    reason=f"{error.code} {error}",
-                )
-                return False
+                settle("unknown" if doubt else "rejected", reason=f"{error.code} {error}")
+                return "failed"
             continue
         except OutcomeUnknown as error:
             doubt = True
             found = _live(desk, request.client_algo_id)
             if found is None and error.code == -4116:
                 # Its id is taken by an open order, so it is live; only the look-up lags.
-                orders.settle(desk, request.client_algo_id, "open", reason="id taken")
-                return True
+                settle("open", reason="id taken")
+                return "live"
         except (ExchangeThrottled, ExchangeUnavailable):
             pass
         except ExchangeError as error:
-            orders.settle(
-                desk,
-                request.client_algo_id,
-                "unknown" if doubt else "not_sent",
-                reason=str(error),
-            )
-            return False
+            settle("unknown" if doubt else "not_sent", reason=str(error))
+            return "failed"
         if delay is None or desk.clock.now_ms() + delay * 1000 > deadline:
             break
         desk.clock.sleep(delay)
-    orders.settle(desk, request.client_algo_id, "unknown", reason="no answer before the deadline")
-    return False
+    settle("unknown", reason="no answer before the deadline")
+    return "failed"
 
 
 def algo_id(
@@ -332,7 +381,10 @@ def move_stop(
     """Replace the stop without a gap: the new one is live before the old ones are cancelled."""
     deadline = desk.clock.now_ms() + DEADLINE_MS
     moved = msgspec.structs.replace(record, stop_price=stop, stop_revision=record.stop_revision + 1)
-    if not place(desk, moved, "s", stop, abs(venue.quantity), deadline):
+    books = Books(desk.clock)
+    placed = place(desk, moved, "s", stop, abs(venue.quantity), deadline, books)
+    books.catch_up()
+    if placed != "live":
         return False
     positions.change(desk.store, record, stop_price=stop, stop_revision=moved.stop_revision)
     prune(desk, moved, venue, desk.exchange.open_algo_orders(record.id))
@@ -373,6 +425,6 @@ def prune(
             # One that has triggered is at work: it is not in the way.
             if algo.client_algo_id != keep and algo.status == "NEW":
                 desk.exchange.cancel_algo_order(algo.client_algo_id)
-                orders.settle(desk, algo.client_algo_id, "cancelled", reason="replaced")
+                adopt.cancelled(desk, algo, "replaced", record.decision_id)
                 cancelled += 1
     return cancelled

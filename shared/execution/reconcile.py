@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from shared.execution import orders
+from shared.execution import adopt, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.ids import client_id, is_ours
 from shared.execution.order_records import ended_as
 from shared.portfolio import positions
+from shared.portfolio.positions import PositionRecord
 from shared.storage.store import Where
 
 #: Younger than this, a difference may simply be an operation under way.
@@ -54,6 +55,10 @@ def reconcile(desk: Desk) -> Report:
     foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
     differences += [f"order {o} was not sent by this application" for o in foreign]
     unfinished = _unfinished(desk)
+    known = {o.id for o in unfinished}
+    for algo in algos:
+        if algo.client_algo_id not in known:
+            adopt.conditional(desk, algo, _decision(records, algo.symbol))
     _refresh_algos(desk, unfinished, {a.client_algo_id for a in algos}, now)
     _refresh_plain(desk, unfinished, now)
     _free_reservations(desk, {r.decision_id for r in records.values()}, now)
@@ -69,6 +74,11 @@ def reconcile(desk: Desk) -> Report:
     return Report(
         positions=len(held), open_orders=len(plain) + len(algos), differences=tuple(differences)
     )
+
+
+def _decision(records: Mapping[str, PositionRecord], symbol: str) -> str:
+    record = records.get(symbol)
+    return adopt.NOBODY if record is None else record.decision_id
 
 
 def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
@@ -100,15 +110,7 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
             continue
         order = desk.exchange.order(known.symbol, known.id)
         if order is not None and order.status in FINAL_ORDER:
-            orders.settle(
-                desk,
-                known.id,
-                "filled" if order.executed_quantity else "cancelled",
-                venue_id=order.order_id,
-                executed_quantity=order.executed_quantity,
-                average_price=order.average_price,
-                reason=order.status,
-            )
+            orders.settle_as(desk, known.id, order)
 
 
 def _refresh_algos(

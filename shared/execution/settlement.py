@@ -12,10 +12,10 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import entry, flatten, orders
+from shared.execution import adopt, entry, flatten, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill
-from shared.execution.ids import client_id
+from shared.execution.ids import client_id, is_ours, leg_of
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
 from shared.portfolio.trades import Trade
@@ -26,6 +26,9 @@ LOOK_BACK_MS = 5_000
 
 #: How long after an entry its absence from the fills is believed to be a lag.
 SETTLE_MS = 60_000
+
+#: What an exit is called by the leg of its order.
+_EXITS = {"s": "stop", "t": "take profit"}
 
 
 def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
@@ -60,7 +63,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     )
     if trade is None:
         return None
-    flatten.cancel_leftovers(desk, record.id)
+    flatten.cancel_leftovers(desk, record.id, record.decision_id)
     desk.note("trade", msgspec.to_builtins(trade), correlation=record.decision_id)
     try:
         desk.store.create(trades.CONTAINER, msgspec.to_builtins(trade))
@@ -160,4 +163,9 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
                 return "stop" if known.trigger_price == initial else "trailing stop"
         if known.venue_id == last and known.leg == "x":
             return "closed"
-    return "liquidated or closed by hand"
+    # Ours after all, if it went out while the store failed and its sender died before the record.
+    order = desk.exchange.order_behind(fills[-1])
+    if order is None or not is_ours(order.client_order_id):
+        return "liquidated or closed by hand"
+    adopt.plain(desk, order, record.decision_id)
+    return _EXITS.get(leg_of(order.client_order_id) or "", "closed")

@@ -32,6 +32,7 @@ from shared.errors import (
 )
 from shared.storage import document as doc
 from shared.storage.containers import Container
+from shared.storage.patience import patience
 from shared.storage.store import Body, Document, Page, Patch, Where
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ T = TypeVar("T")
 _TRANSIENT = frozenset({408, 410, 449, 500, 502, 503, 504})
 _READ_ATTEMPTS = 4
 _PATCH_ATTEMPTS = 64
+_THROTTLED_ATTEMPTS = 9
 #: Sub-status of a 404 that is about the container, not about the document.
 _OWNER_MISSING = 1003
 
@@ -96,9 +98,11 @@ class CosmosStore:
             "enable_endpoint_discovery": False,
             "connection_timeout": connect_timeout,
             "read_timeout": read_timeout,
-            "retry_throttle_total": 9,
-            "retry_throttle_backoff_max": throttle_wait,
+            # The SDK would sleep as long as a throttled answer asks, whatever limit it was given.
+            # (0 would mean its own nine attempts.)
+            "retry_throttle_total": -1,
         }
+        self._throttle_wait = throttle_wait
         # Jitter only; its own generator, so that nobody's seeded sequence moves.
         self._random = random.Random()
         self._lock = threading.Lock()
@@ -118,7 +122,7 @@ class CosmosStore:
         try:
             return self._repeat_read(
                 f"{container.name} {partition}/{id}",
-                lambda: dict(items.read_item(id, partition_key=partition)),
+                lambda: dict(items.read_item(id, partition_key=partition, **_limit())),
             )
         except NotFound:
             return None
@@ -165,8 +169,10 @@ class CosmosStore:
         kind = doc.container_named(container)
         clean, partition, key, _ = doc.prepare(kind, body, ttl)
         items = self._items(kind)
-        with self._errors(f"{container} {partition}/{key}"):
-            return _document(items.create_item(_with_ttl(clean, ttl)))
+        return self._send(
+            f"{container} {partition}/{key}",
+            lambda: _document(items.create_item(_with_ttl(clean, ttl), **_limit())),
+        )
 
     def replace(self, container: str, body: Body, *, etag: str, ttl: int | None = None) -> Document:
         """Replace exactly that version; ``Conflict`` if it changed, ``NotFound`` if gone."""
@@ -175,15 +181,18 @@ class CosmosStore:
         kind = doc.container_named(container)
         clean, partition, key, _ = doc.prepare(kind, body, ttl)
         items = self._items(kind)
-        with self._errors(f"{container} {partition}/{key}"):
-            return _document(
+        return self._send(
+            f"{container} {partition}/{key}",
+            lambda: _document(
                 items.replace_item(
                     key,
                     _with_ttl(clean, ttl),
                     etag=etag,
                     match_condition=MatchConditions.IfNotModified,
+                    **_limit(),
                 )
-            )
+            ),
+        )
 
     def patch(
         self,
@@ -219,8 +228,10 @@ class CosmosStore:
         match = {}
         if etag is not None:
             match = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        with self._errors(f"{container} {partition}/{id}"):
-            items.delete_item(id, partition_key=partition, **match)
+        self._send(
+            f"{container} {partition}/{id}",
+            lambda: items.delete_item(id, partition_key=partition, **match, **_limit()),
+        )
 
     def close(self) -> None:
         """Close the connections; the store cannot be used afterwards."""
@@ -261,14 +272,32 @@ class CosmosStore:
     def _repeat_read(self, what: str, read: Callable[[], T]) -> T:
         for attempt in range(_READ_ATTEMPTS):
             try:
-                with self._errors(what):
-                    return read()
+                return self._send(what, read)
             except StoreUnavailable as error:
                 status = getattr(error.__cause__, "status_code", None)
-                if status not in _TRANSIENT or attempt == _READ_ATTEMPTS - 1:
+                impatient = patience() is not None
+                if status not in _TRANSIENT or impatient or attempt == _READ_ATTEMPTS - 1:
                     raise
                 self._pause(attempt + 4)
         raise AssertionError("unreachable")
+
+    def _send(self, what: str, request: Callable[[], T]) -> T:
+        """Once, or again after as long as a throttled answer asks and the caller can wait."""
+        waited = 0.0
+        for _ in range(_THROTTLED_ATTEMPTS):
+            try:
+                with self._errors(what):
+                    return request()
+            except StoreUnavailable as error:
+                wait = _retry_after(error.__cause__)
+                limit = patience()
+                enough = self._throttle_wait if limit is None else limit - wait
+                if not wait or waited >= enough:
+                    raise
+                self._clock.sleep(wait)
+                waited += wait
+        with self._errors(what):
+            return request()
 
     def _pause(self, attempt: int) -> None:
         """Wait 0 to 5 ms, doubling up to 0.3 s."""
@@ -285,6 +314,20 @@ class CosmosStore:
             raise _translated(what, error) from error
         except AzureError as error:
             raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _retry_after(error: BaseException | None) -> float:
+    """Seconds after which a throttled request may be sent again; 0 for any other answer."""
+    if getattr(error, "status_code", None) != 429:
+        return 0.0
+    headers = getattr(error, "headers", None) or {}
+    return max(0.001, float(headers.get("x-ms-retry-after-ms") or 0) / 1000)
+
+
+def _limit() -> dict[str, float]:
+    """The SDK's own limits for one operation, where the caller cannot wait long."""
+    seconds = patience()
+    return {} if seconds is None else {"timeout": seconds, "read_timeout": seconds}
 
 
 def _translated(what: str, error: Any) -> Exception:

@@ -164,7 +164,7 @@ def test_fill_between_two_looks_is_seen(open_floor):
 
     plan = assess.load(floor.desk, "BTCUSDT", signal.id)[1].plan
     request = entry._request(plan, sent)
-    orders.store_intent(floor.desk, orders._fresh(floor.desk, request, signal.id))
+    orders.store_intent(floor.desk, orders.intent(floor.desk, request, signal.id))
     floor.services.kill_switch.acquire_permit(sent)
     emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
     floor.faults.before = late

@@ -41,10 +41,10 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "intent stored after sending",
         ORDERS,
-        "    claimed = store_intent(desk, _fresh(desk, request, decision_id))\n    try:\n"
+        "    claimed = store_intent(desk, intent(desk, request, decision_id))\n    try:\n"
         "        order = _find_or_place(desk",
         "    early = desk.exchange.place_order(request) if request.reduce_only else None\n"
-        "    claimed = store_intent(desk, _fresh(desk, request, decision_id))\n    try:\n"
+        "    claimed = store_intent(desk, intent(desk, request, decision_id))\n    try:\n"
         "        order = early or _find_or_place(desk",
         "quiet",
         200,
@@ -52,8 +52,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "intent of a stop not stored",
         PROTECTION,
-        "    fresh = orders.store_intent(\n        desk,\n        orders.OrderRecord(",
-        "    fresh = (lambda desk, record: True)(\n        desk,\n        orders.OrderRecord(",
+        "    fresh = books.write(lambda: orders.store_intent(desk, intent), otherwise=False)\n",
+        "    fresh = True\n",
         "quiet",
         100,
     ),
@@ -77,8 +77,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "stop half the size",
         PROTECTION,
-        '    record, placed = secure(desk, record, "s", quantity, deadline)\n',
-        '    record, placed = secure(desk, record, "s", quantity / 2, deadline)\n',
+        '    record, placed = secure(desk, record, "s", quantity, deadline, books)\n',
+        '    record, placed = secure(desk, record, "s", quantity / 2, deadline, books)\n',
         "quiet",
         100,
     ),
@@ -171,7 +171,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "end of an order never learned",
         "shared/execution/reconcile.py",
-        "    _refresh_plain(desk, now)\n",
+        "    _refresh_plain(desk, unfinished, now)\n",
         "",
         "exchange",
         3000,
@@ -188,8 +188,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "unknown taken for failed",
         ORDERS,
-        '        return _ended(desk, request, "unknown", str(error))\n',
-        '        return _ended(desk, request, "rejected", str(error))\n',
+        '        return _ended(desk, request, "unknown", str(error), books)\n',
+        '        return _ended(desk, request, "rejected", str(error), books)\n',
         "exchange",
         3000,
     ),
@@ -204,15 +204,15 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "closing without reduce-only",
         "shared/execution/flatten.py",
-        "                client_order_id=close_id,\n                reduce_only=True,\n",
-        "                client_order_id=close_id,\n                reduce_only=False,\n",
+        "        client_order_id=close_id,\n        reduce_only=True,\n",
+        "        client_order_id=close_id,\n        reduce_only=False,\n",
         "quiet",
         200,
     ),
     Defect(
         "position kept though no stop could be placed",
         PROTECTION,
-        '        flatten.close_position(desk, record, "protection failed")\n',
+        '        flatten.close_position(desk, record, "protection failed", books)\n',
         "",
         "exchange",
         3000,
@@ -275,8 +275,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "exit not remembered by its attempt",
         "shared/execution/flatten.py",
-        "            record = positions.change(desk.store, record, closes=record.closes + 1)\n",
-        "            pass\n",
+        "        record = positions.change(desk.store, record, closes=record.closes + 1)\n",
+        "        pass\n",
         "storm",
         2000,
     ),

@@ -21,6 +21,7 @@ FOUND = (
     pytest.param("exchange", "11.8", 110, id="repeats outlasted the deadline of a stop"),
     pytest.param("exchange", "5.5", 50, id="closed too late without a stop"),
     pytest.param("storm", "5.21", 50, id="an alert that failed kept a position naked"),
+    pytest.param("storm", "7.1", 30, id="the close waited for the store"),
 )
 
 #: Profiles of the short run; together they use every kind of fault.

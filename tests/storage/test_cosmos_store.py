@@ -22,6 +22,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.storage.cosmos import CosmosStore
+from shared.storage.patience import at_most
 from shared.storage.store import Patch
 from tests import cosmos_server
 
@@ -169,6 +170,7 @@ class _Answers(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.dictated = []
         self.seen = []
+        self.released = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -206,6 +208,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append(self.command)
         if self.server.dictated:
             status, headers = self.server.dictated.pop(0)
+            if status == "silence":
+                self.server.released.wait(30)
+                self.close_connection = True
+                return None
             if status is None:
                 self.close_connection = True
                 return None
@@ -313,6 +319,33 @@ def test_throttling_beyond_the_time_allowed_is_unavailable(answers, dictated):
     with pytest.raises(StoreUnavailable, match="429"):
         dictated.create("trades", BODY)
     assert answers.seen == ["POST"] * 3
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "DELETE"])
+def test_who_cannot_wait_does_not_wait_for_an_answer(answers, dictated, verb):
+    answers.dictated = [("silence", [])] * 20
+    with pytest.raises(StoreUnavailable), at_most(0.2):
+        OPERATIONS[verb](dictated)
+    # The server says nothing until now: the time-out ended it, not an answer.
+    assert not answers.released.is_set()
+    answers.released.set()
+    answers.dictated = []
+    OPERATIONS[verb](dictated)
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "DELETE"])
+def test_who_cannot_wait_does_not_wait_for_the_throttle(answers, dictated, verb):
+    answers.dictated = [(429, [("x-ms-retry-after-ms", "60000")])] * 20
+    with pytest.raises(StoreUnavailable), at_most(0.2):
+        OPERATIONS[verb](dictated)
+    assert answers.seen == [verb]
+
+
+def test_who_cannot_wait_repeats_no_read(answers, dictated):
+    answers.dictated = [(503, [])] * 20
+    with pytest.raises(StoreUnavailable, match="503"), at_most(0.2):
+        dictated.get("trades", "main", "t")
+    assert answers.seen == ["GET"]
 
 
 def test_a_patch_that_is_always_overtaken_gives_up(answers, dictated):

@@ -299,6 +299,9 @@ class BinanceExchange:
     def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         return self._orders.find(symbol, client_order_id)
 
+    def order_behind(self, fill: Fill) -> VenueOrder | None:
+        return self._orders.behind(fill.symbol, fill.order_id)
+
     def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
         return self._orders.open(symbol)
 

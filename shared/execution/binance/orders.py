@@ -147,12 +147,15 @@ class Orders:
         return found
 
     def find(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        return self._find({"symbol": symbol, "origClientOrderId": checked_id(client_order_id)})
+
+    def behind(self, symbol: str, order_id: int) -> VenueOrder | None:
+        """The order with the venue's own id, as its fills carry it."""
+        return self._find({"symbol": symbol, "orderId": order_id})
+
+    def _find(self, which: dict[str, object]) -> VenueOrder | None:
         try:
-            return self._gateway.fetch(
-                endpoints.GET_ORDER,
-                parse.order,
-                {"symbol": symbol, "origClientOrderId": checked_id(client_order_id)},
-            )
+            return self._gateway.fetch(endpoints.GET_ORDER, parse.order, which)
         except ExchangeRejected as error:
             if error.code != NOT_FOUND:
                 raise

@@ -1,0 +1,83 @@
+"""Orders of ours that the exchange has and our book does not: written down when they are seen.
+
+A protective order goes out without its record while the store fails (see ``books``). Whoever sent
+it writes it down afterwards; if that process died before, whoever meets the order does.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from shared.execution import orders
+from shared.execution.desk import Desk
+from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenueOrder
+from shared.execution.ids import is_ours, leg_of
+
+#: Correlation of an order whose decision nobody knows any more.
+NOBODY = "adopted"
+
+
+def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
+    """Record and audit a plain order as the venue shows it; nothing where it is recorded."""
+    if is_ours(order.client_order_id) and orders.load(desk, order.client_order_id) is None:
+        orders.store_intent(
+            desk,
+            _record(
+                desk, order.client_order_id, decision_id, order, order.quantity, order.update_time
+            ),
+        )
+        orders.settle_as(desk, order.client_order_id, order)
+
+
+def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> None:
+    """Record and audit a conditional order as the venue shows it."""
+    if is_ours(algo.client_algo_id) and orders.load(desk, algo.client_algo_id) is None:
+        orders.store_intent(
+            desk,
+            _record(
+                desk,
+                algo.client_algo_id,
+                decision_id,
+                algo,
+                algo.quantity,
+                algo.update_time,
+                algo.trigger_price,
+            ),
+        )
+        if algo.status in LIVE_ALGO:
+            orders.settle(
+                desk, algo.client_algo_id, "open", venue_id=algo.algo_id, reason=algo.status
+            )
+
+
+def cancelled(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = NOBODY) -> None:
+    """A conditional order was cancelled: our record says so, made first where there was none."""
+    conditional(desk, algo, decision_id)
+    orders.settle(desk, algo.client_algo_id, "cancelled", reason=reason)
+
+
+def _record(
+    desk: Desk,
+    client_order_id: str,
+    decision_id: str,
+    seen: VenueOrder | VenueAlgoOrder,
+    quantity: Decimal,
+    created_at: int,
+    trigger_price: Decimal | None = None,
+) -> orders.OrderRecord:
+    return orders.OrderRecord(
+        id=client_order_id,
+        account=desk.account,
+        client_order_id=client_order_id,
+        decision_id=decision_id,
+        symbol=seen.symbol,
+        side=seen.side,
+        type=seen.type,
+        leg=leg_of(client_order_id) or "",
+        quantity=quantity,
+        state="intent",
+        created_at=created_at,
+        updated_at=desk.clock.now_ms(),
+        trigger_price=trigger_price,
+        sent_at=created_at,
+    )

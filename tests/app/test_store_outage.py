@@ -1,0 +1,292 @@
+"""The state store fails while a position is being protected: the exchange is dealt with first.
+
+A stop or a close that leaves before its record is written down afterwards, exactly once, by
+whoever sent it, or, if that process died, by whoever meets the order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from desk import ALGO, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.clock import VirtualClock
+from shared.errors import InvalidInput, StoreUnavailable
+from shared.execution import entry, guardian, reconcile, unrecorded
+from shared.execution.books import STORE_MS, Books
+from shared.execution.exchange import OrderRequest
+from shared.storage.patience import patience
+from shared.storage.sqlite import SqliteStore
+from shared.storage.store import Store
+
+D = Decimal
+FULL = D("0.004")
+
+
+class Outage:
+    """A state store of which operations fail: those for which ``fails`` says so."""
+
+    OPERATIONS = frozenset({"get", "query", "create", "replace", "patch", "delete"})
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self._inner: Store = SqliteStore(":memory:", clock=clock)
+        self.fails: Callable[[], bool] = lambda: False
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if name not in self.OPERATIONS:
+            return value
+
+        def operation(*arguments: Any, **named: Any) -> Any:
+            if self.fails():
+                raise StoreUnavailable("the store is down")
+            return value(*arguments, **named)
+
+        return operation
+
+
+def floor_with(open_floor: Any, **named: Any) -> tuple[Floor, Outage]:
+    made: list[Outage] = []
+
+    def store(clock: VirtualClock) -> Any:
+        made.append(Outage(clock))
+        return made[0]
+
+    return open_floor(store=store, **named), made[0]
+
+
+def down_from_fill(floor: Floor, outage: Outage, seconds: float) -> None:
+    """Once the entry is executed nothing of the store works for some seconds."""
+
+    def after(method: str, url: str) -> None:
+        if (method, "order") == (method.upper(), url.split("?")[0].rsplit("/", 1)[-1]) and (
+            floor.fills() and method.upper() == "POST"
+        ):
+            until = floor.clock.now_ms() + round(seconds * 1000)
+            outage.fails = lambda: floor.clock.now_ms() < until
+            floor.session.after = lambda method, url: None
+
+    floor.session.after = after
+
+
+def intents(floor: Floor) -> Counter[str]:
+    return Counter(body["clientOrderId"] for body in floor.audit("intent"))
+
+
+def assert_all_recorded(floor: Floor) -> None:
+    """Each order of ours has one record and one intent, whenever they came."""
+    told = intents(floor)
+    records = {body["id"]: body for body in floor.documents("orders")}
+    seen = [o.client_order_id for o in floor.orders()]
+    seen += [a.client_algo_id for a in floor.account.algos.values()]
+    assert seen
+    for client_id in seen:
+        assert told[client_id] == 1, client_id
+        assert records[client_id]["state"] in ("open", "filled", "cancelled")
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3, 12, 40])
+def test_the_stop_does_not_wait_for_the_store(open_floor, seconds):
+    floor, outage = floor_with(open_floor)
+    down_from_fill(floor, outage, seconds)
+    floor.trade()
+    # Reconciliation, every five minutes, is what learns the end of an entry nobody recorded.
+    floor.run(max(90, seconds + 320 * (seconds > 30)))
+    (fill,) = floor.fills()
+    (stop,) = floor.stops()
+    assert stop.quantity == floor.held() == FULL
+    assert stop.create_time - fill.time < 1_500
+    assert len(floor.targets()) == 1
+    assert_all_recorded(floor)
+    assert floor.leaked()[0] == {}
+
+
+@pytest.mark.parametrize("seconds", [3, 12])
+def test_nor_does_the_close_when_no_stop_can_be_placed(open_floor, seconds):
+    floor, outage = floor_with(open_floor)
+    down_from_fill(floor, outage, seconds)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=30)
+    floor.trade()
+    floor.run(seconds + 150)
+    assert floor.held() == 0
+    opened, closed = floor.fills()
+    assert closed.time - opened.time <= 5_000
+    assert len(floor.orders()) == 2, "closed once"
+    assert_all_recorded(floor)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "protection failed" or seconds == 12
+    assert floor.leaked() == ({}, [])
+
+
+def test_a_close_whose_answer_is_lost_is_found_again_without_the_store(open_floor):
+    floor, outage = floor_with(open_floor)
+    down_from_fill(floor, outage, 6)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=30)
+    floor.break_next(
+        ORDER, UNKNOWN_503, executed=True, where=lambda r: b"reduceOnly=true" in r.body
+    )
+    floor.trade()
+    floor.run(150)
+    assert floor.held() == 0
+    assert len(floor.orders()) == 2
+    assert_all_recorded(floor)
+
+
+@pytest.mark.parametrize("at", range(1, 26))
+def test_any_one_operation_of_the_store_may_fail_after_the_fill(open_floor, at):
+    floor, outage = floor_with(open_floor)
+    count = 0
+
+    def fails() -> bool:
+        nonlocal count
+        count += bool(floor.fills())
+        return count == at
+
+    outage.fails = fails
+    floor.trade()
+    floor.run(90)
+    outage.fails = lambda: False
+    (fill,) = floor.fills()
+    assert [s.quantity for s in floor.stops()] == [FULL]
+    assert floor.stops()[0].create_time - fill.time < 1_500
+    assert_all_recorded(floor)
+
+
+def test_who_died_before_the_record_finds_his_stop_when_he_runs_again(open_floor):
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    down_from_fill(floor, outage, 3600)
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    (stop,) = floor.stops()
+    assert stop.client_algo_id not in intents_of(floor, outage)
+    outage.fails = lambda: False
+    result = entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    assert result.status == "protected"
+    assert floor.stops() == [stop], "the same one, not another"
+    assert_all_recorded(floor)
+
+
+def test_a_close_that_nobody_wrote_down_is_adopted_when_the_trade_is_settled(open_floor):
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=60)
+    down_from_fill(floor, outage, 3600)
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    assert floor.held() == 0
+    outage.fails = lambda: False
+    floor.clock.sleep(120)
+    guardian.guard(floor.desk)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "closed"
+    assert_all_recorded(floor)
+
+
+def test_a_stop_that_nobody_wrote_down_is_adopted_by_reconciliation(open_floor):
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    down_from_fill(floor, outage, 3600)
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    outage.fails = lambda: False
+    reconcile.reconcile(floor.desk)
+    told = intents(floor)
+    for algo in floor.algos():
+        assert told[algo.client_algo_id] == 1
+    reconcile.reconcile(floor.desk)
+    entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    assert_all_recorded(floor)
+
+
+def approve(floor: Floor, signal: Any) -> None:
+    from shared.execution import assess
+
+    assert assess.assess(floor.desk, signal.symbol, signal.id).outcome == "approved"
+
+
+def intents_of(floor: Floor, outage: Outage) -> Counter[str]:
+    """The audit as it is, although the store is down for the application."""
+    fails, outage.fails = outage.fails, lambda: False
+    try:
+        return intents(floor)
+    finally:
+        outage.fails = fails
+
+
+def test_nothing_that_could_open_leaves_without_its_record(open_floor):
+    floor = open_floor(durable=False)
+    order = OrderRequest(
+        symbol="BTCUSDT", side="BUY", type="MARKET", quantity=FULL, client_order_id="bq-x-1"
+    )
+    with pytest.raises(InvalidInput, match="intent comes first"):
+        unrecorded.send(floor.desk, order)
+    assert not floor.orders()
+
+
+# ---------------------------------------------------------------------- the books themselves
+
+
+@given(st.lists(st.sampled_from(["ok", "fails", "slow"]), max_size=12))
+def test_every_step_is_done_once_and_in_its_order(kinds: list[str]) -> None:
+    """However the store behaves, after catching up the steps are what was asked for."""
+    clock = VirtualClock(0)
+    books = Books(clock)
+    done: list[int] = []
+    tried: Counter[int] = Counter()
+    down = True
+
+    def step(number: int, kind: str) -> int:
+        tried[number] += 1
+        if kind == "fails" and down:
+            raise StoreUnavailable("down")
+        if kind == "slow" and tried[number] == 1:
+            limit = patience()
+            clock.sleep(0.6 if limit is None else min(limit, 0.6))
+        done.append(number)
+        return number
+
+    for number, kind in enumerate(kinds):
+        late = books.late
+        result = books.write(partial(step, number, kind), otherwise=-1)
+        assert result == (-1 if late or (kind == "fails") else number)
+        assert clock.now_ms() <= STORE_MS
+    down = False
+    books.catch_up()
+    assert done == list(range(len(kinds)))
+    assert not books.late
+
+
+def test_what_cannot_be_caught_up_is_said(open_floor) -> None:
+    clock = VirtualClock(0)
+    books = Books(clock)
+
+    def step() -> None:
+        raise StoreUnavailable("down")
+
+    books.write(step, None)
+    with pytest.raises(StoreUnavailable):
+        books.catch_up()
+
+
+def test_a_process_that_dies_is_not_kept_by_its_books() -> None:
+    clock = VirtualClock(0)
+    books = Books(clock)
+
+    def step() -> None:
+        raise Crash
+
+    with pytest.raises(Crash):
+        books.write(step, None)
+    assert not books.late
