@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import InvalidInput
 from shared.market.candle import Columns
-from shared.market.files import load_market
+from shared.market.files import SymbolMarket, load_market
 from shared.market.resample import resample
 from shared.market.timeframe import duration_ms
 from shared.simulation.candles import CandleSource
@@ -46,7 +46,15 @@ def from_files(
         for s, m in markets.items()
         if m.funding is None
     ]
-    source = CandleSource(
+    source = source_of(markets)
+    start = max(m.start_ms for m in markets.values())
+    end = min(m.end_ms for m in markets.values())
+    return source, start, end, notes
+
+
+def source_of(markets: Mapping[str, SymbolMarket]) -> CandleSource:
+    """A source of markets in memory."""
+    return CandleSource(
         {s: m.candles for s, m in markets.items()},
         mark={s: m.mark for s, m in markets.items() if m.mark is not None},
         funding={
@@ -56,9 +64,6 @@ def from_files(
         },
         older={s: m.longer for s, m in markets.items()},
     )
-    start = max(m.start_ms for m in markets.values())
-    end = min(m.end_ms for m in markets.values())
-    return source, start, end, notes
 
 
 def history(source: MarketSource, symbol: str, timeframe: str, start: int, stop: int) -> Columns:

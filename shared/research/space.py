@@ -167,6 +167,17 @@ def from_file(path: Path) -> Space:
         raise InvalidInput(f"{path}: {error}") from error
     if not isinstance(body, dict):
         raise InvalidInput(f"{path}: expected names with their values")
+    return from_mapping(body)
+
+
+def from_mapping(body: Mapping[str, Any]) -> Space:
+    """The parameters of decoded JSON or TOML.
+
+    Raises
+    ------
+    InvalidInput
+        When a parameter cannot be used.
+    """
     return Space([_parameter(name, spec) for name, spec in _flat(body)])
 
 
