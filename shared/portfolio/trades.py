@@ -10,13 +10,18 @@ import msgspec
 from shared.execution.exchange import Fill, Income, Side
 
 CONTAINER = "trades"
+#: Settlements of funding; the special one is for single contracts in odd markets.
+FUNDING = frozenset({"FUNDING_FEE", "SPECIAL_FUNDING_FEE"})
+#: The liquidation fee is booked with the fills or right after them, milliseconds.
+CLEARING_MS = 5_000
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One closed round trip; its id is the decision's.
 
-    ``gross_pnl`` excludes, ``net_pnl`` includes ``fees`` (positive when paid) and ``funding``
-    (positive when received). ``r_multiple`` is ``net_pnl`` over the amount risked at entry.
+    ``gross_pnl`` excludes, ``net_pnl`` includes ``fees`` (positive when paid, the fee of a
+    liquidation among them) and ``funding`` (positive when received). ``r_multiple`` is ``net_pnl``
+    over the amount risked at entry.
     """
 
     id: str
@@ -56,7 +61,8 @@ def summarize(
     fills : sequence of Fill
         All fills of the position, entry and exits, ascending.
     income : sequence of Income
-        The account's income since ``opened_at``; only this symbol's funding counts.
+        The account's income since ``opened_at``; only this symbol's funding and liquidation fee
+        count.
     """
     entries = [f for f in fills if f.side == side]
     exits = [f for f in fills if f.side != side]
@@ -67,16 +73,9 @@ def summarize(
     gross = sum((f.realized_pnl for f in fills), Decimal(0))
     fees = sum((f.commission for f in fills), Decimal(0))
     closed_at = exits[-1].time
-    funding = sum(
-        (
-            i.income
-            for i in income
-            if i.symbol == symbol
-            and i.income_type == "FUNDING_FEE"
-            and opened_at <= i.time <= closed_at
-        ),
-        Decimal(0),
-    )
+    funding = _booked(income, symbol, FUNDING, opened_at, closed_at)
+    cleared = frozenset({"INSURANCE_CLEAR"})
+    fees -= _booked(income, symbol, cleared, opened_at, closed_at + CLEARING_MS)
     net = gross - fees + funding
     return Trade(
         id=decision_id,
@@ -95,6 +94,19 @@ def summarize(
         r_multiple=(net / risk_amount).quantize(Decimal("0.0001")) if risk_amount else Decimal(0),
         exit_reason=exit_reason,
         fills=len(fills),
+    )
+
+
+def _booked(
+    income: Sequence[Income], symbol: str, kinds: frozenset[str], start: int, end: int
+) -> Decimal:
+    return sum(
+        (
+            i.income
+            for i in income
+            if i.symbol == symbol and i.income_type in kinds and start <= i.time <= end
+        ),
+        Decimal(0),
     )
 
 

@@ -1,0 +1,31 @@
+"""Every failure of other systems is played by a test that exists, or left to research by name."""
+
+from __future__ import annotations
+
+import pytest
+from pages import quoted, rows, section, text
+from test_docs_features import defined
+
+RESEARCH = {26, 27, 28}
+TABLE = {int(r[0]): r for r in rows(section(text("safety.md"), "What went wrong elsewhere"))}
+
+
+def test_there_are_twenty_eight() -> None:
+    assert list(TABLE) == list(range(1, 29))
+
+
+@pytest.mark.parametrize("number", [n for n in range(1, 29) if n not in RESEARCH])
+def test_is_played_by_a_test(number: int) -> None:
+    tests = quoted(TABLE[number][3])
+    assert tests
+    for test in tests:
+        path, _, name = test.partition("::")
+        assert name in defined(path), test
+
+
+def test_every_scenario_is_in_the_table() -> None:
+    path = "tests/app/test_failures_of_others.py"
+    scenarios = {name for name in defined(path) if name.startswith("test_")}
+    for name in scenarios:
+        number = int(name.split("_")[1])
+        assert f"{path}::{name}" in TABLE[number][3], name
