@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
 
+from functions.annotations import Payload
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import SIGNALR_CONNECTION, SIGNALR_HUB, Events, emits, flush, signalr
 from shared.bootstrap import services
@@ -46,6 +48,8 @@ async def guardian(
         await asyncio.to_thread(watch.blind, desk, error)
         flush(desk.outbox, executions, risk, compliance)
         return
+    for symbol, decision in round_.near:
+        await _watch(client, symbol, decision)
     if watch.sweeps(desk):
         await asyncio.to_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
@@ -60,6 +64,48 @@ async def guardian(
             },
         )
     )
+
+
+async def _watch(client: str, symbol: str, decision: str) -> None:
+    """A price close to its stop: look every two seconds until the next round."""
+    request = {"symbol": symbol, "decision": decision}
+    try:
+        await start_once(client, "stop_watch", f"watch-{decision}", request)
+    except Exception:
+        logging.getLogger("borsa").exception("%s is near its stop and is not watched", symbol)
+
+
+@bp.orchestration_trigger(context_name="context")
+def stop_watch(context: df.DurableOrchestrationContext) -> Any:
+    """Look at one position every few seconds while its stop is near."""
+    from shared.execution.stop_watch import WATCH_EVERY, WATCH_LOOKS
+
+    request = context.get_input()
+    for _ in range(WATCH_LOOKS):
+        seen = yield context.call_activity("watch_stop", request)
+        if not seen["again"]:
+            return {"near": False}
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=WATCH_EVERY))
+    return {"near": True}
+
+
+@bp.activity_trigger(input_name="payload")
+@emits(bp)
+def watch_stop(
+    payload: Payload, executions: Events, risk: Events, compliance: Events
+) -> dict[str, Any]:
+    """One look at a position near its stop; failing only means: again."""
+    from shared.errors import BorsaError
+    from shared.execution.stop_watch import look
+
+    desk = services().desk()
+    try:
+        again = look(desk, payload["symbol"], payload["decision"])
+    except BorsaError as error:
+        logging.getLogger("borsa").error("watch: %s: %s", type(error).__name__, error)
+        again = True
+    flush(desk.outbox, executions, risk, compliance)
+    return {"again": again}
 
 
 async def _resume_emergency(desk: Any, client: str) -> None:

@@ -245,6 +245,7 @@ class Services:
             recv_window_ms=self.settings.binance_recv_window_ms,
             stage_problems=self.stage_problems,
             stops=self.stops,
+            stop_watch=self.settings.stop_watch,
         )
 
 

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_holding_bars: int
     break_even_at: Decimal
     trail_atr: Decimal
+    stop_watch: Decimal
     cosmos_endpoint: str
     cosmos_database: str
     sqlite_path: str
@@ -86,6 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_HOLDING_BARS", "48", "bars after which a position is closed regardless"),
     Setting("BREAK_EVEN_AT", "0", "profit in stop distances that moves the stop to break-even"),
     Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
+    Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
@@ -220,6 +222,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),
         break_even_at=read.optional("BREAK_EVEN_AT", "10"),
         trail_atr=read.optional("TRAIL_ATR", "20"),
+        stop_watch=read.optional("STOP_WATCH", "1"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),
         sqlite_path=read.text("SQLITE_PATH"),

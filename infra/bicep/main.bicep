@@ -118,6 +118,9 @@ param breakEvenAt string = '0'
 @description('Distance of the trailing stop in ATRs; 0: as far as the first stop.')
 param trailAtr string = '0'
 
+@description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
+param stopWatch string = '0.1'
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -414,6 +417,7 @@ var tradingSettings = {
   MAX_HOLDING_BARS: string(maxHoldingBars)
   BREAK_EVEN_AT: breakEvenAt
   TRAIL_ATR: trailAtr
+  STOP_WATCH: stopWatch
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience

@@ -71,7 +71,12 @@ def replay(
     clock = VirtualClock(start_ms)
     chosen = app_settings(
         BASE_URL,
-        **{"SYMBOLS": ",".join(symbols), "BORSA_TELEMETRY": "false", **(settings or {})},
+        **{
+            "SYMBOLS": ",".join(symbols),
+            "BORSA_TELEMETRY": "false",
+            "STOP_WATCH": "0",
+            **(settings or {}),
+        },
     )
     venue = Venue(source, start_ms=start_ms)
     api = BinanceApi(venue, clock, credentials={SIMULATED_KEY: SIMULATED_SECRET})

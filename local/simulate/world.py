@@ -129,6 +129,7 @@ class World:
                 "TIMEFRAMES": "1m",
                 "BORSA_TELEMETRY": "false",
                 "MAX_HOLDING_BARS": "3",
+                "STOP_WATCH": "0",
                 "AzureWebJobs.poll_candles.Disabled": "true",
                 "AzureWebJobs.daily_report.Disabled": "true",
             },

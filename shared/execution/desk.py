@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -38,7 +39,8 @@ class Desk:
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
     executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
     open anything on its venue; closing is never refused. ``stops`` are the layers that new
-    positions get.
+    positions get; ``stop_watch`` is the share of the stop distance within which a position is
+    watched every few seconds.
     """
 
     account: str
@@ -55,6 +57,7 @@ class Desk:
     recv_window_ms: int
     stage_problems: tuple[str, ...] = ()
     stops: StopRules = field(default_factory=StopRules)
+    stop_watch: Decimal = Decimal(0)
     outbox: Outbox = field(default_factory=Outbox)
 
     def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:

@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import BorsaError, ExchangeError, InvalidInput, NotFound
-from shared.execution import adopt, entry, flatten, protection, settlement
+from shared.execution import adopt, entry, flatten, protection, settlement, stop_watch
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
@@ -38,7 +38,7 @@ SWEEP_MINUTES = 5
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round saw and did."""
+    """What one round saw and did. ``near``: symbol and decision of positions to be watched."""
 
     equity: Decimal
     drawdown: Decimal
@@ -53,6 +53,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     permits: int = 0
     latched: str = ""
     failures: tuple[str, ...] = ()
+    near: tuple[tuple[str, str], ...] = ()
 
 
 def guard(desk: Desk) -> Round:
@@ -67,7 +68,13 @@ def guard(desk: Desk) -> Round:
     unprotected = 0
     failures: list[str] = []
     outstanding = switch.outstanding
+    near: tuple[tuple[str, str], ...] = ()
     if venue or records:
+        near = tuple(
+            (p.symbol, records[p.symbol].decision_id)
+            for p in venue
+            if p.symbol in records and stop_watch.near(records[p.symbol], p, desk.stop_watch)
+        )
         served = {r.decision_id for r in ledger.reservations.values()}
         served |= {
             r.decision_id
@@ -93,6 +100,7 @@ def guard(desk: Desk) -> Round:
         permits=len(outstanding),
         latched=latched,
         failures=tuple(failures),
+        near=near,
         **counts,
     )
 
@@ -179,6 +187,13 @@ def _position(
     opening = record.state == "opening"
     if opening and _in_workflow(desk, record):
         return False
+    if stop_watch.due(desk, record, position, algos):
+        still = stop_watch.see_through(desk, record)
+        if still is None:
+            counts["closed"] += 1
+            return naked
+        position, algos = still
+        naked = protection.uncovered(position, algos) > 0
     if naked or opening:
         counts["repaired"] += protection.protect(desk, record, position)
         _entry_done(desk, record)
@@ -372,6 +387,12 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
     position = entry.held_position(desk, symbol)
     if position is None:
         return False
-    if protection.covering_stop(position, desk.exchange.open_algo_orders(symbol)):
+    algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
+    if stop_watch.due(desk, record, position, algos):
+        still = stop_watch.see_through(desk, record)
+        if still is None:
+            return False
+        position, algos = still
+    if protection.covering_stop(position, algos):
         return True
     return protection.protect(desk, record, position)

@@ -66,7 +66,8 @@ def uncovered(position: VenuePosition, algos: Sequence[VenueAlgoOrder]) -> Decim
             if a.symbol == position.symbol
             and a.side == side
             and a.type in ("STOP_MARKET", "TRAILING_STOP_MARKET")
-            and a.status in LIVE_ALGO
+            # One that has triggered is at work or has failed: it covers nothing any more.
+            and a.status == "NEW"
             and is_ours(a.client_algo_id)
         ),
         Decimal(0),
@@ -317,7 +318,8 @@ def place(
                 found = desk.exchange.place_algo_order(request, until=until)
             if found.status in LIVE_ALGO:
                 settle("open", venue_id=found.algo_id, reason="NEW")
-                return "live"
+                # One that has triggered while the position is still there covers nothing more.
+                return "live" if found.status == "NEW" else "failed"
             settle(ended_as(found), reason=found.status)
             return "over"
         except ExchangeRejected as error:

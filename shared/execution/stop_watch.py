@@ -1,0 +1,129 @@
+"""A stop whose price is reached closes the position within seconds, or we close it at market.
+
+A conditional order can fail after it was accepted: refused when it triggers, expired for a thin
+book, triggered without ever producing an order (status TRIGGERING for ever; seen on the demo venue
+in October 2026), or not triggered though the price is through. All of them look the same from
+here: the price is at the stop, or the stop is at work, and the position is still there.
+
+Whoever sees that (the guardian, the look after an entry, the watch over a near stop) waits
+``GRACE_MS`` for the exchange to finish, then closes at market. How soon somebody looks: see
+``docs/risk.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from shared.errors import ExchangeError
+from shared.execution import flatten, protection
+from shared.execution.desk import Desk
+from shared.execution.exchange import VenueAlgoOrder, VenuePosition
+from shared.portfolio import positions
+from shared.portfolio.positions import PositionRecord
+from shared.risk import stops
+
+#: What the exchange gets to turn a reached stop into a closed position. With a look every two
+#: seconds, and a close of a few requests, five seconds hold.
+GRACE_MS = 2_000
+
+#: Seconds between looks while waiting.
+LOOK_EVERY = 0.25
+
+#: Seconds between looks of the watch over a near stop, and how many of them: until the guardian
+#: has come by again.
+WATCH_EVERY = 2
+WATCH_LOOKS = 29
+
+
+def at_work(
+    desk: Desk, record: PositionRecord, venue: VenuePosition, algos: Sequence[VenueAlgoOrder]
+) -> bool:
+    """Whether the position's own stop has triggered and is not over.
+
+    Asked for by its id, because lists of open orders need not show one that has triggered; and
+    only where nothing covers the position. One that got stuck on an earlier position has another
+    id and says nothing about this one.
+    """
+    if protection.covering_stop(venue, algos):
+        return False
+    mine = protection.algo_id(desk.account, record, "s", record.stop_price, record.quantity)
+    stop = desk.exchange.algo_order(mine)
+    return stop is not None and stop.status in ("TRIGGERING", "TRIGGERED")
+
+
+def due(
+    desk: Desk, record: PositionRecord, venue: VenuePosition, algos: Sequence[VenueAlgoOrder]
+) -> bool:
+    """Whether the stop should be closing the position now."""
+    if record.state != "open":
+        return False
+    return stops.breached(record, venue.mark_price) or at_work(desk, record, venue, algos)
+
+
+def near(record: PositionRecord, venue: VenuePosition, share: Decimal) -> bool:
+    """Whether the price is within ``share`` of the planned stop distance from the stop."""
+    room = record.entry_price * record.stop_fraction * share
+    return record.state == "open" and abs(venue.mark_price - record.stop_price) <= room
+
+
+def see_through(
+    desk: Desk, record: PositionRecord
+) -> tuple[VenuePosition, list[VenueAlgoOrder]] | None:
+    """Give a due stop its time; close at market if the position is still there afterwards.
+
+    Returns
+    -------
+    tuple or None
+        ``None`` once the position is gone or was closed here; position and conditional orders as
+        they are now when the price came back and no stop is at work any more.
+    """
+    deadline = desk.clock.now_ms() + GRACE_MS
+    trouble: ExchangeError | None = None
+    while True:
+        try:
+            venue = next((p for p in desk.exchange.positions() if p.symbol == record.id), None)
+            if venue is None:
+                return None
+            algos = desk.exchange.open_algo_orders(record.id)
+            if not due(desk, record, venue, algos):
+                return venue, algos
+        except ExchangeError as error:
+            trouble = error
+        if desk.clock.now_ms() >= deadline:
+            break
+        desk.clock.sleep(LOOK_EVERY)
+    closed = flatten.close_position(desk, record, "stop failed")
+    desk.alert(
+        "critical",
+        "stop-failed",
+        f"{record.id}: the stop did not close the position, it is closed at market",
+        f"Stop {record.stop_price} was reached and the position was still there {GRACE_MS} ms "
+        f"later{f' ({trouble})' if trouble else ''}. Closed: {closed}.",
+        correlation=record.decision_id,
+    )
+    return None
+
+
+def look(desk: Desk, symbol: str, decision_id: str) -> bool:
+    """One look at a position whose stop is near; whether another is worth it.
+
+    Reads two cheap views (weight 6) and repairs what it finds: a due stop is seen through, a
+    missing one is placed.
+    """
+    found = positions.load(desk.store, desk.account, symbol)
+    if found is None or found[0].decision_id != decision_id or found[0].state != "open":
+        return False
+    record = found[0]
+    venue = next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+    if venue is None:
+        return False
+    algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
+    if due(desk, record, venue, algos):
+        still = see_through(desk, record)
+        if still is None:
+            return False
+        venue, algos = still
+    if not protection.covering_stop(venue, algos):
+        return protection.protect(desk, record, venue)
+    return near(record, venue, desk.stop_watch)

@@ -1,0 +1,218 @@
+"""Stops that fail after they were accepted: how soon the position is closed all the same."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from desk import OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
+
+from local.exchange.faults import stuck_triggering
+from shared.execution import assess, entry, guardian, stop_watch
+from shared.execution.guardian import guard
+from shared.simulation.core import VenueEvent
+from shared.simulation.orders import NewAlgoOrder
+
+D = Decimal
+#: Through the stop at 2 % below within the third minute; a little back afterwards.
+FALL = {"BTCUSDT": [(2, 0), (3, -0.03), (40, -0.035)]}
+#: Slowly towards the stop, and through it in the eleventh minute.
+CREEP = {"BTCUSDT": [(1, 0), (9, -0.019), (20, -0.03)]}
+
+
+def opened(floor: Floor, symbol: str = "BTCUSDT") -> str:
+    signal = floor.signal(symbol)
+    assert assess.assess(floor.desk, symbol, signal.id).outcome == "approved"
+    assert entry.open_position(floor.desk, symbol, signal.id).status == "protected"
+    return signal.id
+
+
+def later(floor: Floor, seconds: float = 60) -> None:
+    floor.clock.sleep(seconds)
+    floor.api.advance()
+
+
+class Times:
+    """When the stop triggered and when the position was gone, by the exchange's events."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.triggered = self.flat = 0
+        self._floor = floor
+        floor.venue.on_event(self._see)
+
+    def _see(self, event: VenueEvent) -> None:
+        if event.kind == "ALGO" and event.record.status in ("TRIGGERING", "REJECTED"):
+            self.triggered = self.triggered or event.time
+        held = any(p.quantity for p in self._floor.account.positions.values())
+        if event.kind == "ORDER" and self.triggered and not held:
+            self.flat = self.flat or event.time
+
+
+def booked(floor: Floor) -> None:
+    """The next rounds write the trade and free everything."""
+    for _ in range(2):
+        later(floor)
+        guard(floor.desk)
+    assert len(floor.trades()) == 1
+    assert floor.leaked() == ({}, [])
+
+
+def stuck(floor: Floor) -> None:
+    stuck_triggering(floor.venue)
+
+
+def refused_at_trigger(floor: Floor) -> None:
+    """The matching engine turns the triggered order away (status REJECTED)."""
+    from shared.simulation import conditional
+
+    def reject(algo):
+        conditional.set_status(floor.venue.core, floor.account, algo, "REJECTED")
+        return False
+
+    floor.venue.core.forward_trigger = reject
+
+
+FAILURES = {"stuck": stuck, "refused when it triggers": refused_at_trigger}
+
+
+@pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES)
+def test_the_guardian_closes_within_seconds_of_its_look(open_floor, fail):
+    floor = open_floor(FALL, durable=False)
+    floor.expected = {4}  # nobody looked for a minute
+    opened(floor)
+    times = Times(floor)
+    fail(floor)
+    later(floor, 200)
+    assert floor.held()
+    assert times.triggered
+    seen = floor.clock.now_ms()
+    guard(floor.desk)
+    assert not floor.held()
+    assert times.flat - seen <= 5_000
+    assert {"stop-failed", "protection-failed"} & set(floor.alerts())
+    booked(floor)
+
+
+def test_the_look_after_an_entry_sees_it_too(open_floor):
+    floor = open_floor(FALL, durable=False)
+    floor.expected = {4}
+    signal = opened(floor)
+    times = Times(floor)
+    stuck(floor)
+    later(floor, 200)
+    seen = floor.clock.now_ms()
+    assert not guardian.confirm_protection(floor.desk, "BTCUSDT", signal)
+    assert not floor.held()
+    assert times.flat - seen <= 5_000
+    booked(floor)
+
+
+def test_a_stop_that_does_not_trigger_though_the_price_is_through(open_floor):
+    """The venue's engine lost sight of the order: it rests where it was and never triggers."""
+    floor = open_floor(FALL, durable=False)
+    floor.expected = {4}
+    opened(floor)
+    later(floor)
+    (stop,) = floor.stops()
+    floor.venue.core.forward_trigger = lambda algo: False
+    later(floor, 140)
+    stop.status = "NEW"
+    floor.account.open_algos["BTCUSDT"][stop.algo_id] = stop
+    assert floor.held()
+    guard(floor.desk)
+    assert not floor.held()
+    assert "stop-failed" in floor.alerts()
+    booked(floor)
+
+
+def test_a_price_that_comes_back_is_no_failure(open_floor):
+    """Through the stop between two marks only: the stop is where it was and holds."""
+    floor = open_floor({"BTCUSDT": [(60, 0)]}, durable=False)
+    opened(floor)
+    later(floor)
+
+    def low(request, response):
+        import json
+
+        rows = json.loads(response.body)
+        for row in rows:
+            row["markPrice"] = "90000"
+        return type(response)(200, response.headers, json.dumps(rows).encode())
+
+    original, looks = floor.faults.after, []
+
+    def after(request, response):
+        if (request.method, request.path) == POSITIONS and not looks:
+            looks.append(1)
+            return low(request, response)
+        return original(request, response)
+
+    floor.faults.after = after
+    guard(floor.desk)
+    assert looks
+    assert floor.held()
+    assert len(floor.stops()) == 1
+    assert "stop-failed" not in floor.alerts()
+
+
+@pytest.mark.parametrize("what", [POSITIONS, OPEN_ALGOS], ids=["positions", "orders"])
+def test_views_that_fail_meanwhile_do_not_stop_the_close(open_floor, what):
+    floor = open_floor(FALL, durable=False)
+    floor.expected = {4}
+    opened(floor)
+    stuck(floor)
+    later(floor, 200)
+    record = guardian._records(floor.desk, floor.desk.exchange.positions())["BTCUSDT"]
+    floor.break_next(what, UNAVAILABLE, times=1000, seconds=2)
+    assert stop_watch.see_through(floor.desk, record) is None
+    assert not floor.held()
+    booked(floor)
+
+
+def test_a_stop_stuck_on_an_earlier_position_does_not_close_the_next(open_floor):
+    floor = open_floor({"BTCUSDT": [(60, 0)]}, durable=False)
+    opened(floor)
+    stuck(floor)
+    old = floor.venue.place_algo_order(
+        floor.account,
+        NewAlgoOrder(
+            symbol="BTCUSDT",
+            side="SELL",
+            type="STOP_MARKET",
+            quantity=D("0.004"),
+            trigger_price=D("99000"),
+            working_type="MARK_PRICE",
+            reduce_only=True,
+            client_algo_id="bq-s-of-another-trade",
+        ),
+    )
+    old.status = "TRIGGERING"
+    later(floor)
+    guard(floor.desk)
+    assert floor.held()
+    assert "stop-failed" not in floor.alerts()
+
+
+def test_a_stop_near_its_price_is_watched_and_closed_within_five_seconds(open_floor):
+    """The whole application: the guardian starts the watch, the watch sees the stuck stop."""
+    floor = open_floor(CREEP)
+    times = Times(floor)
+    signal = floor.trade()
+    floor.run(30)
+    assert floor.held()
+    stuck(floor)
+    floor.minutes(14)
+    assert times.triggered
+    assert 0 < times.flat - times.triggered <= 5_000
+    assert floor.workflow(f"watch-{signal.id}")["runtimeStatus"] == "Completed"
+    floor.minutes(2)
+    assert [t["exitReason"] for t in floor.trades()] == ["stop failed"]
+
+
+def test_a_healthy_stop_near_its_price_is_left_alone(open_floor):
+    floor = open_floor(CREEP)
+    signal = floor.trade()
+    floor.minutes(16)
+    assert [t["exitReason"] for t in floor.trades()] == ["stop"]
+    assert floor.workflow(f"watch-{signal.id}")["runtimeStatus"] == "Completed"
+    assert "stop-failed" not in floor.alerts()
