@@ -90,7 +90,7 @@ def test_stop_and_target(open_floor, leg):
     guard(floor.desk)
     booked(floor, "ETHUSDT")
     (trade,) = floor.trades()
-    assert trade["exitReason"] == ("protection failed" if leg == "stop" else "take profit")
+    assert trade["exitReason"] == ("stop failed" if leg == "stop" else "take profit")
 
 
 def test_close(open_floor):
