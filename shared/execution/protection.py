@@ -84,6 +84,10 @@ def levels(
     risk per unit nor the reward-to-risk ratio; both stay inside the hard limits after rounding.
     ``None`` when the tick grid has no such stop.
     """
+    if record.state == "opening" and entry == record.entry_price:
+        # Paid what was planned: the planned levels, which the fraction, a rounded quotient, would
+        # now and then miss by a tick.
+        return record.stop_price, record.take_profit_price
     around = bracket(
         record.side,
         entry,

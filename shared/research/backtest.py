@@ -49,7 +49,12 @@ def run(
         A candle is missing or not a number.
     """
     _check(source, config)
-    result = ExactEngine(source, config).run(progress)
+    if config.engine == "exact":
+        result = ExactEngine(source, config).run(progress)
+    else:
+        from shared.research.compiled import CompiledEngine
+
+        result = CompiledEngine(source, config).run()
     notes = list(result.notes)
     if len(result.trades) < FEW_TRADES:
         notes.append(f"{len(result.trades)} trades are too few to conclude anything from")

@@ -53,7 +53,7 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     deposit : Decimal
         USDT on the account at the start.
     costs : Decimal
-        Factor on fees, spread and what is paid for funding: 2 for a stress, 0 without costs.
+        Factor on fees and spread: 2 for a stress. At 0 the spread is still a tick.
     order : str
         ``rule``: the order of a bar's extremes as in replay and live simulation; ``worst`` and
         ``best``: always against or for the open position (compiled engine only).
@@ -109,8 +109,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(wrong)
 
     def contracts(self) -> dict[str, Contract]:
-        """The traded contracts with the costs of this backtest."""
-        return {s: _with_costs(DEFAULT_CONTRACTS[s], self.costs) for s in self.symbols}
+        """Every contract with the costs of this backtest."""
+        return {s: _with_costs(c, self.costs) for s, c in DEFAULT_CONTRACTS.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Builtins from which :func:`from_json` makes the same record."""

@@ -14,11 +14,11 @@ from typing import Protocol, runtime_checkable
 from shared.simulation.contracts import Contract
 
 #: Distance of the levels from the touch, in basis points.
-_DISTANCES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+DISTANCES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 #: Share of one basis point's depth that rests at the touch.
-_TOUCH = 0.1
+TOUCH_SHARE = 0.1
 #: Share of a bar's range by which the spread widens.
-_RANGE_SHARE = 0.02
+RANGE_SHARE = 0.02
 
 
 class AnyBook(Protocol):
@@ -49,7 +49,7 @@ class Book:
 
     def __init__(self, contract: Contract, price: float, bar_range: float) -> None:
         tick = contract.tick
-        half = max(tick, price * contract.spread_bps / 1e4, bar_range * _RANGE_SHARE) / 2
+        half = max(tick, price * contract.spread_bps / 1e4, bar_range * RANGE_SHARE) / 2
         self._contract = contract
         self._price = price
         # The small epsilon keeps a price that is on the grid from slipping a tick.
@@ -75,12 +75,12 @@ class Book:
         touch = self._ask_ticks if buy else self._bid_ticks
         used = 0
         previous = 0.0
-        for bps in _DISTANCES:
+        for bps in DISTANCES:
             away = max(used, round(self._price * bps / 1e4 / contract.tick))
             ticks = touch + away if buy else touch - away
             if ticks <= 0:
                 return
-            share = bps - previous if bps else _TOUCH
+            share = bps - previous if bps else TOUCH_SHARE
             lots = max(1, round(contract.depth_per_bps * share / self._price / step))
             yield ticks * instrument.tick_size, lots * instrument.step_size
             used = away + 1

@@ -1,0 +1,46 @@
+"""Compiling once: machine code is kept on disk, and never outlives any of its sources.
+
+numba looks at the file of a function only, not at those of the functions it calls. The folder is
+therefore named after the contents of all kernel files: an edit of any of them starts afresh.
+``NUMBA_CACHE_DIR`` says where; by default the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@cache
+def cache_folder() -> str:
+    """Where the machine code of these very sources is kept."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    base = (
+        os.environ.get("NUMBA_CACHE_DIR")
+        or os.environ.get("XDG_CACHE_HOME")
+        or str(Path.home() / ".cache")
+    )
+    return str(Path(base) / "borsa-kernels" / digest.hexdigest()[:16])
+
+
+def kernel(function: F) -> F:
+    """A compiled function; without a writable cache folder it is compiled in each process."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = cache_folder()
+    try:
+        compiled: F = numba.njit(cache=True, error_model="numpy")(function)
+    except (RuntimeError, OSError):
+        compiled = numba.njit(error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled
