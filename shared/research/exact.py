@@ -66,6 +66,12 @@ class ExactEngine:
 
     def run(self, progress: Progress = lambda done, text: None) -> Result:
         """Everything from start to end; call once."""
+        try:
+            return self._run(progress)
+        finally:
+            self.account.close()
+
+    def _run(self, progress: Progress) -> Result:
         config, venue = self.config, self.venue
         step = min(duration_ms(t) for t in config.timeframes)
         first = -(-config.start_ms // step) * step + step
@@ -96,9 +102,8 @@ class ExactEngine:
                 self.account.guard()
         venue.advance(config.end_ms - 1)
         notes = self._finish()
-        if len(samples):
+        if len(samples) and int(samples[-1]) == config.end_ms:
             figures[:, -1] = self._sample()
-        self.account.close()
         return self._result(samples, figures, notes)
 
     def _instants(self) -> Iterator[tuple[int, list[int]]]:

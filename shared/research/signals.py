@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: candles of one partition are decided upon before those of the other.
 PARTITIONS = 2
 
+#: Bars that are evaluated at once.
+PIECE = 1 << 15
+
 
 @dataclass(frozen=True, eq=False)
 class SignalTable:
@@ -162,14 +165,37 @@ def _rows(
 ) -> tuple[dict[str, Any], int]:
     """Rows of one symbol and time frame, and how many bars could decide."""
     voters = ensemble(config)
-    evaluation = voters.evaluate(columns)
-    closes = columns.open_time + duration_ms(columns.timeframe)
-    ready = closes >= start_ms
-    ready[: voters.history - 1] = False
-    at = np.flatnonzero((evaluation.side != 0) & ready)
+    step = duration_ms(columns.timeframe)
+    ready = max(
+        voters.history - 1,
+        int(np.searchsorted(columns.open_time + step, start_ms)),
+    )
+    if ready >= len(columns):
+        raise InvalidInput(
+            f"{columns.symbol} {columns.timeframe}: no candle closes in the range; choose a "
+            "longer one"
+        )
+    # In pieces that stay in the processor's cache; each begins with the history it needs.
+    piece = max(PIECE, 8 * voters.history)
+    parts = [
+        _piece(
+            columns.window(first - voters.history + 1, min(len(columns), first + piece)),
+            config,
+            names,
+        )
+        for first in range(ready, len(columns), piece)
+    ]
+    rows = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    return rows, len(columns) - ready
+
+
+def _piece(columns: Columns, config: EnsembleConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Rows of consecutive bars, of which the first ``history - 1`` are only read."""
+    evaluation = ensemble(config).evaluate(columns)
+    at = np.flatnonzero(evaluation.side)
     (atr,) = Frame(columns).indicator("ATR", timeperiod=ATR_PERIOD)
-    rows = {
-        "time": closes[at],
+    return {
+        "time": columns.open_time[at] + duration_ms(columns.timeframe),
         "side": evaluation.side[at],
         "strength": evaluation.strength[at],
         "threshold": np.full(len(at), config.threshold),
@@ -178,7 +204,6 @@ def _rows(
         "volatility": _volatility(columns.close, at),
         "strategy": _strongest(evaluation, config, at, names),
     }
-    return rows, int(ready.sum())
 
 
 def _volatility(close: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
