@@ -23,7 +23,8 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
     """Publish every candle that closed since the last poll, for each symbol and time frame."""
     from shared.market.poll import poll
 
-    candles = poll(services().exchange, services().plan, services().clock, _published)
+    now = services()
+    candles = poll(now.exchange, now.plan, now.clock, _published)
     if candles:
         from shared.market.events import encode
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from shared import settings as settings_module
@@ -226,11 +226,12 @@ class Services:
 
         return Engine(self.plan, self.exchange, self.store, self.clock)
 
-    def desk(self) -> Desk:
-        """A desk for one invocation, with an outbox of its own."""
+    @cached_property
+    def _new_desk(self) -> Callable[[], Desk]:
         from shared.execution.desk import Desk
 
-        return Desk(
+        return partial(
+            Desk,
             account=self.settings.account_id,
             symbols=self.settings.symbols,
             clock=self.clock,
@@ -247,6 +248,10 @@ class Services:
             stops=self.stops,
             stop_watch=self.settings.stop_watch,
         )
+
+    def desk(self) -> Desk:
+        """A desk for one invocation, with an outbox of its own."""
+        return self._new_desk()
 
 
 _lock = threading.Lock()

@@ -48,10 +48,10 @@ def _touched(call: Call, symbol: str | None) -> list[Position]:
 
 @endpoint("GET", "/fapi/v3/account", weight=5)
 def account_v3(call: Call) -> Any:
-    b = call.venue.balances(call.owner)
+    fields = balance_fields(call.venue.balances(call.owner))
     return {
-        **balance_fields(b),
-        "assets": [asset_row(b, call.venue.now)],
+        **fields,
+        "assets": [asset_row(fields, call.venue.now)],
         "positions": [
             account_position(call.venue.core, call.owner, p) for p in _touched(call, None)
         ],
@@ -60,7 +60,7 @@ def account_v3(call: Call) -> Any:
 
 @endpoint("GET", "/fapi/v2/account", weight=5)
 def account_v2(call: Call) -> Any:
-    b = call.venue.balances(call.owner)
+    fields = balance_fields(call.venue.balances(call.owner))
     return {
         "feeTier": 0,
         "feeBurn": call.owner.fee_burn,
@@ -70,8 +70,8 @@ def account_v2(call: Call) -> Any:
         "updateTime": 0,
         "multiAssetsMargin": call.owner.multi_assets,
         "tradeGroupId": -1,
-        **balance_fields(b),
-        "assets": [{**asset_row(b, call.venue.now), "marginAvailable": True}],
+        **fields,
+        "assets": [{**asset_row(fields, call.venue.now), "marginAvailable": True}],
         "positions": [
             account_position_v2(call.venue.core, call.owner, p)
             for symbol in call.venue.symbols

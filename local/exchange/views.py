@@ -60,6 +60,7 @@ def income_row(entry: IncomeEntry) -> Json:
 
 
 def balance_fields(b: Balances) -> Json:
+    available = money(b.available)
     return {
         "totalInitialMargin": money(b.position_margin + b.order_margin),
         "totalMaintMargin": money(b.maintenance),
@@ -70,27 +71,34 @@ def balance_fields(b: Balances) -> Json:
         "totalOpenOrderInitialMargin": money(b.order_margin),
         "totalCrossWalletBalance": money(b.cross_wallet),
         "totalCrossUnPnl": money(b.cross_unrealized),
-        "availableBalance": money(b.available),
-        "maxWithdrawAmount": money(b.available),
+        "availableBalance": available,
+        "maxWithdrawAmount": available,
     }
 
 
-def asset_row(b: Balances, now: int) -> Json:
-    return {
-        "asset": "USDT",
-        "walletBalance": money(b.wallet),
-        "unrealizedProfit": money(b.unrealized),
-        "marginBalance": money(b.margin_balance),
-        "maintMargin": money(b.maintenance),
-        "initialMargin": money(b.position_margin + b.order_margin),
-        "positionInitialMargin": money(b.position_margin),
-        "openOrderInitialMargin": money(b.order_margin),
-        "crossWalletBalance": money(b.cross_wallet),
-        "crossUnPnl": money(b.cross_unrealized),
-        "availableBalance": money(b.available),
-        "maxWithdrawAmount": money(b.available),
-        "updateTime": now,
-    }
+#: Fields of an asset's row beside those of the account: there is one asset.
+_ASSET_FIELDS = {
+    "walletBalance": "totalWalletBalance",
+    "unrealizedProfit": "totalUnrealizedProfit",
+    "marginBalance": "totalMarginBalance",
+    "maintMargin": "totalMaintMargin",
+    "initialMargin": "totalInitialMargin",
+    "positionInitialMargin": "totalPositionInitialMargin",
+    "openOrderInitialMargin": "totalOpenOrderInitialMargin",
+    "crossWalletBalance": "totalCrossWalletBalance",
+    "crossUnPnl": "totalCrossUnPnl",
+    "availableBalance": "availableBalance",
+    "maxWithdrawAmount": "maxWithdrawAmount",
+}
+
+
+def asset_row(fields: Json, now: int) -> Json:
+    """The asset's row, from what :func:`balance_fields` made."""
+    row: Json = {"asset": "USDT"}
+    for name, total in _ASSET_FIELDS.items():
+        row[name] = fields[total]
+    row["updateTime"] = now
+    return row
 
 
 def account_position(core: VenueCore, account: AccountState, position: Position) -> Json:

@@ -63,9 +63,11 @@ class TimerListener:
         while not self._stopping:
             # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
             due = self.schedule.next(max(due, self._clock.now_ms()))
-            while self._clock.now_ms() < due:
+            while True:
                 # Two microseconds on top: a sleep may end a hair early, and then costs another.
                 await asyncio.sleep(due / 1000 - loop.time() + 2e-6)
+                if self._clock.now_ms() >= due:
+                    break
             await self._fire(due, past_due=False)
 
     def stop(self) -> None:

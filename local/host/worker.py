@@ -57,8 +57,7 @@ class Invocation:
 class Out:
     """Value holder of an output binding parameter (``func.Out``)."""
 
-    def __init__(self) -> None:
-        self._value: Any = None
+    _value: Any = None
 
     def set(self, value: Any) -> None:
         self._value = value

@@ -39,11 +39,12 @@ def poll(
     asked = 0
     for symbol, timeframes in plan.items():
         for timeframe in timeframes:
-            newest = last_closed(clock.now_ms(), timeframe)
-            last = published.get((symbol, timeframe))
-            if last is not None and last >= newest:
-                continue
+            now = clock.now_ms()
             step = duration_ms(timeframe)
+            last = published.get((symbol, timeframe))
+            if last is not None and now < last + 2 * step:
+                continue  # the candle after it is not closed
+            newest = last_closed(now, timeframe)
             missing = 1 if last is None else min(CATCH_UP, (newest - last) // step)
             asked += 1
             try:

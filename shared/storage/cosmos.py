@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -255,7 +254,7 @@ class CosmosStore:
             if self._client is None:
                 from azure.cosmos import CosmosClient
 
-                with self._errors(self._endpoint):
+                with _Errors(self._endpoint):
                     self._client = CosmosClient(self._endpoint, self._credential, **self._options)
             items = self._client.get_database_client(self._database_name).get_container_client(
                 container.name
@@ -286,7 +285,7 @@ class CosmosStore:
         waited = 0.0
         for _ in range(_THROTTLED_ATTEMPTS):
             try:
-                with self._errors(what):
+                with _Errors(what):
                     return request()
             except StoreUnavailable as error:
                 wait = _retry_after(error.__cause__)
@@ -296,24 +295,36 @@ class CosmosStore:
                     raise
                 self._clock.sleep(wait)
                 waited += wait
-        with self._errors(what):
+        with _Errors(what):
             return request()
 
     def _pause(self, attempt: int) -> None:
         """Wait 0 to 5 ms, doubling up to 0.3 s."""
         self._clock.sleep(self._random.random() * min(0.3, 0.005 * 2**attempt))
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
+
+class _Errors:
+    """Turns the SDK's errors into ours, and costs nothing while there are none."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         from azure.core.exceptions import AzureError
         from azure.cosmos.exceptions import CosmosHttpResponseError
 
-        try:
-            yield
-        except CosmosHttpResponseError as error:
-            raise _translated(what, error) from error
-        except AzureError as error:
-            raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+        if isinstance(error, CosmosHttpResponseError):
+            raise _translated(self._what, error) from error
+        if isinstance(error, AzureError):
+            text = f"{self._what}: {type(error).__name__}: {error}"
+            raise StoreUnavailable(text) from error
 
 
 def _retry_after(error: BaseException | None) -> float:

@@ -73,10 +73,14 @@ def clean(value: Any, where: str = "body") -> Any:
                 if not isinstance(key, str):
                     raise InvalidInput(f"{where} has the key {key!r}, which is not text")
                 key = str(key.value) if isinstance(key, Enum) else str(key)
-            # Most values are text or small integers; not calling for them makes a write a quarter
+            # Most values are text or usual numbers; not calling for them makes a write a quarter
             # cheaper.
             plain = type(item)
-            if plain in _PLAIN or (plain is int and -EXACT <= item <= EXACT):
+            if (
+                plain in _PLAIN
+                or (plain is int and -EXACT <= item <= EXACT)
+                or (plain is float and not item.is_integer() and math.isfinite(item))
+            ):
                 copy[key] = item
             else:
                 copy[key] = clean(item, key)

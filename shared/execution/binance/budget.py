@@ -109,9 +109,11 @@ class LocalRateBudget:
             self._refuse_while_blocked(now, orders)
             charged: list[tuple[_Window, int]] = []
             for name, window in self._windows.items():
-                window.roll(now)
                 # Orders weigh nothing on the IP, but new exposure brings queries with it.
                 cost = weight if name == "weight_1m" else orders
+                if cost == 0 and priority is not Priority.ENTRY:
+                    continue
+                window.roll(now)
                 fits = window.fits(cost, share)
                 if priority is Priority.ENTRY and window.used >= window.limit * share:
                     fits = False

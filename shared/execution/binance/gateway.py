@@ -112,8 +112,9 @@ class Gateway:
         again = endpoint.idempotent or rank is Priority.EXIT
         resynced = False
         pauses = iter(BACKOFF if again else ())
-        give_up = self._clock.now_ms() + PATIENCE_MS
-        if until is not None and self._clock.now_ms() > until:
+        began = self._clock.now_ms()
+        give_up = began + PATIENCE_MS
+        if until is not None and began > until:
             raise ExchangeUnavailable(f"{endpoint.path}: not sent, its time is over")
         while True:
             result = self._attempt(endpoint, sent, cost, rank)
