@@ -40,7 +40,7 @@ async def guardian(
     desk = services().desk()
     try:
         round_ = await asyncio.to_thread(watch.guard, desk)
-        if round_.latched and (round_.positions or round_.permits):
+        if round_.closing and (round_.positions or round_.permits):
             await _resume_emergency(desk, client)
     except ExchangeError as error:
         # Not raised: the outputs of a function that raises are not sent.

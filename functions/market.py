@@ -41,7 +41,14 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
 @starts_workflows(bp)
 async def on_market(events: EventBatch, client: str) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
-    for signal in await asyncio.to_thread(_signals, events):
+    signals, stop = await asyncio.to_thread(_signals, events)
+    if stop:
+        try:
+            await start_once(client, "emergency_workflow", stop, {"attempt": 0})
+        except Exception:
+            # Latched is latched: the guardian starts it within a minute.
+            logging.getLogger("borsa").exception("%s: emergency workflow not started", stop)
+    for signal in signals:
         request = {"symbol": signal.symbol, "signal": signal.id}
         try:
             await start_once(client, "trade_workflow", signal.id, request)
@@ -49,17 +56,29 @@ async def on_market(events: EventBatch, client: str) -> None:
             await asyncio.to_thread(_not_started, signal, error)
 
 
-def _signals(events: EventBatch) -> list[Any]:
+def _signals(events: EventBatch) -> tuple[list[Any], str]:
+    """Signals that act, and the emergency workflow that an abnormal market calls for, if any."""
+    from shared.execution import emergency, watch
     from shared.market.events import decode
 
-    engine = services().engine
+    engine, floor = services().engine, float(services().thresholds.volatility_floor)
+    stops = set()
 
     def process(body: bytes) -> Any:
-        signal = engine.on_candle(decode(body))
-        return None if signal is None else engine.save(signal)
+        candle = decode(body)
+        signal = engine.on_candle(candle)
+        if signal is None:
+            return None
+        candles = engine.candles(candle.symbol, candle.timeframe)
+        if candles is not None and watch.moves_much(candles, floor):
+            # Before the signal is acted upon: this move may be its reason.
+            desk = services().desk()
+            if watch.market(desk, candles) in desk.closing_triggers:
+                stops.add(emergency.workflow_id(desk))
+        return engine.save(signal)
 
     found = deadletter.each("market", events, process)
-    return [s for s in found if s is not None and s.side is not None]
+    return [s for s in found if s is not None and s.side is not None], "".join(stops)
 
 
 def _not_started(signal: Any, error: Exception) -> None:

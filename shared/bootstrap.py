@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.risk.limits import Limits
     from shared.risk.sizing import SizingConfig
     from shared.risk.stops import StopRules
+    from shared.risk.triggers import Thresholds
     from shared.security.secrets import Secrets
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
@@ -172,6 +173,21 @@ class Services:
         )
 
     @cached_property
+    def thresholds(self) -> Thresholds:
+        from shared.risk.triggers import Thresholds
+
+        return Thresholds(
+            volatility_ratio=self.settings.volatility_ratio,
+            disconnection_seconds=self.settings.disconnection_seconds,
+        )
+
+    @cached_property
+    def closing_triggers(self) -> frozenset[str]:
+        from shared.risk.triggers import ALWAYS_CLOSING
+
+        return ALWAYS_CLOSING | (frozenset(self.settings.kill_switch_closes) - {"none"})
+
+    @cached_property
     def sizing(self) -> SizingConfig:
         from shared.risk.sizing import SizingConfig
 
@@ -247,6 +263,8 @@ class Services:
             stage_problems=self.stage_problems,
             stops=self.stops,
             stop_watch=self.settings.stop_watch,
+            thresholds=self.thresholds,
+            closing_triggers=self.closing_triggers,
         )
 
     def desk(self) -> Desk:

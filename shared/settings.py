@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     break_even_at: Decimal
     trail_atr: Decimal
     stop_watch: Decimal
+    volatility_ratio: Decimal
+    disconnection_seconds: int
+    kill_switch_closes: tuple[str, ...]
     cosmos_endpoint: str
     cosmos_database: str
     sqlite_path: str
@@ -88,6 +91,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BREAK_EVEN_AT", "0", "profit in stop distances that moves the stop to break-even"),
     Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
     Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
+    Setting("VOLATILITY_RATIO", "6", "recent over usual volatility that latches the kill switch"),
+    Setting("DISCONNECTION_SECONDS", "300", "silence of the exchange that latches it"),
+    Setting(
+        "KILL_SWITCH_CLOSES",
+        "suspicious_activity",
+        "automatic triggers that also close every position, separated by commas, or none",
+    ),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
@@ -96,6 +106,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AZURE_CLIENT_ID", "", "client id of the user-assigned identity"),
     Setting("BORSA_TELEMETRY", "true", "record spans and metrics"),
 )
+
+#: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
+_CLOSING = ("abnormal_volatility", "exchange_disconnection", "suspicious_activity", "none")
 
 _DEFAULTS = {s.name: s.default for s in SETTINGS}
 
@@ -223,6 +236,13 @@ def load(environment: Mapping[str, str]) -> Settings:
         break_even_at=read.optional("BREAK_EVEN_AT", "10"),
         trail_atr=read.optional("TRAIL_ATR", "20"),
         stop_watch=read.optional("STOP_WATCH", "1"),
+        volatility_ratio=read.number("VOLATILITY_RATIO", "2", "100"),
+        disconnection_seconds=read.integer("DISCONNECTION_SECONDS", 60, 3600),
+        kill_switch_closes=read.names(
+            "KILL_SWITCH_CLOSES",
+            _CLOSING.__contains__,
+            "none, or out of " + ", ".join(t for t in _CLOSING if t != "none"),
+        ),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),
         sqlite_path=read.text("SQLITE_PATH"),

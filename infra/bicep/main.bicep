@@ -121,6 +121,17 @@ param trailAtr string = '0'
 @description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
 param stopWatch string = '0.1'
 
+@description('Recent over usual volatility per bar that latches the kill switch, above 2.')
+param volatilityRatio string = '6'
+
+@description('Seconds without an answer of the exchange that latch the kill switch.')
+@minValue(60)
+@maxValue(3600)
+param disconnectionSeconds int = 300
+
+@description('Automatic triggers that also close every position, separated by commas, or none: abnormal_volatility, exchange_disconnection, suspicious_activity.')
+param killSwitchCloses string = 'suspicious_activity'
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -418,6 +429,9 @@ var tradingSettings = {
   BREAK_EVEN_AT: breakEvenAt
   TRAIL_ATR: trailAtr
   STOP_WATCH: stopWatch
+  VOLATILITY_RATIO: volatilityRatio
+  DISCONNECTION_SECONDS: string(disconnectionSeconds)
+  KILL_SWITCH_CLOSES: killSwitchCloses
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience

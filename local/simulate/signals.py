@@ -45,5 +45,8 @@ class SeededSignals:
             window_digest="0" * 64,
         )
 
+    def candles(self, symbol: str, timeframe: str) -> None:
+        """No window is kept, so how wild the market is cannot be judged."""
+
     def save(self, signal: Signal) -> Signal:
         return self._save(signal)

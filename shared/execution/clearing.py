@@ -1,10 +1,15 @@
-"""Clearing the kill switch: a person, a second factor, a reason, and a flat account."""
+"""Clearing the kill switch: a person, a second factor, a reason, and an account in order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shared.errors import Conflict
+from shared.execution import protection
 from shared.execution.desk import Desk
-from shared.execution.exchange import open_symbols
+from shared.execution.exchange import VenueAlgoOrder, VenueOrder, VenuePosition, open_symbols
+from shared.execution.ids import is_ours
+from shared.portfolio import positions
 
 
 def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
@@ -15,13 +20,21 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
     InvalidInput
         Wrong or reused code, no reason, no operator; nothing is changed.
     Conflict
-        The switch is not latched, or the exchange still shows positions or orders.
+        The switch is not latched, or the exchange still shows positions or orders; where
+        positions were held rather than closed, ones that are not ours or lack a full stop.
     """
-    remaining = open_symbols(
-        desk.exchange.positions(), desk.exchange.open_orders(), desk.exchange.open_algo_orders()
-    )
-    if remaining:
-        raise Conflict(f"the account is not flat yet: {', '.join(remaining)}")
+    held, plain = desk.exchange.positions(), desk.exchange.open_orders()
+    algos = desk.exchange.open_algo_orders()
+    if desk.kill_switch.ensure().closing:
+        remaining = open_symbols(held, plain, algos)
+        if remaining:
+            raise Conflict(f"the account is not flat yet: {', '.join(remaining)}")
+    else:
+        unsafe = _not_in_order(desk, held, plain, algos)
+        if unsafe:
+            raise Conflict(
+                f"not ours, or without a full stop: {', '.join(unsafe)}; stop to close them"
+            )
     desk.kill_switch.clear(code, reason, operator)
     now = desk.clock.now_ms()
     desk.note(
@@ -36,3 +49,19 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
         f"Reason: {reason}. Trading is armed again.",
         correlation=f"cleared-{now}",
     )
+
+
+def _not_in_order(
+    desk: Desk,
+    held: Sequence[VenuePosition],
+    plain: Sequence[VenueOrder],
+    algos: Sequence[VenueAlgoOrder],
+) -> list[str]:
+    """Symbols with anything that nobody here decided, or a position without its full stop."""
+    records = positions.open_records(desk.store, desk.account)
+    unsafe = {o.symbol for o in plain}
+    unsafe |= {a.symbol for a in algos if not is_ours(a.client_algo_id)}
+    unsafe |= {
+        p.symbol for p in held if p.symbol not in records or protection.uncovered(p, algos) > 0
+    }
+    return sorted(unsafe)

@@ -19,6 +19,7 @@ from shared.risk.ledger import RiskLedger
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
+from shared.risk.triggers import ALWAYS_CLOSING, Thresholds
 from shared.storage.store import Store
 from shared.telemetry import record
 
@@ -40,7 +41,8 @@ class Desk:
     executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
     open anything on its venue; closing is never refused. ``stops`` are the layers that new
     positions get; ``stop_watch`` is the share of the stop distance within which a position is
-    watched every few seconds.
+    watched every few seconds. ``closing_triggers`` are
+    those of the kill switch that also close every position.
     """
 
     account: str
@@ -58,6 +60,8 @@ class Desk:
     stage_problems: tuple[str, ...] = ()
     stops: StopRules = field(default_factory=StopRules)
     stop_watch: Decimal = Decimal(0)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    closing_triggers: frozenset[str] = ALWAYS_CLOSING
     outbox: Outbox = field(default_factory=Outbox)
 
     def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:

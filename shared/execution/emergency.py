@@ -33,20 +33,26 @@ class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[str, ...] = ()
 
 
-def latch(desk: Desk, trigger: str, evidence: dict[str, Any], correlation: str) -> bool:
-    """Latch the kill switch; ``False`` when it was latched before."""
+def latch(
+    desk: Desk, trigger: str, evidence: dict[str, Any], correlation: str, closing: bool = True
+) -> bool:
+    """Latch the kill switch; ``False`` when it was latched before.
+
+    Without ``closing`` positions keep their stops and nothing is opened any more.
+    """
     now = desk.clock.now_ms()
-    first = desk.kill_switch.latch(trigger, evidence, at=now)
+    first = desk.kill_switch.latch(trigger, evidence, at=now, closing=closing)
     desk.note(
         "kill_switch",
         {"state": "latched", "trigger": trigger, "evidence": evidence, "first": first},
         correlation=correlation,
     )
+    then = "positions are being closed" if closing else "positions keep their stops"
     desk.alert(
         "critical",
         "kill-switch",
         f"Kill switch latched: {trigger}",
-        "No order that adds exposure is sent any more; positions are being closed.",
+        f"No order that adds exposure is sent any more; {then}.",
         correlation=correlation,
     )
     return first
@@ -117,6 +123,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         correlation=correlation,
     )
     if result.flat:
+        desk.kill_switch.note_flat(desk.clock.now_ms())
         desk.alert(
             "info",
             "emergency-flat",

@@ -11,8 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.errors import BorsaError, ExchangeError, InvalidInput, NotFound
-from shared.execution import adopt, entry, flatten, protection, settlement, stop_watch
+from shared.errors import BorsaError, ExchangeError, NotFound
+from shared.execution import adopt, entry, flatten, protection, settlement, stop_watch, watch
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
@@ -52,6 +52,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     orphans: int = 0
     permits: int = 0
     latched: str = ""
+    closing: bool = False
     failures: tuple[str, ...] = ()
     near: tuple[tuple[str, str], ...] = ()
 
@@ -62,7 +63,7 @@ def guard(desk: Desk) -> Round:
     records = _records(desk, venue)
     ledger = desk.ledger.update_equity(account.equity)
     switch = desk.kill_switch.ensure()
-    latched = _triggers(desk, switch.state, account, ledger.equity_peak)
+    latched = watch.account(desk, account, ledger, switch)
     drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
     counts = {"repaired": 0, "trailed": 0, "closed": 0, "settled": 0, "foreign": 0, "orphans": 0}
     unprotected = 0
@@ -82,6 +83,11 @@ def guard(desk: Desk) -> Round:
             if client_id(desk.account, r.decision_id, "e") in outstanding
         }
         unprotected = _positions(desk, venue, records, counts, served, failures)
+    if sweeps(desk) and not latched:
+        try:
+            latched = watch.activity(desk, account, ledger, switch)
+        except BorsaError as error:
+            failures.append(f"activity: {type(error).__name__}: {error}")
     if failures:
         desk.alert(
             "critical",
@@ -91,14 +97,18 @@ def guard(desk: Desk) -> Round:
             correlation="guardian",
             once=str(desk.clock.now_ms() // ALERT_EVERY_MS),
         )
-    _measure(desk, account, drawdown, unprotected, bool(latched))
+    if latched:
+        # Just now; whether it closes positions is in the document.
+        switch = desk.kill_switch.ensure()
+    _measure(desk, account, drawdown, unprotected, switch.state == "latched")
     return Round(
         equity=account.equity,
         drawdown=drawdown,
         positions=len(venue),
         unprotected=unprotected,
         permits=len(outstanding),
-        latched=latched,
+        latched=switch.trigger or "",
+        closing=switch.state == "latched" and switch.closing,
         failures=tuple(failures),
         near=near,
         **counts,
@@ -124,6 +134,7 @@ def _records(desk: Desk, venue: Sequence[VenuePosition]) -> dict[str, PositionRe
 
 def blind(desk: Desk, error: ExchangeError) -> None:
     """The exchange cannot be read: say so, and that the stops rest there all the same."""
+    watch.unreachable(desk, error)
     desk.alert(
         "critical",
         "guardian-blind",
@@ -321,44 +332,6 @@ def _orphans(
         adopt.cancelled(desk, algo, "orphan")
         cancelled += 1
     return cancelled
-
-
-def _triggers(desk: Desk, state: str, account: Account, peak: Decimal) -> str:
-    """Latch the kill switch when the drawdown limit is reached."""
-    if state == "latched":
-        return "latched"
-    evidence = kill_switch.drawdown_evidence(
-        equity=account.equity,
-        peak=peak,
-        limit=desk.limits.max_drawdown,
-        at=desk.clock.now_ms(),
-    )
-    if evidence is None:
-        return ""
-    try:
-        desk.kill_switch.latch("max_drawdown", evidence, at=desk.clock.now_ms())
-    except InvalidInput as error:
-        # Evidence that does not prove itself must not stop the round: positions come next.
-        desk.alert(
-            "warning",
-            "evidence-refused",
-            "A drawdown was seen that could not be proved",
-            str(error),
-            correlation=f"evidence:{desk.clock.now_ms() // 3_600_000}",
-        )
-        return ""
-    desk.note(
-        "kill_switch", {"trigger": "max_drawdown", "evidence": evidence}, correlation="kill-switch"
-    )
-    desk.alert(
-        "critical",
-        "kill-switch",
-        "Kill switch: maximum drawdown",
-        f"Equity {account.equity} is {evidence['drawdown']} below its peak {peak}. Everything is "
-        "being closed.",
-        correlation=f"kill-switch:{desk.clock.now_ms()}",
-    )
-    return "max_drawdown"
 
 
 def _measure(

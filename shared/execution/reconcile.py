@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.execution import adopt, orders
+from shared.execution import adopt, orders, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.ids import client_id, is_ours
@@ -53,6 +53,7 @@ def reconcile(desk: Desk) -> Report:
             positions.change(desk.store, record, quantity=quantity, updated_at=now)
     foreign = [o.client_order_id for o in plain if not is_ours(o.client_order_id)]
     foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
+    watch.foreign_orders(desk, foreign)
     differences += [f"order {o} was not sent by this application" for o in foreign]
     unfinished = _unfinished(desk)
     known = {o.id for o in unfinished}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -43,6 +44,14 @@ _ARMED = (Where("state", "=", "armed"),)
 _LATCHED = (Where("state", "=", "latched"),)
 
 
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """Failed looks at the exchange in a row: the first, the last (UTC ms), and how many."""
+
+    since: int
+    last: int
+    attempts: int
+
+
 class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The switch as stored.
 
@@ -52,6 +61,14 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
         When it was armed last; older evidence is history.
     trigger, evidence, latched_at
         What latched it first, ``None`` while armed.
+    closing : bool
+        While latched: whether positions are being closed, or keep their stops and only nothing is
+        opened any more.
+    flat_at : int, optional
+        When the exchange was first seen flat after the latch.
+    outage, foreign
+        What the automatic triggers are counting: here, so that one read shows it to every
+        instance and clearing forgets it. ``foreign`` is first sight by digest of an order.
     permits : int
         Permits issued since the beginning.
     outstanding : dict
@@ -69,6 +86,10 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str | None = None
     evidence: dict[str, Any] | None = None
     latched_at: int | None = None
+    closing: bool = True
+    flat_at: int | None = None
+    outage: Outage | None = None
+    foreign: dict[str, int] = {}
     permits: int = 0
     outstanding: dict[str, int] = {}
     repeats: dict[str, int] = {}
@@ -180,7 +201,9 @@ class KillSwitch:
 
     # ------------------------------------------------------------------ latch and clear
 
-    def latch(self, trigger: str, evidence: Mapping[str, Any], at: int) -> bool:
+    def latch(
+        self, trigger: str, evidence: Mapping[str, Any], at: int, *, closing: bool = True
+    ) -> bool:
         """Latch the switch.
 
         Evidence that does not prove its trigger is refused. A switch that is latched keeps its
@@ -196,6 +219,9 @@ class KillSwitch:
             What :mod:`shared.risk.triggers` returned; for a manual stop who asked, and why.
         at : int
             UTC milliseconds of the observation.
+        closing : bool
+            Whether positions are to be closed. Added to a latch that only holds them, it counts;
+            it is never taken back.
 
         Returns
         -------
@@ -230,6 +256,8 @@ class KillSwitch:
                     Patch("set", "trigger", trigger),
                     Patch("set", "evidence", proof),
                     Patch("set", "latched_at", at),
+                    Patch("set", "closing", closing),
+                    Patch("set", "flat_at", None),
                 ]
                 # The same episode that the evidence was judged against.
                 condition = [*_ARMED, Where("armed_at", "=", status.armed_at)]
@@ -238,6 +266,8 @@ class KillSwitch:
                     Patch("increment", f"repeats.{trigger}", 1),
                     Patch("set", f"repeat_evidence.{trigger}", proof),
                 ]
+                if closing and not status.closing:
+                    operations.append(Patch("set", "closing", True))
                 condition = list(_LATCHED)
             try:
                 self._store.patch(
@@ -278,6 +308,7 @@ class KillSwitch:
                 "trigger": status.trigger,
                 "evidence": status.evidence,
                 "latched_at": status.latched_at,
+                "flat_at": status.flat_at,
                 "repeats": status.repeats,
                 "repeat_evidence": status.repeat_evidence,
                 "cleared_at": now,
@@ -296,6 +327,29 @@ class KillSwitch:
             except Conflict:
                 continue
             return _status(stored)
+
+    # ------------------------------------------------------------------ what triggers count
+
+    def note_outage(self, outage: Outage | None) -> None:
+        """Store how long the exchange has not answered; ``None`` once it has."""
+        self._observe(Patch("set", "outage", outage and msgspec.to_builtins(outage)))
+
+    def note_foreign(self, foreign: Mapping[str, int]) -> None:
+        """Store when each foreign order was seen first, by digest."""
+        self._observe(Patch("set", "foreign", dict(foreign)))
+
+    def note_flat(self, at: int) -> None:
+        """The account was verified flat after the latch; the first time counts."""
+        self._observe(Patch("set", "flat_at", at), *_LATCHED, Where("flat_at", "=", None))
+
+    def failed_codes(self, since: int) -> int:
+        """Wrong codes of the second factor since then."""
+        return 0 if self._second_factor is None else self._second_factor.failures_since(since)
+
+    def _observe(self, change: Patch, *condition: Where) -> None:
+        # A look that came too late (cleared, noted by another instance) is no error.
+        with suppress(Conflict, NotFound):
+            self._store.patch(CONTAINER, self._account, SWITCH_ID, [change], condition=condition)
 
     def _clearable(self) -> tuple[SwitchStatus, Document]:
         document = self._get()

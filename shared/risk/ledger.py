@@ -17,6 +17,7 @@ from shared.clock import Clock, day
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.market.timeframe import DAY_MS
 from shared.risk.checks import exact, failures, finite
+from shared.risk.ledger_view import BalanceMark as BalanceMark
 from shared.risk.ledger_view import LedgerView as LedgerView
 from shared.risk.ledger_view import LimitReached as LimitReached
 from shared.risk.ledger_view import Reservation as Reservation
@@ -235,37 +236,54 @@ class RiskLedger:
 
         return self._change(change)
 
-    def transfer(self, amount: Decimal) -> LedgerView:
-        """Money was paid in (positive) or out: no profit, no loss, no drawdown.
+    def settle_balance(
+        self,
+        known: BalanceMark | None,
+        mark: BalanceMark,
+        *,
+        moved: Decimal = ZERO,
+        moved_today: Decimal = ZERO,
+    ) -> LedgerView:
+        """Note a wallet balance that is explained, and take transfers out of the figures.
 
-        Raises
-        ------
-        InvalidInput
-            When the amount is not a number or takes out everything.
+        Money paid in or out is no profit, no loss and no drawdown: the peak moves along, from
+        where it was before the transfer could be seen. Done once, however often it is repeated:
+        only on the mark it was judged on.
+
+        Parameters
+        ----------
+        known : BalanceMark, optional
+            The mark that was judged on.
+        mark : BalanceMark
+            The new one; its ``peak`` is set here where the balance is explained.
+        moved, moved_today : Decimal
+            Transfers since ``known``, and those of them on the present UTC day; in positive.
         """
-        number = finite(amount)
 
         def change(view: LedgerView) -> LedgerView:
-            if number is None or (view.equity_peak > 0 and view.equity_peak + number <= 0):
-                raise InvalidInput(f"transfer of {amount} does not fit equity {view.equity}")
-            moved = {
-                name: value + number if value > 0 else value
-                for name, value in (
-                    ("equity", view.equity),
-                    ("equity_peak", view.equity_peak),
-                    ("day_start_equity", view.day_start_equity),
-                )
-            }
-            return msgspec.structs.replace(view, **moved)
+            if view.balance != known:
+                return view
+            peak, start = view.equity_peak, view.day_start_equity
+            if moved:
+                peak = moved_peak(view, moved)
+                start = start + moved_today if start + moved_today > 0 else start
+            return msgspec.structs.replace(
+                view,
+                equity_peak=peak,
+                day_start_equity=start,
+                balance=mark if mark.odd_since else msgspec.structs.replace(mark, peak=peak),
+            )
 
         return self._change(change)
 
     def rebase_peak(self) -> LedgerView:
-        """Forget the equity peak: the next equity is the new one.
+        """Forget the equity peak and the explained balance: the next readings are the new ones.
 
-        Clearing the kill switch does this, or the drawdown that latched it would latch it again.
+        Clearing the kill switch does this, or what latched it would latch it again.
         """
-        return self._change(lambda view: msgspec.structs.replace(view, equity_peak=ZERO))
+        return self._change(
+            lambda view: msgspec.structs.replace(view, equity_peak=ZERO, balance=None)
+        )
 
     # ------------------------------------------------------------------ compare and swap
 
@@ -310,6 +328,18 @@ class RiskLedger:
     def _body(self, view: LedgerView) -> Body:
         body: Body = msgspec.to_builtins(view)
         return {**body, "id": LEDGER_ID, "scope": self._account}
+
+
+def moved_peak(view: LedgerView, moved: Decimal) -> Decimal:
+    """The equity peak once transfers that it does not know of yet are taken in.
+
+    What was paid in has raised the peak already, because equity rose; so it is counted from the
+    peak at the last explained balance.
+    """
+    before = view.balance.peak if view.balance is not None else ZERO
+    if before <= 0:
+        before = view.equity_peak - max(moved, ZERO)
+    return max(before + moved, view.equity)
 
 
 def _rolled(view: LedgerView, now: int) -> LedgerView:

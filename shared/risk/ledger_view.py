@@ -52,6 +52,27 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     booked: bool
 
 
+class BalanceMark(msgspec.Struct, frozen=True, kw_only=True):
+    """The last wallet balance that the income history explained.
+
+    Parameters
+    ----------
+    wallet : Decimal
+        USDT.
+    cursor : int
+        The exchange's time of the newest line that is part of it; later ones are not.
+    peak : Decimal
+        The equity peak at that moment; zero where it was unknown.
+    odd_since : int
+        Since when a later balance is not explained; zero where it is.
+    """
+
+    wallet: Decimal
+    cursor: int
+    peak: Decimal = ZERO
+    odd_since: int = 0
+
+
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger as read at one moment. Unknown equity figures are zero.
 
@@ -67,6 +88,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     equity_at: int = 0
     equity_peak: Decimal = ZERO
     opened_today: int = 0
+    balance: BalanceMark | None = None
     entries: dict[str, Reservation] = {}
     settled: dict[str, Settled] = {}
 

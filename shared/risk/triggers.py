@@ -26,6 +26,8 @@ Trigger = Literal[
     "manual",
 ]
 TRIGGERS: tuple[str, ...] = get_args(Trigger)
+#: These close every position whatever is configured; the others as the settings say.
+ALWAYS_CLOSING: frozenset[str] = frozenset({"max_drawdown", "manual"})
 #: Older evidence is not evidence of the present.
 MAX_EVIDENCE_AGE_MS = 300_000
 #: How far another machine's clock may be ahead.
@@ -47,18 +49,23 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         Time without any successful answer of the exchange.
     disconnection_attempts : int
         Attempts that must have failed in that time: nothing asked is not a disconnection.
-    rejections, unknown_outcomes, foreign_orders, failed_logins : int
-        Events within an hour that together look like a fault or an intruder.
+    rejections, unknown_outcomes, foreign_orders, failed_logins, order_storm : int
+        Events within an hour that together look like a fault or an intruder; ``order_storm``
+        counts entries and closes that we sent ourselves.
+    unexplained_balance : Decimal
+        Part of the wallet balance that may change without a line in the income history.
     """
 
     volatility_ratio: Decimal = Decimal(6)
     volatility_floor: Decimal = Decimal("0.004")
-    disconnection_seconds: int = 120
+    disconnection_seconds: int = 300
     disconnection_attempts: int = 3
     rejections: int = 20
     unknown_outcomes: int = 5
     foreign_orders: int = 3
     failed_logins: int = 10
+    order_storm: int = 200
+    unexplained_balance: Decimal = Decimal("0.005")
 
     def __post_init__(self) -> None:
         problems = []
@@ -71,6 +78,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
             ("unknown_outcomes", self.unknown_outcomes, 1, 10_000),
             ("foreign_orders", self.foreign_orders, 1, 10_000),
             ("failed_logins", self.failed_logins, 1, 10_000),
+            ("order_storm", self.order_storm, 10, 10_000),
+            ("unexplained_balance", self.unexplained_balance, Decimal("0.0001"), Decimal("0.5")),
         ):
             number = finite(given)
             if number is None or not low <= number <= high:
@@ -165,7 +174,9 @@ def disconnection_evidence(
     }
 
 
-SUSPICIOUS = ("rejections", "unknown_outcomes", "foreign_orders", "failed_logins")
+SUSPICIOUS = ("rejections", "unknown_outcomes", "foreign_orders", "failed_logins", "order_storm")
+#: A balance change below this is rounding, not an intruder. USDT.
+LEAST_UNEXPLAINED = Decimal(1)
 
 
 def suspicious_evidence(
@@ -181,6 +192,34 @@ def suspicious_evidence(
         if limit <= count <= 1_000_000:
             return {"kind": name, "count": count, "limit": limit, "observed_at": at}
     return None
+
+
+def balance_evidence(
+    *, wallet: Decimal, expected: Decimal, thresholds: Thresholds, at: int
+) -> Evidence | None:
+    """Evidence of ``suspicious_activity``: the wallet is not what its own income history says.
+
+    Parameters
+    ----------
+    wallet, expected : Decimal
+        The balance, and the last explained one with everything booked since. USDT.
+    """
+    now, told = finite(wallet), finite(expected)
+    if now is None or told is None or now <= 0 or told <= 0:
+        return None
+    with exact():
+        odd = abs(now - told)
+        limit = max(LEAST_UNEXPLAINED, told * thresholds.unexplained_balance)
+    if odd < limit:
+        return None
+    return {
+        "kind": "unexplained_balance",
+        "count": text(odd),
+        "limit": text(limit),
+        "wallet": text(now),
+        "expected": text(told),
+        "observed_at": at,
+    }
 
 
 def refusal(
@@ -273,9 +312,13 @@ def _disconnection_proof(evidence: Mapping[str, Any]) -> str:
 @_proof
 def _suspicious_proof(evidence: Mapping[str, Any]) -> str:
     kind = evidence.get("kind")
-    if kind not in SUSPICIOUS:
-        return f"unknown kind {kind!r}; use one of {', '.join(SUSPICIOUS)}"
     count, limit = _number(evidence, "count"), _number(evidence, "limit")
+    if kind == "unexplained_balance":
+        count = abs(_number(evidence, "wallet") - _number(evidence, "expected"))
+        if limit < LEAST_UNEXPLAINED:
+            return f"{text(limit)} USDT is rounding"
+    elif kind not in SUSPICIOUS:
+        return f"unknown kind {kind!r}; use one of {', '.join(SUSPICIOUS)}, unexplained_balance"
     return "" if count >= limit else f"{text(count)} {kind}, limit {text(limit)}"
 
 

@@ -22,9 +22,13 @@ STEP_MS = 30_000
 DIGITS = 6
 #: Steps of clock difference accepted either side.
 WINDOW = 1
-#: Wrong codes in a row that lock the factor, and for how long.
+#: Wrong codes in a row that lock the factor, and for how long; each further lock without a right
+#: code in between lasts twice as long, up to a day.
 MAX_FAILURES = 5
 LOCK_MS = 15 * 60_000
+MAX_LOCK_MS = 24 * 60 * 60_000
+#: Times of wrong codes that are remembered.
+REMEMBERED = 50
 
 
 def matching_step(secret: str, code: str, now_ms: int) -> int | None:
@@ -55,10 +59,17 @@ def matching_step(secret: str, code: str, now_ms: int) -> int | None:
     return found
 
 
+def lock_ms(locks: int) -> int:
+    """How long the next lock lasts after so many without a right code in between."""
+    return int(min(LOCK_MS * 2 ** min(locks, 10), MAX_LOCK_MS))
+
+
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     last_step: int = -1
     failures: int = 0
     locked_until: int = 0
+    locks: int = 0
+    wrong_at: tuple[int, ...] = ()
 
 
 class SecondFactor:
@@ -95,14 +106,16 @@ class SecondFactor:
             step = matching_step(secret, code, now)
             accepted = step is not None and step > state.last_step
             if accepted and step is not None:
-                after = _State(last_step=step)
+                after = _State(last_step=step, wrong_at=state.wrong_at)
             else:
                 failures = state.failures + 1
                 locked = failures >= MAX_FAILURES
                 after = _State(
                     last_step=state.last_step,
                     failures=0 if locked else failures,
-                    locked_until=now + LOCK_MS if locked else 0,
+                    locked_until=now + lock_ms(state.locks) if locked else 0,
+                    locks=state.locks + locked,
+                    wrong_at=(*state.wrong_at, now)[-REMEMBERED:],
                 )
             if not self._save(after, document):
                 continue
@@ -112,6 +125,10 @@ class SecondFactor:
             raise InvalidInput(
                 "the code was used already; wait for the next one" if used else "the code is wrong"
             )
+
+    def failures_since(self, since: int) -> int:
+        """How many wrong codes were given since then (UTC ms); the newest are remembered."""
+        return sum(at >= since for at in self._load()[0].wrong_at)
 
     def _load(self) -> tuple[_State, Document | None]:
         document = self._store.get(CONTAINER, self._account, FACTOR_ID)

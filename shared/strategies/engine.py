@@ -16,7 +16,7 @@ import msgspec
 from shared.clock import Clock
 from shared.errors import AlreadyExists, InvalidInput, MarketDataError
 from shared.execution.exchange import Exchange
-from shared.market.candle import Candle
+from shared.market.candle import Candle, Columns
 from shared.market.timeframe import last_closed
 from shared.storage.store import Store
 from shared.strategies.config import EnsembleConfig
@@ -81,6 +81,11 @@ class Engine:
         age = (self._clock.now_ms() - signal.bar_close_time) / 1000
         record("borsa.data.age", age, symbol=signal.symbol, timeframe=signal.timeframe)
         return signal
+
+    def candles(self, symbol: str, timeframe: str) -> Columns | None:
+        """The candles that the last signal was computed from, ``None`` before the first."""
+        window = self._windows.get((symbol, timeframe))
+        return None if window is None else window.columns()
 
     def save(self, signal: Signal) -> Signal:
         """Store a signal; if this bar has one already, that one counts."""

@@ -20,6 +20,7 @@ from shared.risk.ledger import (
     ABANDONED_MS,
     LEDGER_ID,
     REFRESH_MS,
+    BalanceMark,
     LimitReached,
     RiskLedger,
 )
@@ -166,13 +167,29 @@ def test_bad_equity_is_no_reading(ledger: RiskLedger, equity: str) -> None:
     assert ledger.update_equity(D(equity)) == before == ledger.read()
 
 
-def test_a_transfer_is_neither_loss_nor_drawdown(ledger: RiskLedger) -> None:
-    ledger.transfer(D(-1000))
-    view = ledger.update_equity(D(4000))
-    assert (view.day_loss, view.equity_peak) == (0, 4000)
-    for amount in ("NaN", "-4000"):
-        with pytest.raises(InvalidInput):
-            ledger.transfer(D(amount))
+@pytest.mark.parametrize(
+    ("seen", "moved", "peak", "loss"),
+    [
+        ("4000", "-1000", "4000", "0"),  # paid out, nothing lost
+        ("6000", "1000", "6000", "0"),  # paid in: equity, and so the peak, had risen already
+        ("3900", "-1000", "4000", "100"),  # a loss beside it stays one
+        ("5900", "1000", "6000", "100"),
+        ("5100", "0", "5100", "0"),
+    ],
+)
+def test_a_transfer_is_neither_loss_nor_drawdown(
+    ledger: RiskLedger, seen: str, moved: str, peak: str, loss: str
+) -> None:
+    """The account began the day with 5000 USDT and its equity never rose but by the transfer."""
+    first = ledger.settle_balance(None, BalanceMark(wallet=D(5000), cursor=1)).balance
+    ledger.update_equity(D(seen))
+    mark = BalanceMark(wallet=D(seen), cursor=2)
+    for _ in range(2):  # taken in once, however often it is repeated
+        ledger.settle_balance(first, mark, moved=D(moved), moved_today=D(moved))
+        view = ledger.read()
+        assert (view.equity_peak, view.day_loss) == (D(peak), D(loss))
+        assert view.balance is not None
+        assert view.balance.peak == D(peak)
 
 
 def test_reconciliation_frees_only_what_nothing_stands_behind(

@@ -80,7 +80,7 @@ def test_volatility(what: str, series: list[float], fires: bool) -> None:
 
 @pytest.mark.parametrize(
     ("silent_s", "attempts", "fires"),
-    [(119, 50, False), (120, 3, True), (120, 2, False), (3600, 0, False), (-5, 50, False)],
+    [(299, 50, False), (300, 3, True), (300, 2, False), (3600, 0, False), (-5, 50, False)],
 )
 def test_disconnection(silent_s: int, attempts: int, fires: bool) -> None:
     evidence = disconnection_evidence(

@@ -1,0 +1,212 @@
+"""The automatic triggers of the kill switch, on the running application.
+
+What they count is in the switch's own document, which every round reads anyway, so all instances
+agree, a restart forgets nothing and clearing forgets everything. A quiet minute costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from shared.errors import (
+    ExchangeError,
+    ExchangeHalted,
+    ExchangeRejected,
+    ExchangeThrottled,
+    InvalidInput,
+)
+from shared.execution import balance, emergency
+from shared.execution.desk import Desk
+from shared.execution.exchange import Account
+from shared.execution.ids import leg_of
+from shared.risk.kill_switch import Outage, SwitchStatus, drawdown_evidence
+from shared.risk.ledger import LedgerView
+from shared.risk.triggers import (
+    Evidence,
+    disconnection_evidence,
+    suspicious_evidence,
+    volatility_evidence,
+)
+from shared.storage.store import Where
+
+if TYPE_CHECKING:
+    from shared.market.candle import Columns
+
+HOUR_MS = 3_600_000
+#: Failed looks further apart than this do not belong to one outage: nobody asked in between, or
+#: the clock has jumped.
+ONE_OUTAGE_MS = 180_000
+#: Bars the volatility of now is taken from, and bars before them at most.
+RECENT, USUAL = 5, 288
+#: Foreign orders remembered; the threshold is far below.
+FOREIGN = 20
+ORDERS = "orders"
+
+
+def account(desk: Desk, seen: Account, ledger: LedgerView, switch: SwitchStatus) -> str:
+    """The account was read: the exchange answers, and equity may have fallen too far.
+
+    Returns
+    -------
+    str
+        The trigger that latched the switch just now, or empty.
+    """
+    if switch.outage is not None:
+        desk.kill_switch.note_outage(None)
+    if switch.state == "latched" and switch.closing:
+        return ""
+    limit, at = desk.limits.max_drawdown, desk.clock.now_ms()
+    evidence = drawdown_evidence(equity=seen.equity, peak=ledger.equity_peak, limit=limit, at=at)
+    if evidence is None:
+        return ""
+    try:
+        peak = balance.peak_after_transfers(desk, ledger)
+    except ExchangeError:
+        # The fall itself was read; that it is a withdrawal cannot be shown, so it counts.
+        peak = ledger.equity_peak
+    evidence = drawdown_evidence(equity=seen.equity, peak=peak, limit=limit, at=at)
+    return "" if evidence is None else _latch(desk, "max_drawdown", evidence)
+
+
+def unreachable(desk: Desk, error: ExchangeError) -> str:
+    """The account could not be read; after long enough nothing is opened any more."""
+    if isinstance(error, ExchangeHalted | ExchangeRejected | ExchangeThrottled):
+        # An answer, however unwelcome: maintenance, a refused key, a limit. Others tell of those.
+        return ""
+    if "maintenance" in str(error).lower():
+        return ""
+    switch = desk.kill_switch.ensure()
+    if switch.state == "latched" or not desk.ledger.read().equity_at:
+        # Never connected is not disconnected.
+        return ""
+    now, known = desk.clock.now_ms(), switch.outage
+    if known is None or not 0 <= now - known.last <= ONE_OUTAGE_MS:
+        known = Outage(since=now, last=now, attempts=0)
+    outage = Outage(since=known.since, last=now, attempts=known.attempts + 1)
+    desk.kill_switch.note_outage(outage)
+    evidence = disconnection_evidence(
+        last_success_at=outage.since,
+        failed_attempts=outage.attempts,
+        thresholds=desk.thresholds,
+        at=now,
+    )
+    return "" if evidence is None else _latch(desk, "exchange_disconnection", evidence)
+
+
+def activity(desk: Desk, seen: Account, ledger: LedgerView, switch: SwitchStatus) -> str:
+    """Every few minutes: does anything look like a fault of ours, or like an intruder?
+
+    Raises
+    ------
+    ExchangeError
+        When the income history was needed and could not be read.
+    """
+    if switch.state == "latched":
+        return ""
+    evidence = suspicious_evidence(
+        _counts(desk, switch), thresholds=desk.thresholds, at=desk.clock.now_ms()
+    ) or balance.check(desk, seen, ledger)
+    return "" if evidence is None else _latch(desk, "suspicious_activity", evidence)
+
+
+def foreign_orders(desk: Desk, client_ids: Iterable[str]) -> None:
+    """Open orders that nobody here sent: each counts when it is seen for the first time."""
+    found = {hashlib.sha256(c.encode()).hexdigest()[:16] for c in client_ids}
+    if not found:
+        return
+    known, now = desk.kill_switch.ensure().foreign, desk.clock.now_ms()
+    fresh = sorted(found - known.keys())[:FOREIGN]
+    if fresh:
+        # An old one that still rests stays known, or it would count again.
+        kept = {d: at for d, at in known.items() if d in found or now - at < HOUR_MS}
+        desk.kill_switch.note_foreign(kept | dict.fromkeys(fresh, now))
+
+
+def market(desk: Desk, candles: Columns) -> str:
+    """The bar that closed last belongs to a market that moves as it does not usually do.
+
+    Only what happened since the switch was armed is judged: the move that latched it does not
+    latch it again.
+    """
+    switch = desk.kill_switch.ensure()
+    if switch.state == "latched":
+        return ""
+    count = min(len(candles), USUAL + RECENT + 1)
+    times, closes = candles.open_time[-count:], candles.close[-count:]
+    moves = _returns(closes.tolist())
+    seen = [m if int(t) >= switch.armed_at else 0.0 for m, t in zip(moves, times[1:], strict=True)]
+    step = int(times[-1] - times[-2])
+    evidence = volatility_evidence(
+        [*moves[:-RECENT], *seen[-RECENT:]],
+        thresholds=desk.thresholds,
+        at=int(times[-1]) + step,
+        recent=RECENT,
+    )
+    if evidence is None:
+        return ""
+    evidence |= {"symbol": candles.symbol, "timeframe": candles.timeframe}
+    return _latch(desk, "abnormal_volatility", evidence)
+
+
+def moves_much(candles: Columns, floor: float) -> bool:
+    """Whether the last bars move enough to be worth a judgement; looks at nothing else."""
+    from math import sqrt
+
+    last = candles.close[-RECENT - 1 :].tolist()
+    if len(last) <= RECENT or not all(c > 0 for c in last):
+        return False
+    return sqrt(sum(m * m for m in _returns(last)) / RECENT) >= floor * 0.999
+
+
+def _returns(closes: list[float]) -> list[float]:
+    from math import log, nan
+
+    return [log(b / a) if a > 0 and b > 0 else nan for a, b in itertools.pairwise(closes)]
+
+
+def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
+    """What happened within an hour, and since the switch was armed."""
+    since = max(desk.clock.now_ms() - HOUR_MS, switch.armed_at)
+    page = desk.store.query(
+        ORDERS,
+        desk.account,
+        where=[Where("updatedAt", ">=", since)],
+        order_by="updatedAt",
+        descending=True,
+        limit=1000,
+    )
+    counts = {
+        "foreign_orders": sum(at >= since for at in switch.foreign.values()),
+        "failed_logins": desk.kill_switch.failed_codes(since),
+        "rejections": 0,
+        "unknown_outcomes": 0,
+        "order_storm": 0,
+    }
+    for order in (d.body for d in page.documents):
+        if leg_of(order["id"]) in ("s", "t"):
+            # Protection follows the market and is refused by it: neither is suspicious.
+            continue
+        counts["rejections"] += order["state"] == "rejected"
+        counts["unknown_outcomes"] += order["state"] == "unknown"
+        counts["order_storm"] += order["createdAt"] >= since
+    return counts
+
+
+def _latch(desk: Desk, trigger: str, evidence: Evidence) -> str:
+    """Latch, unless the evidence does not prove itself: positions come next, whatever happens."""
+    closing = trigger in desk.closing_triggers
+    try:
+        emergency.latch(desk, trigger, evidence, f"kill-switch:{evidence['observed_at']}", closing)
+    except InvalidInput as error:
+        desk.alert(
+            "warning",
+            "evidence-refused",
+            f"{trigger} was seen but could not be proved",
+            str(error),
+            correlation=f"evidence:{trigger}:{desk.clock.now_ms() // HOUR_MS}",
+        )
+        return ""
+    return trigger
