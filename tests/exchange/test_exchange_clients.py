@@ -146,13 +146,14 @@ def in_brief(ledger: Ledger) -> dict[str, Any]:
         ],
         "fills": [(f.symbol, f.side, f.price, f.quantity, f.commission) for f in ledger.fills],
         "income": [(i.symbol, i.kind, i.amount) for i in ledger.income],
+        "margin": [(p.symbol, p.isolated_wallet) for p in ledger.positions],
     }
 
 
 #: Read off the steps by hand: book 99,999.90 / 100,000.10 and 1,999.99 / 2,000.01, fee 0.05 %.
 EXPECTED = {
-    "positions": [["BTCUSDT", 0.015, 100000.1, 150.00015]],
-    "orders": [["limit", "BUY", 98000.0, 0.012]],
+    "positions": [["BTCUSDT", 0.015, 100000.1, 165.00015]],
+    "orders": [["limit", "BUY", 98000.0, 0.012], ["one", "BUY", 97000.0, 0.002]],
     "algos": [["stop", "STOP_MARKET", 95000.0, 0.02]],
     "fills": [
         ["BTCUSDT", "BUY", 100000.1, 0.02, 1.000001],
@@ -169,10 +170,11 @@ EXPECTED = {
         ["REALIZED_PNL", -0.001],
         ["TRANSFER", 5000.0],
     ],
-    "refused": -5022,
-    # The income's sum; the position's margin is locked, the resting order reserves a tenth.
+    "refused": [-5022, -4130, -2022],
+    # The income's sum; the position's margin is locked (150.00015, then 20 more and 5 less), the
+    # resting orders reserve a tenth (117.6 and 19.4).
     "wallet": 4997.73899925,
-    "available": 4730.13884925,
+    "available": 4695.73884925,
 }
 
 
@@ -207,6 +209,15 @@ def test_python_binance_hears_every_step(own: dict[str, Any]) -> None:
         *at_market,
         *at_market,
         *at_market,
+        new,
+        new,
+        ["ORDER_TRADE_UPDATE", "CANCELED", "CANCELED"],
+        ["ACCOUNT_UPDATE", None, None],
+        ["ACCOUNT_UPDATE", None, None],
+        ["ALGO_UPDATE", None, "NEW"],
+        ["ALGO_UPDATE", None, "CANCELED"],
+        ["ALGO_UPDATE", None, "NEW"],
+        ["ALGO_UPDATE", None, "CANCELED"],
     ]
 
 
@@ -220,6 +231,7 @@ _ONLY_SOMETIMES = {
     "NotionalAndLeverageBracketsResponse1.notionalCoef",  # accounts with brackets of their own
     "NotionalAndLeverageBracketsResponse2.notionalCoef",
     "PositionAdlQuantileEstimationResponseInnerAdlQuantile.HEDGE",  # hedge mode
+    "TradingScheduleResponse.marketSchedules",  # contracts on shares and commodities
 }
 
 
@@ -275,4 +287,4 @@ def test_the_printed_lines_for_ccxt_work(
         env=environment,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "'free': 4730.13884925" in done.stdout
+    assert "'free': 4695.73884925" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import ccxt
 from scenario import BTC, ETH, Reading, algo, fill, order, paid, position, tell
@@ -24,11 +25,15 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.set_margin_mode("isolated", btc)
     c.create_order(btc, "limit", "buy", 0.01, 99000, {"clientOrderId": "limit"})
     c.create_order(btc, "limit", "buy", 0.01, 98500, {"clientOrderId": "maker", "postOnly": True})
-    refused = 0
-    try:
-        c.create_order(btc, "limit", "buy", 0.01, 101000, {"postOnly": True})
-    except ccxt.InvalidOrder as error:
-        refused = json.loads(str(error).removeprefix("binanceusdm "))["code"]
+    refused = []
+
+    def try_(*order: Any) -> None:
+        try:
+            c.create_order(*order)
+        except ccxt.ExchangeError as error:
+            refused.append(json.loads(str(error).removeprefix("binanceusdm "))["code"])
+
+    try_(btc, "limit", "buy", 0.01, 101000, {"postOnly": True})
     c.create_order(btc, "market", "buy", 0.02)
     protect = {"reduceOnly": True}
     c.create_order(
@@ -59,6 +64,25 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.create_order(btc, "market", "sell", 0.005, None, protect)
     c.create_order(eth, "market", "sell", 0.5)
     c.create_order(eth, "market", "buy", 0.5, None, protect)
+    batch = {"symbol": btc, "type": "limit", "side": "buy", "amount": 0.002}
+    placed = c.create_orders(
+        [
+            {**batch, "price": 97000, "params": {"clientOrderId": "one"}},
+            {**batch, "price": 96500, "params": {"clientOrderId": "two"}},
+        ]
+    )
+    c.cancel_orders([placed[1]["id"]], btc)
+    c.add_margin(btc, 20)
+    c.reduce_margin(btc, 5)
+    trailing = {"trailingPercent": 1, "trailingTriggerPrice": 105000, "clientOrderId": "trail"}
+    trail = c.create_order(btc, "market", "sell", 0.005, None, {**protect, **trailing})
+    c.cancel_order(trail["id"], btc, {"trigger": True})
+    closing = {"closePosition": True}
+    at = {"stopLossPrice": 90000, "clientOrderId": "close"}
+    close = c.create_order(btc, "market", "sell", 0.015, None, {**closing, **at})
+    try_(btc, "market", "sell", 0.015, None, {**closing, "stopLossPrice": 89000})
+    c.cancel_order(close["id"], btc, {"trigger": True})
+    try_(eth, "market", "sell", 0.5, None, protect)
     balance = c.fetch_balance()
     return Reading(
         wallet=float(balance["info"]["totalWalletBalance"]),

@@ -45,11 +45,15 @@ def run(url: str, key: str, secret: str) -> Reading:
         price=98500,
         new_client_order_id="maker",
     )
-    refused = 0
-    try:
-        c.new_order(BTC, buy, limit, time_in_force=force.GTX, quantity=0.01, price=101000)
-    except BadRequestError as error:
-        refused = int(error.status_code)
+    refused = []
+
+    def try_(call: Any, *arguments: Any, **named: Any) -> None:
+        try:
+            call(*arguments, **named)
+        except BadRequestError as error:
+            refused.append(int(error.status_code))
+
+    try_(c.new_order, BTC, buy, limit, time_in_force=force.GTX, quantity=0.01, price=101000)
     market: Any = {"new_order_resp_type": models.NewOrderNewOrderRespTypeEnum.RESULT}
     at_market = models.NewOrderTypeEnum.MARKET
     c.new_order(BTC, buy, at_market, quantity=0.02, **market)
@@ -74,6 +78,46 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.new_order(BTC, sell, at_market, quantity=0.005, **reduce)
     c.new_order(ETH, sell, at_market, quantity=0.5, **market)
     c.new_order(ETH, buy, at_market, quantity=0.5, **reduce)
+    item = models.PlaceMultipleOrdersBatchOrdersParameterInner
+    batch = {
+        "symbol": BTC,
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": 0.002,
+        # The connector's own default is one its own check refuses.
+        "reduceOnly": "false",
+    }
+    c.place_multiple_orders(
+        [
+            item.from_dict({**batch, "price": 97000, "newClientOrderId": "one"}),
+            item.from_dict({**batch, "price": 96500, "newClientOrderId": "two"}),
+        ]
+    )
+    c.cancel_multiple_orders(BTC, orig_client_order_id_list=["two"])
+    c.modify_isolated_position_margin(BTC, 20, 1)
+    c.modify_isolated_position_margin(BTC, 5, 2)
+    conditional: Any = (models.NewAlgoOrderAlgoTypeEnum.CONDITIONAL, BTC)
+    away = models.NewAlgoOrderSideEnum.SELL
+    c.new_algo_order(
+        *conditional,
+        away,
+        models.NewAlgoOrderTypeEnum.TRAILING_STOP_MARKET,
+        quantity=0.005,
+        reduce_only=models.NewAlgoOrderReduceOnlyEnum.TRUE,
+        callback_rate=1,
+        activate_price=105000,
+        client_algo_id="trail",
+    )
+    c.cancel_algo_order(client_algo_id="trail")
+    closing: Any = {"close_position": models.NewAlgoOrderClosePositionEnum.TRUE}
+    stop = models.NewAlgoOrderTypeEnum.STOP_MARKET
+    c.new_algo_order(
+        *conditional, away, stop, trigger_price=90000, client_algo_id="close", **closing
+    )
+    try_(c.new_algo_order, *conditional, away, stop, trigger_price=89000, **closing)
+    c.cancel_algo_order(client_algo_id="close")
+    try_(c.new_order, ETH, sell, at_market, quantity=0.5, **reduce)
     account = c.account_information_v3().data()
     return Reading(
         wallet=float(account.total_wallet_balance),

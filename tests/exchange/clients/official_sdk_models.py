@@ -58,7 +58,7 @@ def market_calls(c: Any) -> Calls:
         *("test_connectivity", "check_server_time", "exchange_information"),
         *("get_funding_rate_info", "mark_price", "symbol_order_book_ticker"),
         *("symbol_price_ticker", "symbol_price_ticker_v2", "ticker24hr_price_change_statistics"),
-        *("adl_risk", "get_funding_rate_history"),
+        *("adl_risk", "get_funding_rate_history", "trading_schedule"),
     )
     of_symbol = (
         *("order_book", "recent_trades_list", "old_trades_lookup", "open_interest"),

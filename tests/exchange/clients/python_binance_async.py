@@ -14,8 +14,8 @@ MARKET = ("btcusdt@kline_1m", "btcusdt@aggTrade", "!markPrice@arr@1s", "btcusdt@
 PUBLIC = ("btcusdt@bookTicker", "btcusdt@depth5@100ms")
 
 
-async def trade(c: AsyncClient) -> int:
-    """The steps; the code of the refusal."""
+async def trade(c: AsyncClient) -> list[int]:
+    """The steps; the codes of the refusals."""
     await c.futures_change_leverage(symbol=BTC, leverage=10)
     await c.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
     limit = {"symbol": BTC, "side": "BUY", "type": "LIMIT"}
@@ -25,11 +25,15 @@ async def trade(c: AsyncClient) -> int:
     await c.futures_create_order(
         **limit, timeInForce="GTX", quantity="0.010", price="98500", newClientOrderId="maker"
     )
-    refused = 0
-    try:
-        await c.futures_create_order(**limit, timeInForce="GTX", quantity="0.010", price="101000")
-    except BinanceAPIException as error:
-        refused = error.code
+    refused = []
+
+    async def try_(call: Any, **parameters: Any) -> None:
+        try:
+            await call(**parameters)
+        except BinanceAPIException as error:
+            refused.append(error.code)
+
+    await try_(c.futures_create_order, **limit, timeInForce="GTX", quantity="0.010", price="101000")
     market = {"type": "MARKET", "newOrderRespType": "RESULT"}
     await c.futures_create_order(symbol=BTC, side="BUY", quantity="0.020", **market)
     protect = {"symbol": BTC, "side": "SELL", "quantity": "0.020", "reduceOnly": "true"}
@@ -49,6 +53,31 @@ async def trade(c: AsyncClient) -> int:
     await c.futures_create_order(symbol=BTC, side="SELL", quantity="0.005", **reduce)
     await c.futures_create_order(symbol=ETH, side="SELL", quantity="0.500", **market)
     await c.futures_create_order(symbol=ETH, side="BUY", quantity="0.500", **reduce)
+    batch = {**limit, "timeInForce": "GTC", "quantity": "0.002"}
+    await c.futures_place_batch_order(
+        batchOrders=[
+            {**batch, "price": "97000", "newClientOrderId": "one"},
+            {**batch, "price": "96500", "newClientOrderId": "two"},
+        ]
+    )
+    await c.futures_cancel_orders(symbol=BTC, origclientorderidlist=["two"])
+    await c.futures_change_position_margin(symbol=BTC, amount="20", type=1)
+    await c.futures_change_position_margin(symbol=BTC, amount="5", type=2)
+    trailing = {"side": "SELL", "type": "TRAILING_STOP_MARKET", "quantity": "0.005"}
+    await c.futures_create_algo_order(
+        symbol=BTC,
+        **trailing,
+        reduceOnly="true",
+        callbackRate="1",
+        activatePrice="105000",
+        clientAlgoId="trail",
+    )
+    await c.futures_cancel_algo_order(clientAlgoId="trail")
+    closing = {"symbol": BTC, "side": "SELL", "type": "STOP_MARKET", "closePosition": "true"}
+    await c.futures_create_algo_order(**closing, triggerPrice="90000", clientAlgoId="close")
+    await try_(c.futures_create_algo_order, **closing, triggerPrice="89000")
+    await c.futures_cancel_algo_order(clientAlgoId="close")
+    await try_(c.futures_create_order, symbol=ETH, side="SELL", quantity="0.5", **reduce)
     return refused
 
 
@@ -94,7 +123,7 @@ async def run(url: str, key: str, secret: str) -> Reading:
         while not (
             wanted <= streams(market)
             and [m for m in user if told(m) == ["ORDER_TRADE_UPDATE", "TRADE", "FILLED"]][3:]
-            and user[-1]["e"] == "ACCOUNT_UPDATE"
+            and len([m for m in user if told(m) == ["ALGO_UPDATE", None, "CANCELED"]]) == 3
         ):
             await asyncio.sleep(0.05)
     account = await c.futures_account(version=3)

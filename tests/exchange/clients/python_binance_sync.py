@@ -26,11 +26,15 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.futures_create_order(
         **limit, timeInForce="GTX", quantity="0.010", price="98500", newClientOrderId="maker"
     )
-    refused = 0
-    try:
-        c.futures_create_order(**limit, timeInForce="GTX", quantity="0.010", price="101000")
-    except BinanceAPIException as error:
-        refused = error.code
+    refused = []
+
+    def try_(call, **parameters):
+        try:
+            call(**parameters)
+        except BinanceAPIException as error:
+            refused.append(error.code)
+
+    try_(c.futures_create_order, **limit, timeInForce="GTX", quantity="0.010", price="101000")
     market = {"type": "MARKET", "newOrderRespType": "RESULT"}
     c.futures_create_order(symbol=BTC, side="BUY", quantity="0.020", **market)
     protect = {"symbol": BTC, "side": "SELL", "quantity": "0.020", "reduceOnly": "true"}
@@ -46,6 +50,34 @@ def run(url: str, key: str, secret: str) -> Reading:
     c.futures_create_order(symbol=BTC, side="SELL", quantity="0.005", reduceOnly="true", **market)
     c.futures_create_order(symbol=ETH, side="SELL", quantity="0.500", **market)
     c.futures_create_order(symbol=ETH, side="BUY", quantity="0.500", reduceOnly="true", **market)
+    batch = {**limit, "timeInForce": "GTC", "quantity": "0.002"}
+    c.futures_place_batch_order(
+        batchOrders=[
+            {**batch, "price": "97000", "newClientOrderId": "one"},
+            {**batch, "price": "96500", "newClientOrderId": "two"},
+        ]
+    )
+    c.futures_cancel_orders(symbol=BTC, origclientorderidlist=["two"])
+    c.futures_change_position_margin(symbol=BTC, amount="20", type=1)
+    c.futures_change_position_margin(symbol=BTC, amount="5", type=2)
+    c.futures_create_order(
+        symbol=BTC,
+        side="SELL",
+        type="TRAILING_STOP_MARKET",
+        quantity="0.005",
+        reduceOnly="true",
+        callbackRate="1",
+        activatePrice="105000",
+        clientAlgoId="trail",
+    )
+    c.futures_cancel_algo_order(clientAlgoId="trail")
+    closing = {"symbol": BTC, "side": "SELL", "type": "STOP_MARKET", "closePosition": "true"}
+    c.futures_create_order(**closing, triggerPrice="90000", clientAlgoId="close")
+    try_(c.futures_create_order, **closing, triggerPrice="89000")
+    c.futures_cancel_algo_order(clientAlgoId="close")
+    try_(
+        c.futures_create_order, symbol=ETH, side="SELL", quantity="0.5", reduceOnly="true", **market
+    )
     account = c.futures_account()
     [balance] = c.futures_account_balance()
     assert balance["balance"] == account["totalWalletBalance"]

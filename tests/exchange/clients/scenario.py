@@ -3,7 +3,10 @@
 The steps: set leverage and margin type; rest a limit order and a post-only order; have a crossing
 post-only order refused; buy at market; protect with a stop and a take-profit; amend the limit
 order; cancel the post-only order and the take-profit; close a quarter; open and close a short in
-another symbol; read everything. Each client writes them in its own manner.
+another symbol; place two orders as a batch and cancel one of them as a batch; add to and take from
+the isolated margin; arm and cancel a trailing stop; arm a closing stop, have a second one refused,
+cancel it; have a reducing order without a position refused; read everything. Each client writes
+them in its own manner.
 """
 
 from __future__ import annotations
@@ -27,8 +30,8 @@ class Reading:
     algos: list[Any]
     fills: list[Any]
     income: list[Any]
-    #: Code of the refused post-only order.
-    refused: int
+    #: Codes of the refusals, in order.
+    refused: list[int]
     #: What the streams told, for clients that have streams.
     events: list[Any] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
