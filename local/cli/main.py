@@ -218,6 +218,8 @@ def _acceptance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from local.simulate.profiles import PROFILES
+
     simulate = commands.add_parser(
         "simulate",
         help="the whole application under faults, from one seed",
@@ -232,7 +234,14 @@ def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--profile",
         default="storm",
         metavar="NAME",
-        help="quiet, exchange, store, crash, rivals, stops or storm (default: %(default)s)",
+        help=f"{', '.join(PROFILES)}, or all but quiet in turn: all (default: %(default)s)",
+    )
+    simulate.add_argument("--jobs", type=int, metavar="N", help="processes at the same time")
+    simulate.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="write each finished episode there; run again it goes on where it ended",
     )
     simulate.add_argument("--first", action="store_true", help="end with the first violation")
     simulate.add_argument("--episode", default="", metavar="ID", help="replay one episode")

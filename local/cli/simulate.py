@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
+import os
 import pstats
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from local.simulate.campaign import ALL, Line, Summary, Told, search
 from local.simulate.profiles import PROFILES
-from local.simulate.run import Finding, Progress, Report, episode, simulate, told
+from local.simulate.run import Finding, Progress, Report, episode, simulate
+from local.simulate.run import told as told_of
 from local.simulate.world import Result
 from shared.errors import InvalidInput
 
@@ -19,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """The exit code: 0 when no invariant was violated, 1 otherwise."""
     if options.episode:
         return _replay(options)
+    if options.jobs or options.log or options.profile == ALL:
+        return _search(options)
     watch = cProfile.Profile() if options.dominates else None
     if watch is not None:
         watch.enable()
@@ -35,6 +41,90 @@ def run(options: argparse.Namespace) -> int:
     if watch is not None:
         _dominates(watch)
     return 1 if report.findings else 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    """Over several processes, and from where the log ends."""
+    jobs = options.jobs or os.cpu_count() or 1
+    with _bar(options) as told:
+        summary = search(
+            options.decisions,
+            options.seed,
+            options.profile,
+            jobs=jobs,
+            log=options.log,
+            told=told,
+            stop_at_first=options.first,
+        )
+    print("\n".join(_summary_lines(summary, options.profile, options.seed, jobs)))
+    for finding in summary.findings:
+        print("\n".join(told_of(finding)))
+    return 1 if summary.findings else 0
+
+
+def _summary_lines(summary: Summary, profile: str, seed: int, jobs: int) -> Iterator[str]:
+    s = summary
+    yield (
+        f"profile {profile}, seed {seed}: {s.decisions:,} decisions ({s.approved:,} approved, "
+        f"{s.decisions - s.approved:,} declined) in {s.episodes:,} episodes"
+    )
+    yield "  " + ", ".join(f"{name} {count:,}" for name, count in sorted(s.by_profile.items()))
+    yield (
+        f"{s.entries:,} entries, {s.trades:,} trades, {s.minutes:,} minutes of market, "
+        f"{s.faults:,} faults, {s.restarts:,} restarts, {s.stops:,} emergency stops"
+    )
+    yield "checks by invariant: " + ", ".join(f"{n}: {s.checked[n]:,}" for n in sorted(s.checked))
+    if s.cpu:
+        yield (
+            f"{s.decisions / s.cpu:.0f} decisions per second of one core, "
+            f"of these {s.approved / s.cpu:.0f} approved"
+        )
+    if s.seconds:
+        yield (
+            f"this run: {s.now_decisions:,} decisions in {s.seconds:,.0f} s with {jobs} processes, "
+            f"{s.now_decisions / s.seconds:.0f} per second"
+        )
+    if s.earlier:
+        yield f"{s.earlier:,} decisions are from the log of earlier runs on the same code"
+    if s.other_code:
+        yield f"{s.other_code:,} episodes of the log are not counted: other code, seed or profile"
+    missing = s.wanted - s.decisions
+    yield f"not run: {missing:,} of {s.wanted:,}" if missing > 0 else "all of them were run"
+    yield (
+        "no invariant was violated"
+        if not s.findings
+        else f"{len(s.findings)} episodes violated an invariant"
+    )
+
+
+@contextlib.contextmanager
+def _bar(options: argparse.Namespace) -> Iterator[Told]:
+    if options.quiet:
+        yield lambda line, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("simulate"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} decisions"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("simulate", total=options.decisions, state="")
+        violated = 0
+
+        def told(line: Line, done: int) -> None:
+            nonlocal violated
+            violated += bool(line.violations)
+            if line.violations:
+                broken = sorted({v.invariant for v in line.violations})
+                bar.console.print(f"VIOLATED: {line.profile} {line.episode} invariants {broken}")
+            bar.update(task, completed=done, state=f"{violated} violated" if violated else "")
+
+        yield told
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -60,7 +150,7 @@ def _replay(options: argparse.Namespace) -> int:
         violations=result.violations,
         faults=result.fired,
     )
-    print("\n".join(told(finding)))
+    print("\n".join(told_of(finding)))
     return 1
 
 
@@ -98,7 +188,7 @@ def _print(report: Report, quiet: bool) -> None:
     if not report.findings:
         print("no invariant was violated")
     for finding in report.findings:
-        print("\n".join(told(finding)))
+        print("\n".join(told_of(finding)))
 
 
 def _dominates(watch: cProfile.Profile) -> None:

@@ -264,6 +264,20 @@ class Judge(Watch):
 
     # ------------------------------------------------------------------ when all is quiet
 
+    def finished(self, services: Services) -> bool:
+        """Whether nothing is under way any more, so that waiting longer would show nothing."""
+        return not (
+            not self.flat()
+            or self.stopped_at is not None
+            or services.ledger.read().entries
+            or services.kill_switch.outstanding_permits()
+            or any(body["state"] != "closed" for body in self._all("positions"))
+            or any(
+                self._all("orders", (Where("state", "=", state),))
+                for state in ("intent", "unknown", "open")
+            )
+        )
+
     def quiescent(self, services: Services) -> None:
         """After every fault is over and everything had time to finish."""
         now = self._clock.now_ms()

@@ -29,10 +29,10 @@ from shared.strategies.engine import Engine
 #: long enough for an episode.
 LIMITS = Limits(
     max_leverage=5,
-    max_open_positions=7,
+    max_open_positions=9,
     max_trades_per_day=1000,
     max_daily_loss=Decimal(1000),
-    max_total_notional=Decimal(3000),
+    max_total_notional=Decimal(4000),
     max_drawdown=Decimal("0.20"),
 )
 

@@ -138,3 +138,6 @@ PROFILES: dict[str, Profile] = {
         ),
     )
 }
+
+#: Every profile that disturbs anything.
+ATTACKS: tuple[str, ...] = tuple(name for name in PROFILES if name != "quiet")

@@ -30,11 +30,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int
     violations: tuple[Violation, ...]
     faults: tuple[str, ...]
+    #: Whether ``faults`` are a part of what the episode has by itself.
+    shrunk: bool = True
 
     @property
     def command(self) -> str:
         """The command line that replays it."""
-        only = f" --only {','.join(self.faults)}" if self.faults else " --only none"
+        only = ""
+        if self.shrunk:
+            only = f" --only {','.join(self.faults)}" if self.faults else " --only none"
         return (
             f"./run simulate --profile {self.profile} --episode {self.episode} "
             f"--decisions {self.decisions}{only}"
@@ -147,6 +151,7 @@ def _finding(
         decisions=decisions,
         violations=result.violations,
         faults=tuple(faults),
+        shrunk=shrinking,
     )
 
 
@@ -192,9 +197,10 @@ def told(finding: Finding) -> Iterator[str]:
         name = NAMES.get(v.invariant, "no unexpected error")
         yield f"  invariant {v.invariant} ({name})"
         yield f"    at {v.time}: {v.text}"
-    yield f"  faults needed ({len(finding.faults)}):"
-    for fault in finding.faults[:20]:
-        yield f"    {fault}"
+    if finding.shrunk:
+        yield f"  faults needed ({len(finding.faults)}):"
+        for fault in finding.faults[:20]:
+            yield f"    {fault}"
     yield f"  replay: {finding.command}"
 
 

@@ -42,7 +42,7 @@ from shared.strategies.signal import SIGNAL_VERSION, signal_id
 #: 2025-05-05 00:00 UTC.
 MIDNIGHT = 1_746_403_200_000
 
-#: Where each symbol begins. The venue's own four, and six more of the same make.
+#: Where each symbol begins. The venue's own four, and more of the same make.
 PRICES = {
     "BTCUSDT": 95_000.0,
     "ETHUSDT": 3_300.0,
@@ -54,6 +54,12 @@ PRICES = {
     "DOTUSDT": 4.0,
     "LINKUSDT": 14.0,
     "AVAXUSDT": 21.0,
+    "ATOMUSDT": 4.5,
+    "UNIUSDT": 7.0,
+    "NEARUSDT": 2.6,
+    "ETCUSDT": 17.0,
+    "TRXUSDT": 0.25,
+    "BCHUSDT": 380.0,
 }
 
 #: USDT per basis point of the thin books: an entry often fills in part only.
@@ -66,8 +72,11 @@ STORM_AFTER_STOP_MS = 10_000
 #: A switch that cannot be cleared for so long on a flat, undisturbed account is stuck.
 CLEAR_MS = 300_000
 
-#: Quiet minutes at the end: time exits, guardian rounds, and two looks at old reservations.
-TAIL_MINUTES = 14
+#: Quiet minutes at the end: whatever was delayed arrives, time exits, guardian rounds.
+TAIL_MINUTES = 4
+
+#: They go on for so long if anything is unfinished: two looks at old reservations.
+LONG_TAIL_MINUTES = 14
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,8 +223,10 @@ class World:
     def _tail(self, step: int) -> None:
         """Minutes without faults and signals until everything must be finished."""
         self.schedule.pause()
-        for number in range(TAIL_MINUTES):
+        for number in range(LONG_TAIL_MINUTES):
             self._minute(step + number, quiet=True)
+            if number >= TAIL_MINUTES - 1 and self.judge.finished(self.other):
+                break
 
     # ------------------------------------------------------------------ time and processes
 

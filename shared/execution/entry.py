@@ -162,15 +162,6 @@ def _refuse(
             status="expired",
             reason=f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed",
         )
-    if age > FRESH_MS and plan.side == "SELL":
-        # A purchase is bound by its limit price; a sale that fills better becomes larger.
-        bid = desk.exchange.book_ticker(plan.symbol).bid_price
-        if plan.quantity * bid > plan.worst_notional:
-            return EntryResult(
-                decision_id=plan.decision_id,
-                status="expired",
-                reason=f"the price has moved to {bid} since; the order would exceed its plan",
-            )
     exposures = (
         *positions_as_exposure(desk.exchange.positions()),
         *desk.ledger.read().exposures(exclude=plan.decision_id),
@@ -216,6 +207,8 @@ def _enter(
         age = desk.clock.now_ms() - decided_at
         if age > MAX_DECISION_AGE_MS:
             raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
+        if age > FRESH_MS and plan.side == "SELL":
+            _look_at_price(desk, plan)
         desk.kill_switch.acquire_permit(entry_id)
         desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
 
@@ -269,6 +262,17 @@ def _enter(
         status="protected" if guarded else "flat",
         reason=outcome.reason,
     )
+
+
+def _look_at_price(desk: Desk, plan: OrderPlan) -> None:
+    """Before every late attempt: a purchase is bound by its limit price, but a sale that fills
+    better becomes larger than what the limits allowed."""
+    try:
+        bid = desk.exchange.book_ticker(plan.symbol).bid_price
+    except ExchangeError as error:
+        raise Expired(f"the price cannot be looked at again: {error}") from error
+    if plan.quantity * bid > plan.worst_notional:
+        raise Expired(f"the price has moved to {bid} since; the order would exceed its plan")
 
 
 class Expired(BorsaError):

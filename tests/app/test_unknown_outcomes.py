@@ -279,3 +279,16 @@ def test_exchange_down_while_assessing(open_floor):
     assert_untouched(floor)
     assert not floor.entries()
     assert "snapshot-failed" in [e["kind"] for e in floor.events("risk")]
+
+
+def test_a_sale_sent_again_looks_at_the_price_again(open_floor):
+    """A sale that fills better than it was sized for is larger than what the limits allowed."""
+    floor = open_floor({"XRPUSDT": [(0.0, 0.0), (1.0, 0.05), (9.0, 0.05)]})
+    floor.run(25)
+    floor.break_next(ORDER, LOST, where=is_leg("e"))
+    signal = floor.trade("XRPUSDT", "SELL")
+    floor.run(60)
+    assert floor.outcome(signal)["outcome"] == "expired"
+    assert "the price has moved" in floor.outcome(signal)["reason"]
+    assert not floor.entries()
+    assert floor.leaked() == ({}, [])
