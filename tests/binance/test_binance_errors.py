@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal as D
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from shared.errors import (
 )
 from shared.execution.binance.errors import TABLE, Reaction, classify
 from shared.execution.exchange import OrderRequest
+from shared.simulation.refusal import TEXTS
 from tests.binance.scripted import START_MS, Bench, Reply, refusal
 from tests.binance.test_binance_answers import ORDER_GET, ORDER_POST
 
@@ -34,16 +37,17 @@ REJECTED = {
         -2010, -2018, -2019, -2020, -2021, -4142, -2025, -4045, -2027, -2028, -4028, -4161, -4203,
         -4205, -4206, -4403, -1121, -1122, -4140, -4141, -4047, -4048, -4067, -4068, -4167, -4168,
         -4531,
-        -4050, -4051, -4054, -4130, -4131, -4164, -5021, -5022,
+        -4050, -4051, -4054, -4055, -4130, -4131, -4164, -5021, -5022,
     ),
     "FIX": (
         -1022, -1100, -1101, -1102, -1104, -1105, -1106, -1111, -1114, -1115, -1116, -1117, -1120,
-        -1128, -1130, -2026, -4001, -4002, -4003, -4004, -4005, -4013, -4014, -4015, -4016, -4023,
+        -1023, -1119, -1127, -1128, -1130, -1131, -2007, -4006, -4007, -4080, -4166, -5000,
+        -2026, -4001, -4002, -4003, -4004, -4005, -4013, -4014, -4015, -4016, -4023,
         -4024, -4044, -4082, -4120, -4135, -4136, -4137, -4138, -4165, -4183, -4184, -4210, -4211,
         -5037, -5038, -5039, -5040, -5041,
     ),
     "RECON": (
-        -1125, -2011, -2013, -2022, -2024, -4118, -5024, -5025, -5026, -5029, -5043, -5047,
+        -1125, -2011, -2013, -2022, -2024, -4118, -4509, -5024, -5025, -5026, -5029, -5043, -5047,
     ),
 }  # fmt: skip
 HALTED = (
@@ -71,6 +75,26 @@ VERDICTS: list[tuple[int, str, type[ExchangeError], type[ExchangeError]]] = [
 def test_every_code_of_the_table_is_tested_below() -> None:
     tested = {code for code, *_ in VERDICTS} | set(RESYNC) | set(DONE) | set(DUPLICATE)
     assert {code for rule in TABLE for code in rule.codes} == tested
+
+
+def test_every_code_that_the_simulated_exchange_answers_with_has_a_row() -> None:
+    root = Path(__file__).parents[2]
+    told = set(TEXTS)
+    for folder in ("shared/simulation", "local/exchange"):
+        for file in (root / folder).glob("*.py"):
+            code = r"(?<![\d.\w])-(?:1|2|4|5)\d{3}\b"
+            told |= {int(found) for found in re.findall(code, file.read_text())}
+    assert len(told) > 60
+    assert told - {code for rule in TABLE for code in rule.codes} == set()
+
+
+def test_no_code_has_two_rows_but_by_its_words() -> None:
+    """One reaction per class: the first row counts, so a second one would never be reached."""
+    seen: set[int] = set()
+    for rule in TABLE:
+        if not (rule.text or rule.statuses):
+            assert not seen & set(rule.codes)
+            seen |= set(rule.codes)
 
 
 @pytest.mark.parametrize(("code", "reaction", "changed", "queried"), VERDICTS)

@@ -131,7 +131,8 @@ TABLE: tuple[Rule, ...] = (
     _fix("bad signature", -1022),
     _fix(
         "bad parameter",
-        *(-1100, -1101, -1102, -1104, -1105, -1106, -1114, -1115, -1116, -1117, -1128, -1130),
+        *(-1100, -1101, -1102, -1104, -1105, -1106, -1114, -1115, -1116, -1117, -1119),
+        *(-1023, -1127, -1128, -1130, -1131, -2007, -4080, -4166),
     ),
     _fix("more decimals than the instrument allows", -1111, filters=True),
     _fix("bad time frame", -1120),
@@ -150,6 +151,7 @@ TABLE: tuple[Rule, ...] = (
     _look("reduce-only rejected: flat already, or other orders reserve the position", -2022),
     _halt("account is in liquidation", -2023),
     _look("position not sufficient", -2024),
+    _look("needs a position, and there is none", -4509),
     _reject("too many open orders", -2025, -4045),
     _fix("type not allowed with reduce-only", -2026),
     _reject("position would exceed the maximum at this leverage", -2027),
@@ -163,7 +165,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     _fix(
         "price off the instrument's grid or bounds",
-        *(-4001, -4002, -4013, -4014, -4016, -4024, -4183, -4184, -4210, -4211),
+        *(-4001, -4002, -4006, -4007, -4013, -4014, -4016, -4024, -4183, -4184, -4210, -4211),
         filters=True,
     ),
     _fix("client id too long or malformed", -4015),
@@ -174,7 +176,7 @@ TABLE: tuple[Rule, ...] = (
         "mode change blocked by open orders, positions or other modes",
         *(-4047, -4048, -4067, -4068, -4167, -4168, -4531),
     ),
-    _reject("margin change refused", -4050, -4051, -4054),
+    _reject("margin change refused", -4050, -4051, -4054, -4055),
     _halt("account is not in one-way mode", -4060, -4061, -4062),
     _fix("batch size", -4082),
     _unknown("batch failed", -4083),
@@ -201,6 +203,7 @@ TABLE: tuple[Rule, ...] = (
     _retry("service unavailable", statuses=(503,), text="service unavailable"),
     _retry("throttled", statuses=(503,), text="throttled", raises=ExchangeThrottled),
     _halt("not authorised", statuses=(401,), keys=True),
+    _fix("no such endpoint", -5000),
     _fix("no such endpoint", statuses=(404, 405)),
 )
 
