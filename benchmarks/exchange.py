@@ -34,6 +34,7 @@ class _Unlimited:
     def reserve(self, **_: object) -> None: ...
     def learn(self, _headers: object) -> None: ...
     def limits(self, **_: object) -> None: ...
+    def passed(self) -> None: ...
     def block(self, *_: object, **__: object) -> None: ...
 
 
@@ -52,7 +53,7 @@ def client(api: BinanceApi, url: str | None = None) -> Iterator[BinanceExchange]
         Credentials(environment="simulated", key=KEY, secret=SECRET),
         clock=api.clock,
         session=None if url else InProcessSession(api),
-        budget=_Unlimited(),
+        budget=lambda now_ms: _Unlimited(),
     )
     try:
         yield exchange

@@ -20,6 +20,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.audit.log import AuditLog
     from shared.compliance.stages import StageRules
+    from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
     from shared.risk.kill_switch import KillSwitch
@@ -131,9 +132,26 @@ class Services:
             credentials,
             clock=self.clock,
             session=self._exchange_session,
+            budget=self._rate_budget,
             recv_window_ms=s.binance_recv_window_ms,
             # Short: an answer that is lost must be missed while a stop can still be in time.
             timeout=(2.0, 2.0),
+        )
+
+    def _rate_budget(self, exchange_ms: Callable[[], int]) -> RateBudget:
+        from shared.execution.binance.budget import LocalRateBudget
+
+        own = LocalRateBudget(exchange_ms)
+        if self.settings.rate_budget == "own":
+            return own
+        from shared.execution.binance.shared_budget import SharedRateBudget
+
+        return SharedRateBudget(
+            own,
+            self.store,
+            exchange_ms,
+            scope=self.settings.account_id,
+            egress=self.settings.binance_environment,
         )
 
     @cached_property

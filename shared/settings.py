@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     binance_environment: Environment
     binance_base_url: str
     binance_recv_window_ms: int
+    rate_budget: str
     key_vault_uri: str
     account_id: str
     trading_stage: StageName
@@ -74,6 +75,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BINANCE_ENVIRONMENT", "simulated", "simulated, demo or production"),
     Setting("BINANCE_BASE_URL", "", "base URL of the simulated exchange; empty elsewhere"),
     Setting("BINANCE_RECV_WINDOW_MS", "3000", "how long a signed request stays valid, 1-60000"),
+    Setting("RATE_BUDGET", "own", "own: this process alone; shared: all instances, one address"),
     Setting("KEY_VAULT_URI", "", "vault that holds the secrets; empty: read from the environment"),
     Setting("ACCOUNT_ID", "main", "name of the trading account; partition of its state"),
     Setting("TRADING_STAGE", "paper", "paper, testnet, limited or full"),
@@ -211,6 +213,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         ),
         binance_base_url=read.url("BINANCE_BASE_URL"),
         binance_recv_window_ms=read.integer("BINANCE_RECV_WINDOW_MS", 1, 60_000),
+        rate_budget=read.choice("RATE_BUDGET", ("own", "shared")),
         key_vault_uri=read.url("KEY_VAULT_URI"),
         account_id=read.account("ACCOUNT_ID"),
         trading_stage=read.choice(  # type: ignore[arg-type]

@@ -414,6 +414,8 @@ var tradingSettings = {
   BINANCE_RECV_WINDOW_MS: string(binanceRecvWindowMs)
   KEY_VAULT_URI: keyVault.outputs.uri
   ACCOUNT_ID: accountId
+  // One address for all instances: then one budget for all of them.
+  RATE_BUDGET: staticEgress ? 'shared' : 'own'
   TRADING_STAGE: tradingStage
   SYMBOLS: symbols
   TIMEFRAMES: timeframes

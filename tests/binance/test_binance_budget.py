@@ -131,7 +131,6 @@ QUIET = [
     (refusal(-1003, f"IP banned until {START_MS + 90_000}.", 418), ExchangeHalted, 90.0),
     (refusal(-1003, "banned", 418), ExchangeHalted, 120.0),
     (Reply("", 418), ExchangeHalted, 120.0),
-    (Reply("<html>", 403), ExchangeHalted, 300.0),
 ]
 
 

@@ -54,8 +54,8 @@ class BinanceExchange:
     clock : Clock
     session : Session, optional
         Replaces the HTTP session of every client.
-    budget : RateBudget, optional
-        This process's own budget by default.
+    budget : callable, optional
+        Makes the rate budget from the exchange's time; this process's own by default.
     recv_window_ms : int
         How late a signed request may arrive.
     timeout : tuple of float
@@ -74,7 +74,7 @@ class BinanceExchange:
         *,
         clock: Clock,
         session: Session | None = None,
-        budget: RateBudget | None = None,
+        budget: Callable[[Callable[[], int]], RateBudget] = LocalRateBudget,
         recv_window_ms: int = 3000,
         timeout: tuple[float, float] = (3.0, 7.0),
     ) -> None:
@@ -91,7 +91,7 @@ class BinanceExchange:
             recv_window_ms=recv_window_ms,
             timeout=timeout,
         )
-        self.budget: RateBudget = budget or LocalRateBudget(self._server.now_ms)
+        self.budget: RateBudget = budget(self._server.now_ms)
         self._gateway = Gateway(
             self._clients, clock, self._server, self.budget, on_stale_filters=self._forget_filters
         )

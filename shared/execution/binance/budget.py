@@ -21,12 +21,16 @@ SHARE: dict[Priority, float] = {Priority.EXIT: 1.0, Priority.DATA: 0.85, Priorit
 #: Limits of a new process, until exchangeInfo told the venue's own (demo has 6000).
 DEFAULT_LIMITS = {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}
 
+#: Milliseconds between exits that try a firewall's refusal (403). Its length is a guess, unlike
+#: that of a ban (418), which every further request extends: during a ban not even exits are sent.
+PROBE_MS = 15_000
+
 _HEADERS = {
     "weight_1m": "X-MBX-USED-WEIGHT-1M",
     "orders_10s": "X-MBX-ORDER-COUNT-10S",
     "orders_1m": "X-MBX-ORDER-COUNT-1M",
 }
-_SPANS_MS = {"weight_1m": 60_000, "orders_10s": 10_000, "orders_1m": 60_000}
+SPANS_MS = {"weight_1m": 60_000, "orders_10s": 10_000, "orders_1m": 60_000}
 
 
 class RateBudget(Protocol):
@@ -52,8 +56,23 @@ class RateBudget(Protocol):
         """Take in the venue's limits."""
         ...
 
-    def block(self, until_ms: int, *, banned: bool = False, orders_only: bool = False) -> None:
-        """Send nothing (or no orders) before a time of the exchange's clock."""
+    def block(
+        self,
+        until_ms: int,
+        *,
+        banned: bool = False,
+        orders_only: bool = False,
+        walled: bool = False,
+    ) -> None:
+        """Send nothing (or no orders) before a time of the exchange's clock.
+
+        ``walled``: a firewall in between has refused, for how long nobody says. Exits may try
+        every :data:`PROBE_MS`.
+        """
+        ...
+
+    def passed(self) -> None:
+        """An answer has come through: a wall that was believed in is not there any more."""
         ...
 
 
@@ -96,9 +115,11 @@ class LocalRateBudget:
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._windows = {
-            name: _Window(span, DEFAULT_LIMITS[name]) for name, span in _SPANS_MS.items()
+            name: _Window(span, DEFAULT_LIMITS[name]) for name, span in SPANS_MS.items()
         }
         self._banned_until = 0
+        self._walled_until = 0
+        self._next_probe = 0
         self._quiet_until = 0
         self._no_orders_until = 0
 
@@ -106,7 +127,7 @@ class LocalRateBudget:
         share = SHARE[priority]
         with self._lock:
             now = self._now_ms()
-            self._refuse_while_blocked(now, orders)
+            self._refuse_while_blocked(now, orders, priority)
             charged: list[tuple[_Window, int]] = []
             for name, window in self._windows.items():
                 # Orders weigh nothing on the IP, but new exposure brings queries with it.
@@ -127,13 +148,30 @@ class LocalRateBudget:
             for window, cost in charged:
                 window.used += cost
 
-    def _refuse_while_blocked(self, now: int, orders: int) -> None:
+    def blocked(self) -> dict[str, int]:
+        """Until when what is not sent, exchange time; in the past where nothing is in the way."""
+        with self._lock:
+            return {
+                "banned": self._banned_until,
+                "quiet": self._quiet_until,
+                "orders": self._no_orders_until,
+            }
+
+    def _refuse_while_blocked(self, now: int, orders: int, priority: Priority) -> None:
         if now < self._banned_until:
             raise ExchangeHalted(
                 "banned by the venue, nothing is sent",
                 status=418,
                 retry_after=(self._banned_until - now) / 1000,
             )
+        if now < self._walled_until:
+            if priority is not Priority.EXIT or now < self._next_probe:
+                raise ExchangeHalted(
+                    "refused by a firewall, nothing is sent but an exit now and then",
+                    status=403,
+                    retry_after=(self._walled_until - now) / 1000,
+                )
+            self._next_probe = now + PROBE_MS
         until = max(self._quiet_until, self._no_orders_until if orders else 0)
         if now < until:
             raise ExchangeThrottled(
@@ -158,14 +196,30 @@ class LocalRateBudget:
             self._windows["orders_10s"].limit = orders_10s
             self._windows["orders_1m"].limit = orders_1m
 
-    def block(self, until_ms: int, *, banned: bool = False, orders_only: bool = False) -> None:
+    def block(
+        self,
+        until_ms: int,
+        *,
+        banned: bool = False,
+        orders_only: bool = False,
+        walled: bool = False,
+    ) -> None:
         with self._lock:
-            if banned:
+            if walled:
+                self._walled_until = max(self._walled_until, until_ms)
+                self._next_probe = max(self._next_probe, self._now_ms() + PROBE_MS)
+            elif banned:
                 self._banned_until = max(self._banned_until, until_ms)
             elif orders_only:
                 self._no_orders_until = max(self._no_orders_until, until_ms)
             else:
                 self._quiet_until = max(self._quiet_until, until_ms)
+
+    def passed(self) -> None:
+        # Read without the lock on every answer; a wall is rare.
+        if self._walled_until:
+            with self._lock:
+                self._walled_until = 0
 
     def used(self) -> dict[str, int]:
         """Counts of the current windows, for health pages and logs."""

@@ -39,7 +39,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     A row without ``codes`` matches any code, without ``statuses`` any HTTP status, without
     ``text`` any message. ``resync``: the clock is measured again. ``filters``: what we believe
     about the instrument may be out of date. ``keys``: the API key was refused.
-    ``block_seconds``: how long to keep quiet where the answer names no time.
+    ``block_seconds``: how long to keep quiet where the answer names no time; ``walled``: a guess
+    that exits may test.
     """
 
     reaction: Reaction
@@ -53,6 +54,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     keys: bool = False
     orders_only: bool = False
     block_seconds: float = 0.0
+    walled: bool = False
 
     def matches(self, status: int, code: int, message: str) -> bool:
         return (
@@ -116,7 +118,7 @@ TABLE: tuple[Rule, ...] = (
         block_seconds=10.0,
     ),
     _retry("rate limit", statuses=(429,), raises=ExchangeThrottled, block_seconds=60.0),
-    _halt("refused by the web application firewall", statuses=(403,), block_seconds=300.0),
+    _halt("refused by a firewall", statuses=(403,), block_seconds=300.0, walled=True),
     _halt("not available in this region", statuses=(451,)),
     # General.
     _halt("IP banned", -1003, text="banned", block_seconds=120.0),

@@ -191,6 +191,7 @@ class Gateway:
                 self._learn_time(body, sent_at)
             elif endpoint.signed:
                 self._bad_signatures = 0
+            self._budget.passed()
             return body
         return self._judge(endpoint, answer)
 
@@ -244,7 +245,10 @@ class Gateway:
         if named is not None:
             until = max(named, until if seconds is not None else named)
         self._budget.block(
-            until, banned=rule.reaction is Reaction.HALT, orders_only=rule.orders_only
+            until,
+            banned=rule.reaction is Reaction.HALT,
+            orders_only=rule.orders_only,
+            walled=rule.walled,
         )
         return max(0, until - now) / 1000
 
