@@ -75,6 +75,7 @@ def amend(
     order.price_match = "NONE"
     # The venue forgets the mode with the amendment.
     order.self_trade_prevention = "NONE"
+    matching.queue(core, order)
     order.amendments += 1
     order.modify_id = modify_id
     order.update_time = core.now

@@ -78,6 +78,11 @@ class VenueCore:
         self._books: dict[str, tuple[int, AnyBook]] = {}
         self._recorded = source if isinstance(source, RecordedMarket) else None
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the market is a recording with a book of its own."""
+        return self._recorded is not None
+
     # numbering and events
 
     def next_id(self, what: str) -> int:

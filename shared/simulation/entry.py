@@ -100,6 +100,7 @@ def submit(core: VenueCore, account: AccountState, order: Order) -> Order:
             raise VenueRefusal(-5021)
     if market and not matching.is_obtainable(core, order.symbol, buy, limit, ZERO):
         raise VenueRefusal(-4131)
+    matching.queue(core, order)
     account.add_order(order)
     core.quantitative.record(account, order.symbol, core.now)
     core.changed()

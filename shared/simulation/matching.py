@@ -82,6 +82,16 @@ def take(core: VenueCore, account: AccountState, order: Order, limit: Decimal) -
     after_fill(core, account, order)
 
 
+def queue(core: VenueCore, order: Order) -> None:
+    """Put an order at the back of its queue.
+
+    In a recording the bar it arrives in cannot fill it: which of its trades came after the order is
+    not told by the bar's path.
+    """
+    if core.is_recorded:
+        order.resume_at = core.now - core.now % core.bar_ms + core.bar_ms
+
+
 def expire(core: VenueCore, account: AccountState, order: Order, reason: int) -> None:
     """Close an order that the venue itself ends."""
     prevented = reason in (EXPIRED_BY_SELF_TRADE, EXPIRED_BY_IOC_SELF_TRADE)
@@ -109,6 +119,12 @@ def meet(core: VenueCore, account: AccountState, order: Order) -> None:
     contract = core.contract(order.symbol)
     step = contract.instrument.step_size
     bar = core.path(order.symbol).bar
+    if bar.volume <= 0:
+        # Nobody traded: the price stands where the last trade left it.
+        order.resume_at = bar.open_time + core.bar_ms
+        account.touch(order)
+        core.changed()
+        return
     lots = max(1, int(bar.volume * PARTICIPATION / float(step)))
     wanted = order.remaining
     if must_reduce(account, order):

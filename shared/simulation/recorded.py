@@ -89,7 +89,10 @@ class _Recording:
             self.depth.append((int(data["lastUpdateId"]), True, time, data["bids"], data["asks"]))
 
     def finish(self, bar_ms: int) -> None:
-        """Make the bars; they begin with the minute, flat until the first trade."""
+        """Make the bars; they begin with the minute, flat until the first trade.
+
+        Only trades make prices: a bar opens at its first trade, not where the last one closed.
+        """
         self.trades.sort(key=lambda one: (one.time, one.number))
         # By update id: a whole book stands before the changes that are not in it yet.
         self.depth.sort(key=lambda one: (one[0], not one[1]))
@@ -102,6 +105,8 @@ class _Recording:
         for opened in range(self.start, self.trades[-1].time + 1, bar_ms):
             o = high = low = close = price
             volume = 0.0
+            if at < len(self.trades) and self.trades[at].time < opened + bar_ms:
+                o = high = low = float(self.trades[at].price)
             while at < len(self.trades) and self.trades[at].time < opened + bar_ms:
                 close = float(self.trades[at].price)
                 high, low = max(high, close), min(low, close)
