@@ -2,10 +2,10 @@
 
 import azure.functions as func
 
-from functions import api, approvals, events, guardian, market, reports, safety, trading
+from functions import api, approvals, events, guardian, market, reports, research, safety, trading
 from functions.durable import df
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (market, trading, approvals, guardian, safety, events, api, reports):
+for module in (market, trading, approvals, guardian, safety, events, api, reports, research):
     app.register_functions(module.bp)

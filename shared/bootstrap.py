@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
+    from shared.research.sweep_market import Markets
     from shared.risk.kill_switch import KillSwitch
     from shared.risk.ledger import RiskLedger
     from shared.risk.limits import Limits
@@ -262,6 +263,29 @@ class Services:
 
     @cached_property
     def _new_desk(self) -> Callable[[], Desk]:
+    def markets(self) -> Markets:
+        """Markets for research in the app: candle files, or the venue's public history."""
+        import requests
+
+        from shared.execution.binance.budget import LocalRateBudget
+        from shared.execution.binance.environment import PRODUCTION
+        from shared.research.data.fetch import Http
+        from shared.research.data.rest import Rest
+        from shared.research.sweep_market import Markets
+
+        s = self.settings
+        # Prices of the demo venue are its own; history worth testing on is production's.
+        simulated = s.binance_environment == "simulated"
+        base_url = s.binance_base_url if simulated else PRODUCTION.base_url
+        session = self._exchange_session
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+        http = Http(session, self.clock, LocalRateBudget(self.clock.now_ms))
+        return Markets(s.research_data, Rest(http, self.clock, base_url))
+
+    def desk(self) -> Desk:
+        """A desk for one invocation, with an outbox of its own."""
         from shared.execution.desk import Desk
 
         return partial(

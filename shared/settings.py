@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     volatility_ratio: Decimal
     disconnection_seconds: int
     kill_switch_closes: tuple[str, ...]
+    research_data: str
     cosmos_endpoint: str
     cosmos_database: str
     sqlite_path: str
@@ -100,6 +101,7 @@ SETTINGS: tuple[Setting, ...] = (
         "suspicious_activity",
         "automatic triggers that also close every position, separated by commas, or none",
     ),
+    Setting("RESEARCH_DATA", "", "folder of candle files for sweeps; empty: the venue's history"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
@@ -246,6 +248,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             _CLOSING.__contains__,
             "none, or out of " + ", ".join(t for t in _CLOSING if t != "none"),
         ),
+        research_data=read.text("RESEARCH_DATA"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),
         sqlite_path=read.text("SQLITE_PATH"),

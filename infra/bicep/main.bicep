@@ -132,6 +132,9 @@ param disconnectionSeconds int = 300
 @description('Automatic triggers that also close every position, separated by commas, or none: abnormal_volatility, exchange_disconnection, suspicious_activity.')
 param killSwitchCloses string = 'suspicious_activity'
 
+@description('Folder of candle files for parameter sweeps, for example a mounted share; empty: the venue\'s history.')
+param researchData string = ''
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -434,6 +437,7 @@ var tradingSettings = {
   VOLATILITY_RATIO: volatilityRatio
   DISCONNECTION_SECONDS: string(disconnectionSeconds)
   KILL_SWITCH_CLOSES: killSwitchCloses
+  RESEARCH_DATA: researchData
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience

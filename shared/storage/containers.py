@@ -35,6 +35,7 @@ CONTAINERS: dict[str, Container] = {
         Container(name="approvals", partition="account", ttl=30 * DAY_SECONDS),
         Container(name="models", partition="name"),
         Container(name="deadletter", partition="source", ttl=30 * DAY_SECONDS),
+        Container(name="research", partition="sweep", ttl=90 * DAY_SECONDS),
         Container(name="leases", partition="id"),
     )
 }

@@ -154,7 +154,8 @@ def triggers() -> dict[str, dict[str, object]]:
 
 
 def test_endpoints_are_those_of_the_app(triggers: dict[str, dict[str, object]]) -> None:
-    table = rows(section(text("api.md"), "Endpoints"))[:10]
+    found = rows(section(text("api.md"), "Endpoints"))
+    table = [r for r in found if r[0] in ("GET", "POST") and len(r) == 4]
     documented = {(r[0], quoted(r[1])[0], r[2]) for r in table}
     levels = {"ANONYMOUS": "none", "FUNCTION": "function"}
     real = set()

@@ -73,6 +73,7 @@ var containers container[] = [
   { name: 'approvals', partition: 'account', ttl: 30 * day }
   { name: 'models', partition: 'name' }
   { name: 'deadletter', partition: 'source', ttl: 30 * day }
+  { name: 'research', partition: 'sweep', ttl: 90 * day }
   { name: 'leases', partition: 'id' }
 ]
 
