@@ -262,7 +262,6 @@ class Services:
         return Engine(self.plan, self.exchange, self.store, self.clock)
 
     @cached_property
-    def _new_desk(self) -> Callable[[], Desk]:
     def markets(self) -> Markets:
         """Markets for research in the app: candle files, or the venue's public history."""
         import requests
@@ -284,8 +283,8 @@ class Services:
         http = Http(session, self.clock, LocalRateBudget(self.clock.now_ms))
         return Markets(s.research_data, Rest(http, self.clock, base_url))
 
-    def desk(self) -> Desk:
-        """A desk for one invocation, with an outbox of its own."""
+    @cached_property
+    def _new_desk(self) -> Callable[[], Desk]:
         from shared.execution.desk import Desk
 
         return partial(
