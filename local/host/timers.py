@@ -58,17 +58,24 @@ class TimerListener:
         now = self._clock.now_ms()
         past_due = self._monitored and self._restore(now)
         if past_due or self.spec.trigger.raw.get("runOnStartup"):
-            await self._fire(now, past_due=past_due)
-        due, loop = now, asyncio.get_running_loop()
+            due = await self._fire(now, past_due=past_due)
+        else:
+            due = self.schedule.next(now)
         while not self._stopping:
-            # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
-            due = self.schedule.next(max(due, self._clock.now_ms()))
-            while True:
-                # Two microseconds on top: a sleep may end a hair early, and then costs another.
-                await asyncio.sleep(due / 1000 - loop.time() + 2e-6)
-                if self._clock.now_ms() >= due:
-                    break
-            await self._fire(due, past_due=False)
+            await self._reach(due)
+            due = await self._fire(due, past_due=False)
+
+    async def _reach(self, due: int) -> None:
+        """Wait until the clock shows ``due``."""
+        loop = asyncio.get_running_loop()
+        while self._clock.now_ms() < due:
+            wake: asyncio.Future[None] = loop.create_future()
+            # Two microseconds on top: the loop may be a hair early, and then it takes another turn.
+            handle = loop.call_at(due / 1000 + 2e-6, _wake, wake)
+            try:
+                await wake
+            finally:
+                handle.cancel()
 
     def stop(self) -> None:
         """End the waiting; a run in progress is finished and remembered first."""
@@ -95,14 +102,17 @@ class TimerListener:
             return True
         return False
 
-    async def _fire(self, due: int, *, past_due: bool) -> None:
+    async def _fire(self, due: int, *, past_due: bool) -> int:
+        """One run; when the next is due."""
         self._firing = True
         await self._invoke(past_due=past_due)
         self._firing = False
+        # `due` as a floor: a clock read a hair early must not give the same occurrence twice.
+        upcoming = self.schedule.next(max(due, self._clock.now_ms()))
         if self._monitored:
-            upcoming = self.schedule.next(max(due, self._clock.now_ms()))
             self._status = TimerStatus(self._expression, due, upcoming, due)
             self._state.save_timer(self.spec.name, self._status)
+        return upcoming
 
     async def _invoke(self, *, past_due: bool, text: str | None = None) -> Invocation:
         status = self._status
@@ -136,3 +146,8 @@ class TimerListener:
             inputs=inputs,
             trigger_metadata=metadata,
         )
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -240,7 +240,6 @@ class Worker:
             if self._timeout is not None and self._clock.now_ms() - started > self._timeout * 1000:
                 raise FunctionTimeoutError(self._timeout_message(spec))
             return result
-        limit = asyncio.timeout(self._timeout)
         waiting: Awaitable[Any] | None = None
         if spec.is_async:
             # Most functions never wait for the loop (under a virtual clock, none of the frequent
@@ -251,6 +250,7 @@ class Worker:
             except StopIteration as done:
                 return done.value
             waiting = _resumed(running, first)
+        limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
                 if waiting is not None:
