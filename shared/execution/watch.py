@@ -7,8 +7,9 @@ agree, a restart forgets nothing and clearing forgets everything. A quiet minute
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable
+from itertools import pairwise
+from math import inf, log, nan, sqrt
 from typing import TYPE_CHECKING
 
 from shared.errors import (
@@ -75,8 +76,6 @@ def unreachable(desk: Desk, error: ExchangeError) -> str:
     """The account could not be read; after long enough nothing is opened any more."""
     if isinstance(error, ExchangeHalted | ExchangeRejected | ExchangeThrottled):
         # An answer, however unwelcome: maintenance, a refused key, a limit. Others tell of those.
-        return ""
-    if "maintenance" in str(error).lower():
         return ""
     switch = desk.kill_switch.ensure()
     if switch.state == "latched" or not desk.ledger.read().equity_at:
@@ -153,18 +152,16 @@ def market(desk: Desk, candles: Columns) -> str:
 
 def moves_much(candles: Columns, floor: float) -> bool:
     """Whether the last bars move enough to be worth a judgement; looks at nothing else."""
-    from math import sqrt
-
     last = candles.close[-RECENT - 1 :].tolist()
-    if len(last) <= RECENT or not all(c > 0 for c in last):
+    if len(last) <= RECENT:
         return False
     return sqrt(sum(m * m for m in _returns(last)) / RECENT) >= floor * 0.999
 
 
 def _returns(closes: list[float]) -> list[float]:
-    from math import log, nan
-
-    return [log(b / a) if a > 0 and b > 0 else nan for a, b in itertools.pairwise(closes)]
+    """Log returns; what is no price gives no number."""
+    logs = [log(c) if 0.0 < c < inf else nan for c in closes]
+    return [b - a for a, b in pairwise(logs)]
 
 
 def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:

@@ -24,6 +24,7 @@ def overview(desk: Desk) -> dict[str, Any]:
             "state": switch.state,
             "trigger": switch.trigger,
             "evidence": switch.evidence,
+            "closing": switch.state == "latched" and switch.closing,
             "outstandingPermits": len(switch.outstanding),
         },
         "equity": str(account.equity),

@@ -85,6 +85,27 @@ def test_guessing_locks_it_even_for_the_right_code(store: SqliteStore, clock: Vi
     factor.verify(code(clock))
 
 
+def test_every_further_lock_lasts_longer_until_a_right_code(
+    store: SqliteStore, clock: VirtualClock
+) -> None:
+    factor = SecondFactor(store, clock, "main", lambda: RFC_SECRET)
+    for minutes in (15, 30, 60, 120):
+        for _ in range(MAX_FAILURES):
+            with pytest.raises(InvalidInput, match="wrong"):
+                factor.verify(wrong(clock))
+        clock.sleep(minutes * 60 - 1)
+        with pytest.raises(InvalidInput, match="locked until"):
+            factor.verify(code(clock))
+        clock.sleep(1)
+    assert factor.failures_since(0) == 4 * MAX_FAILURES
+    factor.verify(code(clock))
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(InvalidInput, match="wrong"):
+            factor.verify(wrong(clock))
+    clock.sleep(15 * 60)
+    factor.verify(code(clock))
+
+
 def test_a_right_code_forgives_earlier_mistakes(store: SqliteStore, clock: VirtualClock) -> None:
     factor = SecondFactor(store, clock, "main", lambda: RFC_SECRET)
     for _ in range(3):
