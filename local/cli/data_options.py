@@ -119,7 +119,7 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
     one.add_argument("--timeframes", type=names, default=(), metavar="1h", help="of the trades")
     one.add_argument("--from", dest="start", type=moment, metavar="DATE", help="of the trades")
     one.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
-    one.add_argument("--deposit", type=_amount, default=Decimal(5000), metavar="USDT")
+    one.add_argument("--deposit", type=amount, default=Decimal(5000), metavar="USDT")
     one.add_argument(
         "--set",
         action="append",
@@ -131,7 +131,8 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
     one.set_defaults(module="local.cli.compare")
 
 
-def _amount(text: str) -> Decimal:
+def amount(text: str) -> Decimal:
+    """USDT of the command line."""
     try:
         value = Decimal(text)
     except InvalidOperation:

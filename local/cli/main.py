@@ -13,6 +13,7 @@ from pathlib import Path
 
 from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
+from local.cli.search_options import add_lookahead, add_searches
 from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
 
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     add_download(commands)
     add_data(commands)
     add_compare(commands)
+    add_searches(commands, STATE)
+    add_lookahead(commands)
 
     explain = commands.add_parser(
         "explain",

@@ -57,8 +57,13 @@ def run(
         result = CompiledEngine(source, config).run()
     notes = list(result.notes)
     if len(result.trades) < FEW_TRADES:
-        notes.append(f"{len(result.trades)} trades are too few to conclude anything from")
+        notes.append(few_trades(len(result.trades)))
     return replace(result, notes=tuple(notes))
+
+
+def few_trades(count: int) -> str:
+    """The note on a result with too few trades."""
+    return f"{count} trades are too few to conclude anything from"
 
 
 def _check(source: MarketSource, config: BacktestConfig) -> None:

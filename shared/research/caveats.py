@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from shared.research.backtest import few_trades
 from shared.research.breakdown import Breakdown
 from shared.research.luck import Luck
 from shared.research.overfitting import Overfitting
@@ -36,12 +37,15 @@ def caveats(
     luck: Luck,
     *,
     overfit: Overfitting | None = None,
+    chosen_here: int = 0,
     benchmarks: Mapping[str, float] | None = None,
 ) -> list[Caveat]:
     """All warnings, the gravest first.
 
     Parameters
     ----------
+    chosen_here : int
+        Trials among which the parameters were chosen on the very data of this result.
     benchmarks : mapping of str to float
         Total return of what could have been done instead.
     """
@@ -54,8 +58,13 @@ def caveats(
             *_costs(whole, luck),
             *_events(parts),
             *_luck(whole, luck, overfit),
+            *_chosen(chosen_here),
             *_instead(whole, benchmarks or {}),
-            *((NOTE, "Note on the data", note) for note in result.notes),
+            *(
+                (NOTE, "Note on the data", note)
+                for note in result.notes
+                if note != few_trades(len(result.trades))  # said above, graver
+            ),
         )
     ]
     order = [SERIOUS, CAUTION, NOTE]
@@ -215,8 +224,8 @@ def _luck(s: Statistics, luck: Luck, overfit: Overfitting | None) -> _Found:
         yield (
             SERIOUS if overfit.probability >= 0.5 else CAUTION,
             "Chosen by overfitting",
-            f"In {overfit.probability:.0%} of the ways to split the days in halves, the best "
-            "configuration of one half was below the middle in the other.",
+            f"In {overfit.probability:.0%} of the ways to split the searched days in halves, the "
+            "best configuration of one half was below the middle in the other.",
         )
     if luck.blocks is not None and s.total_return > 0.0 and luck.blocks.loss_probability >= 0.2:
         yield (
@@ -231,6 +240,16 @@ def _luck(s: Statistics, luck: Luck, overfit: Overfitting | None) -> _Found:
             "The drawdown was kind",
             f"The same trades in another order fall by {luck.shuffled.drawdown[-1]:.0%} in one "
             f"case of twenty; here it was {s.max_drawdown:.0%}.",
+        )
+
+
+def _chosen(trials: int) -> _Found:
+    if trials > 1:
+        yield (
+            SERIOUS,
+            "Chosen on this very data",
+            f"These figures are of the best of {trials:,} trials on the data it was chosen on. "
+            "Keep a part of the data away from the search.",
         )
 
 

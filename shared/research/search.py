@@ -194,6 +194,17 @@ def chosen(found: Sequence[Outcome], plan: Plan) -> Outcome | None:
     return best
 
 
+def why_none(found: Sequence[Outcome], plan: Plan) -> str:
+    """What to tell when no outcome has a score."""
+    problems = list(dict.fromkeys(o.problem for o in found if o.problem))
+    if problems and all(o.problem for o in found):
+        return f"none of {len(found):,} trials could be run: {problems[0]}"
+    return (
+        f"none of {len(found):,} trials had {plan.minimum_trades} trades and a {plan.objective}; "
+        "widen the space, take longer spans, or lower the least number of trades"
+    )
+
+
 class _Desk:
     """Evaluates points: those of an earlier run of the study are looked up."""
 

@@ -134,6 +134,14 @@ class Space:
         return found
 
 
+def params_text(params: Params) -> str:
+    """``trend.fast=10 threshold=0.4``."""
+    return " ".join(
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
+
+
 def parse(text: str) -> Parameter:
     """A parameter as written on the command line.
 

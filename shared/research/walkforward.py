@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from shared.clock import iso
 from shared.errors import InvalidInput
+from shared.research.backtest import few_trades
 from shared.research.evaluation import Job, Outcome
 from shared.research.result import Result, Trades
 from shared.research.sealed import Market, sealed
-from shared.research.search import Choice, Plan, Search, search
+from shared.research.search import Choice, Plan, Search, search, why_none
 from shared.research.space import Space
 from shared.research.statistics import Statistics, statistics
 from shared.research.trials import Ledger
@@ -89,6 +90,7 @@ def walk_forward(
     steps: list[Step] = []
     parts: list[Result] = []
     equity = deposit
+    last: list[Outcome] = []
     for window in windows:
 
         def tell(done: int, total: int, _: Outcome | None, number: int = window.number) -> None:
@@ -107,6 +109,7 @@ def walk_forward(
             now_ms=now_ms,
             progress=tell,
         )
+        last = found.outcomes
         test = None
         if found.choice is not None and equity > 0.0:
             result = judge(
@@ -122,10 +125,7 @@ def walk_forward(
             test = statistics(result)
         steps.append(_step(window, found, test))
     if not parts:
-        raise InvalidInput(
-            "no window had a configuration with enough trades to choose; widen the space, take "
-            f"longer training spans, or lower the least number of trades ({plan.minimum_trades})"
-        )
+        raise InvalidInput(f"no window had a choice: {why_none(last, plan)}")
     whole = joined(parts, windows[0].test_start, windows[-1].test_end)
     return WalkForward(steps, whole, _efficiency(steps))
 
@@ -192,7 +192,14 @@ def joined(parts: Sequence[Result], start: int, end: int) -> Result:
         exposure=np.where(sampled, held("exposure"), 0.0),
         trades=Trades(**columns),
         decisions=dict(decisions),
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=tuple(
+            dict.fromkeys(
+                note
+                for part in parts
+                for note in part.notes
+                if note != few_trades(len(part.trades))  # of a part, not of the whole
+            )
+        ),
         settings={"windows": [dict(part.settings) for part in parts]},
     )
 

@@ -420,7 +420,7 @@ def test_a_choice_is_not_judged_on_what_it_has_seen() -> None:
 
 
 def test_no_choice_anywhere_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="enough trades"):
+    with pytest.raises(InvalidInput, match="none of 20 trials"):
         forward(tmp_path / "t", minimum_trades=10**6)
 
 

@@ -47,6 +47,8 @@ class Extras:
         extremes.
     jitter : Jitter, optional
     search : Search, optional
+    unseen : bool
+        Whether the result is of data that ``search`` had not seen.
     walk : WalkForward, optional
         Its ``result`` is the one reported.
     paths : int
@@ -60,5 +62,6 @@ class Extras:
     variations: Mapping[str, Statistics] = field(default_factory=dict)
     jitter: Jitter | None = None
     search: Search | None = None
+    unseen: bool = False
     walk: WalkForward | None = None
     paths: int = 10_000

@@ -9,8 +9,8 @@ import numpy as np
 from shared.research.breakdown import Breakdown, Period
 from shared.research.caveats import Caveat
 from shared.research.equity import Curve, curve, drawdowns
-from shared.research.report.parts import columns, legend, section, tiles
-from shared.research.report.plot import Line, Panel, chart, plain, thinned
+from shared.research.report.parts import columns, legend, section, tabs, tiles
+from shared.research.report.plot import Line, Panel, chart, plain, shares, thinned
 from shared.research.report.words import (
     NONE,
     hours,
@@ -25,8 +25,8 @@ from shared.research.statistics import Statistics
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _TITLES = {"serious": "Serious", "caution": "Caution", "note": "Note"}
-#: Series of what could have been done instead.
-_LOOKS = ("warm", "quiet", "up", "down")
+#: Of several curves in one chart.
+_LOOKS = ("accent", "warm", "quiet", "up")
 
 
 def headline(s: Statistics) -> str:
@@ -80,40 +80,9 @@ def warnings(found: Sequence[Caveat]) -> str:
 def equity(result: Result, s: Statistics, benchmarks: Mapping[str, Curve]) -> str:
     """Equity, what could have been done instead, and the drawdown below."""
     whole = curve(result)
-    keep = thinned(whole.equity)
-    x = whole.time[keep].astype(np.float64)
-    falls = -drawdowns(whole.equity)
-    low = thinned(falls)
-    lines = [Line("Equity", x, whole.equity[keep], "accent", told="usdt")]
-    named = [("Equity", "accent")]
-    for (name, other), look in zip(benchmarks.items(), _LOOKS, strict=False):
-        some = thinned(other.equity)
-        lines.append(
-            Line(name, other.time[some].astype(np.float64), other.equity[some], look, told="usdt")
-        )
-        named.append((name, look))
-    body = (legend(named) if len(named) > 1 else "") + chart(
+    alone = _curves(
         "Equity and drawdown",
-        [
-            Panel("Equity, USDT", plain, 300, lines=lines, level=result.start_equity),
-            Panel(
-                "Drawdown",
-                lambda v: percent(v, 0),
-                110,
-                lines=[
-                    Line(
-                        "Drawdown",
-                        whole.time[low].astype(np.float64),
-                        falls[low],
-                        "down",
-                        fill=0.0,
-                        told="percent",
-                    )
-                ],
-                include=[0.0],
-            ),
-        ],
-        (float(whole.time[0]), float(whole.time[-1])),
+        {"Equity": whole},
         says=f"Deepest fall {percent(s.max_drawdown)} from {s.max_drawdown_from[:10]} to "
         f"{s.max_drawdown_to[:10]}, "
         + (
@@ -122,7 +91,50 @@ def equity(result: Result, s: Statistics, benchmarks: Mapping[str, Curve]) -> st
             else "not made good by the end."
         ),
     )
-    return section("equity", "Equity and drawdown", body)
+    pages = [("Alone", alone)]
+    for name, other in benchmarks.items():
+        depth = float(np.max(drawdowns(other.equity)))
+        gain = float(other.equity[-1] / other.equity[0] - 1.0)
+        both = _curves(
+            f"Equity beside {name}",
+            {"Equity": whole, name: other},
+            says=f"{safe(name)}: {percent(gain, sign=True)}, deepest fall {percent(depth)}.",
+        )
+        pages.append((f"Beside {name[0].lower()}{name[1:]}", both))
+    return section("equity", "Equity and drawdown", tabs("curves", pages))
+
+
+def _curves(title: str, curves: Mapping[str, Curve], *, says: str) -> str:
+    """Equity of one or more curves from the same start, their drawdowns below."""
+    equity, falls = [], []
+    for (name, one), look in zip(curves.items(), _LOOKS, strict=False):
+        keep = thinned(one.equity)
+        at = one.time[keep].astype(np.float64)
+        equity.append(Line(name, at, one.equity[keep], look, told="usdt"))
+        depth = -drawdowns(one.equity)
+        keep = thinned(depth)
+        only = len(curves) == 1
+        falls.append(
+            Line(
+                "Drawdown" if only else f"{name}, drawdown",
+                one.time[keep].astype(np.float64),
+                depth[keep],
+                "down" if only else look,
+                fill=0.0 if only else None,
+                told="percent",
+            )
+        )
+    first = next(iter(curves.values()))
+    names = [(line.name, line.look) for line in equity]
+    return (legend(names) if len(names) > 1 else "") + chart(
+        title,
+        [
+            Panel("Equity, USDT", plain, 300, lines=equity, level=float(first.equity[0])),
+            Panel("Drawdown", shares, 110, lines=falls, include=[0.0]),
+        ],
+        (float(first.time[0]), float(first.time[-1])),
+        says=says,
+    )
 
 
 def months(parts: Breakdown) -> str:

@@ -63,7 +63,9 @@ def write_report(result: Result, extras: Extras, path: Path) -> dict[str, Any]:
     """
     whole = statistics(result)
     parts = breakdown(result)
-    tried = extras.search.tried if extras.search is not None else None
+    # Trials make the figures of the data they were made on doubtful, not those of later data.
+    seen = extras.search is not None and not extras.unseen
+    tried = extras.search.tried if extras.search is not None and seen else None
     luck = extras.luck or assess(result, tried=tried, paths=extras.paths)
     found = caveats(
         result,
@@ -71,6 +73,7 @@ def write_report(result: Result, extras: Extras, path: Path) -> dict[str, Any]:
         parts,
         luck,
         overfit=extras.search.overfitting if extras.search is not None else None,
+        chosen_here=len(extras.search.outcomes) if extras.search is not None and seen else 0,
         benchmarks={
             name: float(c.equity[-1] / c.equity[0] - 1.0) for name, c in extras.benchmarks.items()
         },

@@ -333,6 +333,11 @@ def _utc(ms: float) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def shares(value: float) -> str:
+    """A tick in percent without needless decimals."""
+    return plain(round(100.0 * value, 9)) + "\u202f%"
+
+
 def plain(value: float) -> str:
     """A tick without needless decimals."""
     digits = 0 if value == round(value) else 1 if round(value, 1) == value else 2

@@ -11,7 +11,7 @@ from shared.research.luck import Luck
 from shared.research.montecarlo import QUANTILES, Paths
 from shared.research.report.extras import Jitter
 from shared.research.report.parts import Cell, figures, legend, section, table, tabs
-from shared.research.report.plot import Band, Bars, Line, Panel, chart, plain
+from shared.research.report.plot import Band, Bars, Line, Panel, chart, plain, shares
 from shared.research.report.words import money, number, percent, safe, tone
 from shared.research.result import Result
 from shared.research.statistics import Statistics
@@ -169,7 +169,7 @@ def _jitter(jitter: Jitter, s: Statistics) -> str:
         [
             Panel(
                 "Total return",
-                lambda v: percent(v, 0),
+                shares,
                 150,
                 bars=[
                     Bars(

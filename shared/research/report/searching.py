@@ -15,7 +15,7 @@ from shared.research.search import Search
 from shared.research.space import Value
 from shared.research.walkforward import Step, WalkForward
 
-#: Values of a parameter along one side of a surface.
+#: Values of a parameter along one side of a surface, where the trials fill it.
 SIDE = 24
 #: Trials in the table.
 LISTED = 10
@@ -125,20 +125,28 @@ def _spread(scored: _Scored, a: str, b: str) -> float:
 
 def _cells(scored: _Scored, a: str, b: str) -> dict[tuple[Value, Value], list[float]]:
     cells: dict[tuple[Value, Value], list[float]] = defaultdict(list)
-    kept = {name: _grouped([p[name] for p, _ in scored]) for name in (a, b)}
+    kept = _groups(scored, a, b)
     for params, score in scored:
         cells[kept[a][params[a]], kept[b][params[b]]].append(score)
     return cells
 
 
-def _grouped(values: Sequence[Value]) -> dict[Value, Value]:
-    """Each value, or the middle of its group where there are too many."""
-    distinct = sorted(set(values), key=lambda v: (isinstance(v, str), v))
-    if len(distinct) <= SIDE or any(isinstance(v, str) for v in distinct):
+def _groups(scored: _Scored, a: str, b: str) -> dict[str, dict[Value, Value]]:
+    """For both parameters: each value, or the middle of its group where there are too many."""
+    values = {name: {p[name] for p, _ in scored} for name in (a, b)}
+    there = {(p[a], p[b]) for p, _ in scored}
+    filled = 2 * len(there) >= len(values[a]) * len(values[b])
+    most = SIDE if filled else max(3, int(np.sqrt(len(scored) / 2)))
+    return {name: _grouped(values[name], most) for name in (a, b)}
+
+
+def _grouped(values: set[Value], most: int) -> dict[Value, Value]:
+    distinct = sorted(values, key=lambda v: (isinstance(v, str), v))
+    if len(distinct) <= most or any(isinstance(v, str) for v in distinct):
         return {v: v for v in distinct}
     return {
         v: part[len(part) // 2].item()
-        for part in np.array_split(np.array(distinct), SIDE)
+        for part in np.array_split(np.array(distinct), most)
         for v in part.tolist()
     }
 
@@ -149,7 +157,12 @@ def _heat(a: str, b: str, scored: _Scored, found: Search, count: int) -> str:
     across = sorted({k[0] for k in mean}, key=lambda v: (isinstance(v, str), v))
     down = sorted({k[1] for k in mean}, key=lambda v: (isinstance(v, str), v))
     largest = max(abs(v) for v in mean.values()) or 1.0
-    chosen = None if found.choice is None else found.choice.params
+    kept = _groups(scored, a, b)
+    chosen = (
+        None
+        if found.choice is None
+        else (kept[a][found.choice.params[a]], kept[b][found.choice.params[b]])
+    )
     rows = []
     for y in down:
         line = []
@@ -158,7 +171,7 @@ def _heat(a: str, b: str, scored: _Scored, found: Search, count: int) -> str:
             if value is None:
                 line.append(f'<td class="none">{NONE}</td>')
                 continue
-            mark = " chosen" if chosen and (chosen.get(a), chosen.get(b)) == (x, y) else ""
+            mark = " chosen" if chosen == (x, y) else ""
             line.append(
                 f'<td class="{tone(value) or "none"}{mark}" '
                 f'style="--v:{abs(value) / largest:.2f}">{number(value)}</td>'
@@ -167,7 +180,8 @@ def _heat(a: str, b: str, scored: _Scored, found: Search, count: int) -> str:
     heads = "".join(f'<th scope="col">{safe(_value(x))}</th>' for x in across)
     others = f", mean over the other {count - 2} parameters" if count > 2 else ""
     return (
-        '<div class="scroll" tabindex="0" role="group" aria-label="parameter surface">'
+        f'<div class="scroll{" few" if len(across) < 9 else ""}" tabindex="0" role="group" '
+        'aria-label="parameter surface">'
         f'<table class="heat"><thead><tr><th>{safe(b)} \u2193 &nbsp; {safe(a)} \u2192</th>{heads}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f'<p class="dim">{safe(found.plan.objective)} by {safe(a)} and {safe(b)}{others}. '
@@ -197,15 +211,9 @@ def walk(found: WalkForward) -> str:
     )
     tests = [s.test for s in found.steps if s.test is not None]
     won = sum(t.total_return > 0 for t in tests)
+    inside = _mean([s.train.figures.get("cagr") for s in found.steps if s.train is not None])
+    outside = _mean([t.cagr for t in tests])
     names = sorted({n for s in found.steps if s.choice for n in s.choice.params})
-    efficiency = (
-        ""
-        if found.efficiency is None
-        else f" Per year it earned {percent(found.efficiency, 0)} of what it had earned where it "
-        "was chosen."
-        if found.efficiency > 0
-        else " It lost out of sample what it had earned where it was chosen."
-    )
     heads = ["judged on", *names, "trials", "score", "return there"]
     heads += ["return", "max drawdown", "Sharpe", "trades"]
     return section(
@@ -215,9 +223,16 @@ def walk(found: WalkForward) -> str:
         f'<p class="dim">{day(first + 1)} to {day(last)}, one line a window. Grey: the span the '
         "parameters were chosen on. Coloured: the span after it they were judged on (green gained, "
         "red lost).</p>" + table(heads, [_row(s, names) for s in found.steps]),
-        f"{won} of {len(tests)} windows gained out of sample.{efficiency} All figures of this page "
-        "are of the coloured spans, which no search had seen.",
+        f"{won} of {len(tests)} windows gained out of sample. Mean growth per year: "
+        f"{percent(inside, sign=True)} where it was chosen, {percent(outside, sign=True)} where "
+        "it was judged. All other figures of this page are of the coloured spans, which no search "
+        "had seen.",
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _row(s: Step, names: Sequence[str]) -> list[Cell]:

@@ -1,0 +1,152 @@
+"""What ``./run optimize`` and ``./run walkforward`` share: market, configuration, progress."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.clock import iso
+from shared.errors import InvalidInput
+from shared.market.files import load_market
+from shared.market.timeframe import duration_ms
+from shared.research.config import BacktestConfig, from_environment
+from shared.research.market import WARMUP_BARS
+from shared.research.result import Result
+from shared.research.runner import BacktestRunner
+from shared.research.sealed import Market
+from shared.research.search import Plan
+from shared.research.space import Space, from_file, parse
+from shared.research.trials import Ledger
+
+#: Told what is done, of how much, and a line of text.
+Tell = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search as asked for on the command line."""
+
+    market: Market
+    config: BacktestConfig
+    settings: dict[str, str]
+    space: Space
+    plan: Plan
+    ledger: Ledger
+    notes: tuple[str, ...]
+
+    @property
+    def runner(self) -> BacktestRunner:
+        return BacktestRunner(self.config, self.settings)
+
+    @property
+    def base(self) -> Any:
+        """What trials depend on besides market, span and parameters."""
+        body = self.config.as_json()
+        return [{k: v for k, v in body.items() if k not in ("start_ms", "end_ms")}, self.settings]
+
+
+def task(options: argparse.Namespace) -> Task:
+    """Read files and options.
+
+    Raises
+    ------
+    InvalidInput, ConfigurationError, MarketDataError
+        Whatever is wrong with them.
+    """
+    if options.end <= options.start:
+        raise InvalidInput(
+            f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
+        )
+    space = Space(
+        [
+            *(from_file(options.params).parameters if options.params else ()),
+            *(parse(text) for text in options.param),
+        ]
+    )
+    plan = Plan(
+        method=options.method,
+        objective=options.objective,
+        trials=options.trials,
+        seed=options.seed,
+        minimum_trades=options.min_trades,
+    )
+    if plan.method == "grid":
+        space.grid()  # too many points are refused before anything is read
+    settings = pairs(options.set)
+    market = load_market(
+        options.data, options.symbols, options.start, options.end, warmup_bars=WARMUP_BARS
+    )
+    config = from_environment(
+        settings,
+        symbols=options.symbols,
+        timeframes=options.timeframes,
+        start_ms=max(m.start_ms for m in market.values()),
+        end_ms=min(m.end_ms for m in market.values()),
+        deposit=options.deposit,
+    )
+    notes = [
+        *(f"{s}: no mark price file" for s, m in market.items() if m.mark is None),
+        *(
+            f"{s}: no funding file; 0.01 % every 8 hours"
+            for s, m in market.items()
+            if not m.funding
+        ),
+    ]
+    return Task(market, config, settings, space, plan, Ledger(options.ledger), tuple(notes))
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` as given with ``--set``."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {text!r}: write NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def boundary(ms: int, config: BacktestConfig) -> int:
+    """The last moment before ``ms`` at which bars of every time frame close."""
+    step = max(duration_ms(t) for t in config.timeframes)
+    return ms - ms % step
+
+
+def noted(result: Result, notes: tuple[str, ...]) -> Result:
+    """The result with further notes, each once."""
+    from dataclasses import replace
+
+    return replace(result, notes=tuple(dict.fromkeys((*notes, *result.notes))))
+
+
+def now_ms() -> int:
+    """For the ledger: when a trial was made; nothing is decided by it."""
+    return time.time_ns() // 1_000_000
+
+
+def written(out: Path) -> str:
+    """What the command says at its end."""
+    return f"{out / 'report.html'}, report.json"
+
+
+@contextlib.contextmanager
+def progress(name: str, quiet: bool) -> Iterator[Tell]:
+    """A progress bar on the error stream."""
+    if quiet:
+        yield lambda done, total, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(
+        *columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True)
+    ) as bar:
+        shown = bar.add_task(name, total=1.0, state="")
+        yield lambda done, total, text: bar.update(shown, completed=done, total=total, state=text)
