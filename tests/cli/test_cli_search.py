@@ -104,7 +104,7 @@ def test_walkforward(candles: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
           "--param", "threshold=0:1:0.1"], "1,760,000 points"),
         ([], "at least one parameter"),
         (["--param", "trend.fast=5:1:1"], "no range"),
-        (["--param", "trend.speed=1:3:1"], "there is no parameter trend.speed"),
+        (["--param", "trend.speed=1:3:1"], "speed"),
         (["--param", "threshold=0.3", "--objective", "luck"], "one of sharpe"),
         (["--param", "threshold=0.3", "--method", "magic"], "grid, bayes"),
         (["--param", "threshold=0.3", "--holdout", "900d"], "leaves nothing"),
