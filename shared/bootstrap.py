@@ -213,7 +213,10 @@ class Services:
         return SizingConfig(
             risk_per_trade=self.settings.risk_per_trade,
             target_volatility=self.settings.target_volatility,
+            atr_multiple=self.settings.stop_atr,
+            reward_risk=self.settings.reward_risk,
             max_holding_bars=self.settings.max_holding_bars,
+            trail_activation=self.settings.trail_activation,
         )
 
     @cached_property

@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     risk_per_trade: Decimal
     target_volatility: Decimal
     max_holding_bars: int
+    stop_atr: Decimal
+    reward_risk: Decimal
+    trail_activation: Decimal
     break_even_at: Decimal
     trail_atr: Decimal
     stop_watch: Decimal
@@ -91,6 +94,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
     Setting("MAX_HOLDING_BARS", "48", "bars after which a position is closed regardless"),
+    Setting("STOP_ATR", "2", "stop distance in ATRs, before it is clamped into 1-5 %"),
+    Setting("REWARD_RISK", "2", "distance of the target in stop distances, 2-10"),
+    Setting("TRAIL_ACTIVATION", "1", "profit in stop distances at which trailing begins"),
     Setting("BREAK_EVEN_AT", "0", "profit in stop distances that moves the stop to break-even"),
     Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
     Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
@@ -146,16 +152,20 @@ class _Reader:
 
         return self.parse(name, convert, Decimal(high), f"a number above {low} and up to {high}")
 
-    def optional(self, name: str, high: str) -> Decimal:
-        """A number, or 0 for off."""
+    def between(self, name: str, low: str, high: str, *, at_low: str = "") -> Decimal:
+        """A number within bounds, both included; ``at_low`` says what the lower one means."""
 
         def convert(value: str) -> Decimal:
             number = Decimal(value)
-            if not number.is_finite() or not 0 <= number <= Decimal(high):
+            if not number.is_finite() or not Decimal(low) <= number <= Decimal(high):
                 raise ValueError(value)
             return number
 
-        return self.parse(name, convert, Decimal(0), f"a number from 0 (off) to {high}")
+        return self.parse(name, convert, Decimal(low), f"a number from {low}{at_low} to {high}")
+
+    def optional(self, name: str, high: str) -> Decimal:
+        """A number, or 0 for off."""
+        return self.between(name, "0", high, at_low=" (off)")
 
     def integer(self, name: str, low: int, high: int) -> int:
         def convert(value: str) -> int:
@@ -238,6 +248,9 @@ def load(environment: Mapping[str, str]) -> Settings:
         risk_per_trade=read.number("RISK_PER_TRADE", "0.0001", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0.001", "5"),
         max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),
+        stop_atr=read.number("STOP_ATR", "0.1", "20"),
+        reward_risk=read.between("REWARD_RISK", "2", "10"),
+        trail_activation=read.number("TRAIL_ACTIVATION", "0.1", "10"),
         break_even_at=read.optional("BREAK_EVEN_AT", "10"),
         trail_atr=read.optional("TRAIL_ATR", "20"),
         stop_watch=read.optional("STOP_WATCH", "1"),

@@ -118,6 +118,15 @@ param breakEvenAt string = '0'
 @description('Distance of the trailing stop in ATRs; 0: as far as the first stop.')
 param trailAtr string = '0'
 
+@description('Stop distance in ATRs, before it is clamped into 1-5 %.')
+param stopAtr string = '2'
+
+@description('Distance of the target in stop distances, 2-10.')
+param rewardRisk string = '2'
+
+@description('Profit in stop distances at which trailing begins.')
+param trailActivation string = '1'
+
 @description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
 param stopWatch string = '0.1'
 
@@ -431,6 +440,9 @@ var tradingSettings = {
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
   MAX_HOLDING_BARS: string(maxHoldingBars)
+  STOP_ATR: stopAtr
+  REWARD_RISK: rewardRisk
+  TRAIL_ACTIVATION: trailActivation
   BREAK_EVEN_AT: breakEvenAt
   TRAIL_ATR: trailAtr
   STOP_WATCH: stopWatch

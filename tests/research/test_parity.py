@@ -101,7 +101,15 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
         ),
         # Every layer of the stop.
         (
-            {"TIMEFRAMES": "5m", "TRADING_PLAN": BUSY, "BREAK_EVEN_AT": "0.5", "TRAIL_ATR": "3"},
+            {
+                "TIMEFRAMES": "5m",
+                "TRADING_PLAN": BUSY,
+                "STOP_ATR": "5",
+                "REWARD_RISK": "3",
+                "TRAIL_ACTIVATION": "0.5",
+                "BREAK_EVEN_AT": "0.3",
+                "TRAIL_ATR": "3",
+            },
             10,
             "trailing stop",
         ),

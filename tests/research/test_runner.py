@@ -32,8 +32,19 @@ def test_parameters_of_ensembles_and_strategies() -> None:
 
 def test_settings_change_limits_sizing_and_stops() -> None:
     made = with_params(
-        config(), {"RISK_PER_TRADE": 0.002, "TRAIL_ATR": 3, "MAX_POSITION_NOTIONAL": 300}
+        config(),
+        {
+            "RISK_PER_TRADE": 0.002,
+            "TRAIL_ATR": 3,
+            "MAX_POSITION_NOTIONAL": 300,
+            "STOP_ATR": 2.5,
+            "REWARD_RISK": 4,
+            "TRAIL_ACTIVATION": 1.5,
+        },
     )
+    sizing = made.sizing
+    assert (sizing.atr_multiple, sizing.reward_risk) == (Decimal("2.5"), 4)
+    assert sizing.trail_activation == Decimal("1.5")
     assert made.sizing.risk_per_trade == Decimal("0.002")
     assert made.stops.trail_atr == 3
     assert made.limits.max_position_notional == 300
