@@ -96,7 +96,7 @@ def _named(call: Call) -> AlgoOrder | None:
 @endpoint("GET", "/fapi/v1/algoOrder")
 def get_algo_order(call: Call) -> Any:
     algo = _named(call)
-    if algo is None or not _visible(call, algo):
+    if algo is None or not _visible(call, algo) or not _remembered(call, algo):
         raise VenueRefusal(-2013)
     return algo_row(algo)
 
@@ -104,6 +104,12 @@ def get_algo_order(call: Call) -> Any:
 def _visible(call: Call, algo: AlgoOrder) -> bool:
     """Whether queries see it yet."""
     return call.venue.now - algo.create_time >= call.api.algo_query_lag_ms
+
+
+def _remembered(call: Call, algo: AlgoOrder) -> bool:
+    """A query by id forgets orders that ended long ago, as for plain ones; the history does not."""
+    age = call.venue.now - algo.update_time
+    return algo.is_open or age <= (90 if algo.actual_quantity else 3) * DAY_MS
 
 
 @endpoint("DELETE", "/fapi/v1/algoOrder")

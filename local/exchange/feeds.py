@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from local.exchange.market_routes import day_figures, kline_row
 from local.exchange.trade_routes import aggregate
-from local.exchange.views import Json, money
+from local.exchange.views import Json, money, price_text
 from shared.market.timeframe import TIMEFRAMES
 from shared.simulation.filters import plain
 from shared.simulation.klines import Row
+from shared.simulation.orders import Order
 from shared.simulation.tape import Print, newest, number_at, prints
 from shared.simulation.venue import Venue
 
@@ -157,6 +158,54 @@ class Trades:
             found = prints(core, self._symbol, self._next, core.now + 1)[-_MOST_PRINTS:]
         self._next = core.now + 1
         return [self._write(self._venue, self._symbol, one) for one in found]
+
+
+class Liquidations:
+    """Forced orders of this venue's accounts: the newest of each second."""
+
+    def __init__(self, venue: Venue, symbol: str) -> None:
+        self._venue = venue
+        self._symbol = symbol
+        self._told = venue.now
+
+    def due(self) -> list[Any]:
+        now = self._venue.now
+        if now - self._told < 1000:
+            return []
+        since, self._told = self._told, now
+        forced = [
+            order
+            for account in self._venue.core.accounts.values()
+            for order in reversed(account.orders.values())
+            if order.symbol == self._symbol
+            and since < order.time <= now
+            and order.client_order_id.startswith("autoclose-")
+        ]
+        if not forced:
+            return []
+        return [_liquidation(max(forced, key=lambda order: order.time), now)]
+
+
+def _liquidation(order: Order, now: int) -> Json:
+    return {
+        "e": "forceOrder",
+        "E": now,
+        "o": {
+            "s": order.symbol,
+            "S": order.side,
+            "o": order.type,
+            "f": order.time_in_force,
+            "q": plain(order.quantity),
+            "p": plain(order.price),
+            "ap": price_text(order.average_price),
+            "X": order.status,
+            "l": plain(order.executed),
+            "z": plain(order.executed),
+            "T": order.update_time,
+        },
+        "ps": order.symbol,
+        "st": 1,
+    }
 
 
 class DepthChanges:

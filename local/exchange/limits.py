@@ -54,6 +54,8 @@ class RateLimits:
         Orders per account.
     pool : int
         Requests for funding rates in five minutes and from one address.
+    connections : int
+        Websocket connections in five minutes and from one address.
     """
 
     def __init__(
@@ -63,13 +65,16 @@ class RateLimits:
         orders_10s: int = 300,
         orders_1m: int = 1200,
         pool: int = 500,
+        connections: int = 300,
     ) -> None:
         self.weight = weight
         self.pool = pool
+        self.connections = connections
         self.orders_10s = orders_10s
         self.orders_1m = orders_1m
         self._addresses: dict[str, _Address] = {}
         self._pools: dict[str, _Window] = {}
+        self._connections: dict[str, _Window] = {}
         self._orders: dict[str, tuple[_Window, _Window]] = {}
 
     def spend(self, ip: str, weight: int, now: int) -> int:
@@ -116,6 +121,24 @@ class RateLimits:
             raise Throttled(
                 -1003,
                 f"Too many requests; current limit is {self.pool} requests per 5 minutes.",
+                429,
+                max(1, -(-(window.start + _POOL_MS - now) // 1000)),
+            )
+        window.used += 1
+
+    def connect(self, ip: str, now: int) -> None:
+        """Count a websocket connection of an address.
+
+        Raises
+        ------
+        Throttled
+            429 above 300 in five minutes.
+        """
+        window = self._connections.setdefault(ip, _Window()).at(now, _POOL_MS)
+        if window.used >= self.connections:
+            raise Throttled(
+                -1003,
+                f"Too many connections; current limit is {self.connections} per 5 minutes.",
                 429,
                 max(1, -(-(window.start + _POOL_MS - now) // 1000)),
             )

@@ -64,6 +64,17 @@ _OF_SYMBOL: tuple[tuple[str, re.Pattern[str], _Make], ...] = tuple(
             r"@depth(?:@(?:0|100|250|500)ms)?()",
             lambda venue, symbol, _: feeds.DepthChanges(venue, symbol),
         ),
+        (
+            # Retail price improvement orders would be in it; there are none here.
+            "public",
+            r"@rpiDepth@500ms()",
+            lambda venue, symbol, _: feeds.DepthChanges(venue, symbol),
+        ),
+        (
+            "market",
+            r"@forceOrder()",
+            lambda venue, symbol, _: feeds.Liquidations(venue, symbol),
+        ),
     )
 )
 #: (host, name, feed of one symbol, its detail, whether one array holds all).
@@ -73,6 +84,13 @@ _OF_ALL: tuple[tuple[str, str, _Make, str, bool], ...] = (
     ("market", "!miniTicker@arr", _changes(feeds.mini_ticker), "", True),
     ("market", "!ticker@arr", _changes(feeds.ticker), "", True),
     ("public", "!bookTicker", _changes(feeds.book_ticker), "", False),
+    (
+        "market",
+        "!forceOrder@arr",
+        lambda venue, symbol, _: feeds.Liquidations(venue, symbol),
+        "",
+        False,
+    ),
 )
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from local.exchange.api import BinanceApi
 from local.exchange.faults import AnswerLost
+from local.exchange.socket_api import PATH, SocketApi
 from local.exchange.streams import StreamHub
 
 
@@ -37,6 +38,7 @@ class ExchangeServer:
     async def start(self) -> None:
         app = web.Application(client_max_size=1 << 20)
         app.add_routes(self._hub.routes())
+        app.router.add_get(PATH, SocketApi(self.api).serve)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

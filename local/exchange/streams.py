@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from local.exchange.api import BinanceApi
 from local.exchange.events import user_events
 from local.exchange.feeds import Feed
+from local.exchange.limits import Throttled
 from local.exchange.market_streams import feed_of
 from shared.errors import StoreUnavailable
 from shared.simulation.core import VenueEvent
@@ -95,12 +96,17 @@ class StreamHub:
             await connection.socket.close(code=WSCloseCode.GOING_AWAY)
 
     def _handler(self, host: str) -> Any:
-        async def handle(request: web.Request) -> web.WebSocketResponse:
+        async def handle(request: web.Request) -> web.StreamResponse:
             return await self._serve(request, host)
 
         return handle
 
-    async def _serve(self, request: web.Request, host: str) -> web.WebSocketResponse:
+    async def _serve(self, request: web.Request, host: str) -> web.StreamResponse:
+        try:
+            self._api.limits.connect(request.remote or "", self._api.venue.now)
+        except Throttled as refusal:
+            headers = {"Retry-After": str(refusal.retry_after)}
+            return web.Response(status=refusal.status, headers=headers)
         socket = web.WebSocketResponse(heartbeat=PING_SECONDS)
         await socket.prepare(request)
         combined = request.path.endswith("/stream")

@@ -79,7 +79,7 @@ def move_position_margin(
         raise VenueRefusal(-4054)
     settings = account.setting(symbol)
     if not settings.isolated:
-        raise VenueRefusal(-4046, "Position margin is only for isolated positions.")
+        raise VenueRefusal(-4049)
     if amount > balances(core, account).available:
         raise VenueRefusal(-4050)
     if amount < 0:

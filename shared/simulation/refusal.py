@@ -53,6 +53,7 @@ TEXTS: dict[int, str] = {
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
     -4048: "Margin type cannot be changed if there exists position.",
+    -4049: "Add margin only support for isolated position.",
     -4050: "Cross balance insufficient.",
     -4051: "Isolated balance insufficient.",
     -4054: "Cannot add position margin: position is 0.",

@@ -34,7 +34,8 @@ HOME = ROOT / ".venv-clients"
 PACKAGES = ("ccxt==4.5.90", "binance-sdk-derivatives-trading-usds-futures==18.0.1")
 #: Drivers that do the common steps, and where they run.
 STEPS = ("python_binance_sync", "python_binance_async", "official_sdk", "ccxt_unified")
-OTHERS = ("official_sdk_models", "official_sdk_streams")
+OTHERS = ("official_sdk_models", "official_sdk_streams", "official_sdk_sockets")
+SOCKETS = "python_binance_sockets"
 SECRET = "a-shared-secret"
 DAY_MS = 86_400_000
 
@@ -92,7 +93,7 @@ def venue() -> Venue:
 @pytest.fixture(scope="module")
 def exchange(venue: Venue) -> Iterator[str]:
     """The exchange's address; every driver has a key."""
-    credentials = {f"{n}-key": HmacCredential(SECRET, n) for n in (*STEPS, *OTHERS)}
+    credentials = {f"{n}-key": HmacCredential(SECRET, n) for n in (*STEPS, *OTHERS, SOCKETS)}
     api = BinanceApi(venue, ScaledClock(venue.now), credentials)
     with serving(api) as server:
         yield server.url
@@ -101,7 +102,7 @@ def exchange(venue: Venue) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def own(exchange: str, interpreter: Path | str) -> dict[str, Any]:
     """What each driver told; all run at once. The application itself uses python-binance."""
-    programs: dict[str, Path | str] = dict.fromkeys(STEPS[:2], sys.executable)
+    programs: dict[str, Path | str] = dict.fromkeys((*STEPS[:2], SOCKETS), sys.executable)
     if isinstance(interpreter, Path):
         programs |= dict.fromkeys((*STEPS[2:], *OTHERS), interpreter)
     environment = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
@@ -266,6 +267,38 @@ def test_typed_models_accept_every_stream(told: dict[str, Any]) -> None:
     assert len(found["kinds"]) == len(user) + 12
     market = [f for f in found["missing"] if f.split(".")[0].endswith("Response")]
     assert market == []
+
+
+def test_python_binance_trades_over_the_websocket_interface(own: dict[str, Any]) -> None:
+    assert own[SOCKETS] == {
+        "placed": "NEW",
+        "changed": "98000",
+        "found": "0.012",
+        "refused": -1111,
+        "bought": "FILLED",
+        "stop": "NEW",
+        "gone": "success",
+        "ended": "CANCELED",
+        # The fee of 0.02 at 100,000.10.
+        "wallet": "4998.99999900",
+        "held": ["0.02"],
+        "bid": "99999.90",
+    }
+
+
+def test_the_connector_trades_over_the_websocket_interface(told: dict[str, Any]) -> None:
+    assert told["official_sdk_sockets"] == {
+        "placed": "NEW",
+        "limits": ["REQUEST_WEIGHT"],
+        "changed": "98000",
+        "found": "0.012",
+        "ended": "CANCELED",
+        "balance": "5000.00000000",
+        "wallet": "5000.00000000",
+        "bid": "99999.90",
+        "key": 64,
+        "complaints": [],
+    }
 
 
 def test_the_printed_lines_for_ccxt_work(

@@ -36,6 +36,7 @@ from exchange_world import (
 from local.exchange.__main__ import start_ms
 from local.exchange.api import BinanceApi
 from local.exchange.faults import AnswerLost, Fault, ScriptedFaults, on
+from local.exchange.limits import RateLimits
 from local.exchange.session import InProcessSession
 from local.exchange.state import StateFile
 from shared.errors import ConfigurationError
@@ -287,6 +288,24 @@ class TestStreams:
                 async with asyncio.timeout(10):
                     message = await socket.receive()
                 assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+
+        self.run(world, scenario)
+
+    def test_an_address_may_open_so_many_connections_and_no_more(self) -> None:
+        world = World({BTC: flat(100_000, 9)}, limits=RateLimits(connections=2))
+
+        async def scenario(session, url: str) -> None:
+            for path in ("/public/ws", "/ws-fapi/v1"):
+                async with session.ws_connect(f"{url}{path}"):
+                    pass
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+                await session.ws_connect(f"{url}/market/ws")
+            assert refusal.value.status == 429
+            assert int(refusal.value.headers["Retry-After"]) > 0
+            world.clock.advance_to(world.clock.now_ms() + 300_000)
+            await asyncio.sleep(0.2)
+            async with session.ws_connect(f"{url}/market/ws"):
+                pass
 
         self.run(world, scenario)
 

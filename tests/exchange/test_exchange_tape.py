@@ -161,6 +161,7 @@ class TestFeeds:
             ("btcusdt_perpetual@continuousKline_5m", "market", "continuous_kline"),
             ("!bookTicker", "public", "bookTicker"),
             ("btcusdt@depth20@500ms", "public", "depthUpdate"),
+            ("btcusdt@depth20", "public", "depthUpdate"),
         ],
     )
     def test_streams_speak_on_their_host_only(
