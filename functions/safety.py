@@ -43,11 +43,41 @@ class ClearRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def emergency_stop(
     req: func.HttpRequest, executions: Events, risk: Events, compliance: Events, client: str
 ) -> func.HttpResponse:
-    """Latch the kill switch at once, then flatten the account until the exchange shows nothing."""
+    """Latch the kill switch at once, then flatten the account until the exchange shows nothing.
+
+    With ``?drill=true`` only prove that this would work.
+    """
     desk = services().desk()
-    response = await answer(_stop(req, desk, client))
+    work = _stop if req.params.get("drill") in (None, "false") else _drill
+    response = await answer(work(req, desk, client))
     flush(desk.outbox, executions, risk, compliance)
     return response
+
+
+async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResponse:
+    from shared.errors import InvalidInput
+    from shared.execution import drill
+
+    if req.params["drill"] != "true":
+        # A misspelt drill must not close positions; whoever wants to stop names no drill.
+        raise InvalidInput(f"drill is {req.params['drill']!r}; use true, or leave it out to stop")
+    operator = read(req, StopRequest).operator[:100]
+    trouble = ""
+    try:
+        # The very workflow that a stop starts; told that it is a drill it ends at once.
+        name = f"drill-{desk.clock.now_ms()}"
+        await start_once(client, "emergency_workflow", name, {"drill": True})
+    except Exception as error:  # noqa: BLE001 - it is what the drill is to find out
+        trouble = f"the emergency workflow cannot be started: {error}"
+    report = await asyncio.to_thread(drill.run, desk, operator, trouble)
+    return reply(
+        {
+            "drill": True,
+            "passed": report.passed,
+            "milliseconds": report.milliseconds,
+            "steps": report.steps,
+        }
+    )
 
 
 async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResponse:
@@ -103,7 +133,10 @@ def clear_kill_switch(
 @bp.orchestration_trigger(context_name="context")
 def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
     """Flatten, read back, repeat until the account is verified flat; then settle the trades."""
-    attempt = (context.get_input() or {}).get("attempt", 0)
+    request = context.get_input() or {}
+    if request.get("drill"):
+        return {"drill": True}
+    attempt = request.get("attempt", 0)
     while True:
         result = yield context.call_activity(
             "flatten_account", {"workflow": context.instance_id, "attempt": attempt}

@@ -110,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _state(stop)
     stop.add_argument("--reason", default="stopped from the command line", help="for the record")
+    stop.add_argument(
+        "--drill", action="store_true", help="only prove that a stop would work; touches nothing"
+    )
     stop.set_defaults(module="local.cli.stop")
 
     arm = commands.add_parser(

@@ -1,4 +1,4 @@
-"""``./run stop``: emergency stop through the HTTP endpoint."""
+"""``./run stop``: emergency stop, or a drill of it, through the HTTP endpoint."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ WAIT = 30.0
 
 def run(options: argparse.Namespace) -> int:
     """0 once the exchange shows no position, 1 when it still does after the wait."""
+    if options.drill:
+        return _drill(options)
     began = time.monotonic()
     status, body = call(
         options.state,
@@ -33,3 +35,22 @@ def run(options: argparse.Namespace) -> int:
         time.sleep(0.05)
     print(f"NOT flat after {WAIT:.0f} s; look at ./run status now")
     return 1
+
+
+def _drill(options: argparse.Namespace) -> int:
+    """0 when every step of the plan would work, 1 when one would not."""
+    status, body = call(
+        options.state,
+        "POST",
+        "emergency-stop?drill=true",
+        {"reason": options.reason, "operator": getpass.getuser()},
+    )
+    if status != 200:
+        print(f"the drill was answered with {status}: {body}")
+        return 1
+    for step in body["steps"]:
+        mark = "ok    " if step["ok"] else "FAILED"
+        print(f"{mark} {step['name']:<20} {step['milliseconds']:>6} ms  {step['detail']}")
+    passed = "passed" if body["passed"] else "FAILED"
+    print(f"drill {passed} in {body['milliseconds']} ms; nothing was stopped")
+    return 0 if body["passed"] else 1

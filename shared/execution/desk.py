@@ -82,8 +82,8 @@ class Desk:
         *,
         correlation: str,
         once: str = "",
-    ) -> None:
-        """Raise an alert once: stored first, then sent as a risk event."""
+    ) -> str:
+        """Raise an alert once: stored first, then sent as a risk event; returns its id."""
         alert = alerts.make(
             self.account,
             severity=severity,
@@ -97,3 +97,4 @@ class Desk:
         if alerts.save(self.store, alert):
             record("borsa.alerts", kind=kind, severity=severity)
             self.outbox.risk.append(msgspec.to_builtins(alert))
+        return alert.id

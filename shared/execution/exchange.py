@@ -255,6 +255,10 @@ class Exchange(Protocol):
         """
         ...
 
+    def test_order(self, request: OrderRequest) -> None:
+        """Have the venue check an order without placing it; raises as placing would."""
+        ...
+
     def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         """The order, or ``None`` when the venue does not (yet) know it (-2013)."""
         ...

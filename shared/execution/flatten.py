@@ -83,7 +83,7 @@ def _recorded(
         desk.store, record, closes=record.closes, exit_reason=record.exit_reason or reason
     )
     close_id = client_id(desk.account, record.decision_id, "x", record.closes)
-    outcome = orders.send(desk, _market(venue, close_id), record.decision_id)
+    outcome = orders.send(desk, market_close(venue, close_id), record.decision_id)
     if outcome.state != "unknown":
         record = positions.change(desk.store, record, closes=record.closes + 1)
     _note(desk, record, close_id, outcome.state, reason)
@@ -95,7 +95,7 @@ def _unrecorded(
 ) -> None:
     """One attempt while the store fails, under an id that follows from what is to be closed."""
     what = f"{record.decision_id}|{venue.update_time}|{venue.quantity.normalize():f}"
-    request = _market(venue, client_id(desk.account, what, "x"))
+    request = market_close(venue, client_id(desk.account, what, "x"))
     sent_at = desk.clock.now_ms()
     outcome = unrecorded.send(desk, request)
 
@@ -107,7 +107,8 @@ def _unrecorded(
     books.write(keep, None)
 
 
-def _market(venue: VenuePosition, close_id: str) -> OrderRequest:
+def market_close(venue: VenuePosition, close_id: str) -> OrderRequest:
+    """The order that closes a position."""
     return OrderRequest(
         symbol=venue.symbol,
         side="SELL" if venue.quantity > 0 else "BUY",
@@ -135,7 +136,7 @@ def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason:
 def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
     what = f"{correlation}|{venue.symbol}|{venue.update_time}|{venue.quantity}"
-    orders.send(desk, _market(venue, client_id(desk.account, what, "x", attempt)), correlation)
+    orders.send(desk, market_close(venue, client_id(desk.account, what, "x", attempt)), correlation)
 
 
 def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:

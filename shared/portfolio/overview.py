@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.clock import iso
+from shared.execution import drill
 from shared.execution.desk import Desk
 from shared.portfolio import positions
 from shared.risk.kill_switch import drawdown
@@ -27,6 +28,7 @@ def overview(desk: Desk) -> dict[str, Any]:
             "closing": switch.state == "latched" and switch.closing,
             "outstandingPermits": len(switch.outstanding),
         },
+        "drill": drill.told(desk),
         "equity": str(account.equity),
         "walletBalance": str(account.wallet_balance),
         "unrealizedPnl": str(account.unrealized_pnl),

@@ -69,6 +69,8 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     outage, foreign
         What the automatic triggers are counting: here, so that one read shows it to every
         instance and clearing forgets it. ``foreign`` is first sight by digest of an order.
+    rehearsed_at : int, optional
+        When a drill last wrote here.
     permits : int
         Permits issued since the beginning.
     outstanding : dict
@@ -90,6 +92,7 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     flat_at: int | None = None
     outage: Outage | None = None
     foreign: dict[str, int] = {}
+    rehearsed_at: int | None = None
     permits: int = 0
     outstanding: dict[str, int] = {}
     repeats: dict[str, int] = {}
@@ -320,6 +323,7 @@ class KillSwitch:
                 # Later than any evidence judged before, even if this clock runs behind.
                 armed_at=max(now, status.armed_at + 1),
                 permits=status.permits,
+                rehearsed_at=status.rehearsed_at,
                 history=[*status.history, episode][-HISTORY:],
             )
             try:
@@ -341,6 +345,24 @@ class KillSwitch:
     def note_flat(self, at: int) -> None:
         """The account was verified flat after the latch; the first time counts."""
         self._observe(Patch("set", "flat_at", at), *_LATCHED, Where("flat_at", "=", None))
+
+    def rehearse(self, at: int) -> str:
+        """Write as a latch would write, but nothing that stops anything; the state it found.
+
+        Raises
+        ------
+        Conflict
+            When the state changed at this very moment.
+        """
+        state = self.ensure().state
+        self._store.patch(
+            CONTAINER,
+            self._account,
+            SWITCH_ID,
+            [Patch("set", "rehearsed_at", at)],
+            condition=[Where("state", "=", state)],
+        )
+        return state
 
     def failed_codes(self, since: int) -> int:
         """Wrong codes of the second factor since then."""

@@ -296,6 +296,9 @@ class BinanceExchange:
         """Place; an open order that already has this id and these terms is adopted."""
         return self._orders.place(request, until)
 
+    def test_order(self, request: OrderRequest) -> None:
+        self._orders.test(request)
+
     def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         return self._orders.find(symbol, client_order_id)
 

@@ -92,6 +92,9 @@ MARGIN_TYPE = _setting("/fapi/v1/marginType", "futures_change_margin_type")
 POSITION_MODE = _setting("/fapi/v1/positionSide/dual", "futures_change_position_mode")
 
 NEW_ORDER = _order("/fapi/v1/order", "futures_create_order")
+TEST_ORDER = msgspec.structs.replace(
+    _order("/fapi/v1/order/test", "futures_create_test_order"), orders=0, idempotent=True
+)
 GET_ORDER = _query("/fapi/v1/order", "futures_get_order", 1, Priority.EXIT)
 OPEN_ORDERS = _query("/fapi/v1/openOrders", "futures_get_open_orders", 1, Priority.EXIT, 40)
 CANCEL_ORDER = _cancel("/fapi/v1/order", "futures_cancel_order")

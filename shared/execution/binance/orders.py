@@ -129,6 +129,10 @@ class Orders:
             refused = error
         return self._adopt(request, refused)
 
+    def test(self, request: OrderRequest) -> None:
+        """Checked by the venue, placed by nobody."""
+        self._gateway.call(endpoints.TEST_ORDER, _parameters(request), priority=Priority.DATA)
+
     def _adopt(self, request: OrderRequest, refused: ExchangeRejected) -> VenueOrder:
         """The open order that already has the id, if it is the one that was meant."""
         found = self.find(request.symbol, request.client_order_id)
