@@ -354,9 +354,7 @@ class BacktestAccount:
             self.venue.cancel_algo_order(self.account, algo)
         trip, record = held.trip, held.record
         trip.finish(self.account.income, symbol)
-        self.ledger.close(
-            record.decision_id, net_pnl=trip.gross - trip.fees + trip.funding, at=trip.closed_at
-        )
+        self.ledger.close(record.decision_id, net_pnl=trip.net, at=trip.closed_at)
         self.closed.append(trip)
 
     # ------------------------------------------------------------------ what the venue tells

@@ -109,7 +109,11 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(wrong)
 
     def contracts(self) -> dict[str, Contract]:
-        """Every contract with the costs of this backtest."""
+        """Every contract with the costs of this backtest.
+
+        Market orders reach as far as the book does: on long bars contract and mark price may lie
+        further apart than the venue's bound, where live the close is repeated within seconds.
+        """
         return {s: _with_costs(c, self.costs) for s, c in DEFAULT_CONTRACTS.items()}
 
     def as_json(self) -> dict[str, Any]:
@@ -194,10 +198,9 @@ def from_environment(
 
 
 def _with_costs(contract: Contract, factor: Decimal) -> Contract:
-    if factor == 1:
-        return contract
     return msgspec.structs.replace(
         contract,
+        instrument=msgspec.structs.replace(contract.instrument, market_take_bound=Decimal(1)),
         maker_fee=contract.maker_fee * factor,
         taker_fee=contract.taker_fee * factor,
         spread_bps=contract.spread_bps * float(factor),

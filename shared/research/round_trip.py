@@ -39,7 +39,7 @@ class RoundTrip:
         self.stop_price = ZERO
         self.exit_reason = ""
         self.entered = self.entry_value = self.exit_value = ZERO
-        self.gross = self.fees = self.funding = self.cleared = ZERO
+        self.gross = self.fees = self.funding = ZERO
         self.slippage = 0.0
         self.path_at_entry: BarPath | None = None
         self.path_at_exit: BarPath | None = None
@@ -62,18 +62,22 @@ class RoundTrip:
         self.slippage += apart if buy else -apart
 
     def finish(self, income: Sequence[IncomeEntry], symbol: str) -> None:
-        """Take funding and a liquidation's clearance from the account's income."""
+        """Take funding and the fee of a liquidation from the account's income."""
         for entry in income[self._income_from :]:
             if entry.symbol != symbol or not self.opened_at <= entry.time <= self.closed_at:
                 continue
             if entry.kind == "FUNDING_FEE":
                 self.funding += entry.amount
             elif entry.kind == "INSURANCE_CLEAR":
-                self.cleared += entry.amount
+                self.fees -= entry.amount
+
+    @property
+    def net(self) -> Decimal:
+        """What the wallet made of it."""
+        return self.gross - self.fees + self.funding
 
     def row(self, source: MarketSource, symbols: Sequence[str], bar_ms: int) -> Mapping[str, Any]:
         """The trade as a row of :class:`~shared.research.result.Trades`."""
-        fees = self.fees - self.cleared
         best, worst = self._extremes(source, symbols[self.symbol], bar_ms)
         return {
             "symbol": self.symbol,
@@ -86,10 +90,10 @@ class RoundTrip:
             "exit_price": float(self.exit_value / self.entered),
             "stop_price": float(self.stop_price),
             "gross": float(self.gross),
-            "fees": float(fees),
+            "fees": float(self.fees),
             "funding": float(self.funding),
             "slippage": self.slippage,
-            "net": float(self.gross - fees + self.funding),
+            "net": float(self.net),
             "risk": float(self.risk),
             "best": best,
             "worst": worst,

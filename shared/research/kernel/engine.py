@@ -14,12 +14,11 @@ from shared.research.kernel.fills import END, fund, settle
 from shared.research.kernel.instants import decide_all
 from shared.research.kernel.path import NEVER, low_first
 from shared.research.kernel.records import ACCOUNT, PLAN, POSITION, REASONS
-from shared.research.kernel.rounds import DAY_MS, guard
+from shared.research.kernel.rounds import DAY_MS, GUARD_MS, MINUTE_MS, guard, skip_rounds
 from shared.research.kernel.walk import equity_of, exit_at, is_quiet, mark_at, see, walk
 
-MINUTE_MS = 60_000
+#: Into the minute at which candles are polled.
 POLL_MS = 2_000
-GUARD_MS = 20_000
 CAUSES = len(REASONS)
 
 
@@ -125,6 +124,8 @@ def simulate(
                 k_sample += 1
             moved = False
             t = start + GUARD_MS
+            if base > MINUTE_MS and skip_rounds(positions, contracts, s, a, market, i, start, lows):
+                t = end + 1
             while t <= end:
                 moved = guard(positions, contracts, s, a, market, i, t, start, lows, atr, trades)
                 if moved:

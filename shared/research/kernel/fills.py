@@ -180,7 +180,7 @@ def settle(p, symbol, contract, a, day, day_ms, trades):
     """The guardian finds the symbol flat: write the trade, free the ledger's room."""
     row = trades[a.trades]
     a.trades += 1
-    net = p.gross - p.fees + p.funding
+    net = p.gross - p.fees + p.funding + p.cleared
     if p.closed_at // day_ms == day:
         a.day_realized += net
     row.symbol = symbol
@@ -197,7 +197,7 @@ def settle(p, symbol, contract, a, day, day_ms, trades):
     row.fees = p.fees - p.cleared
     row.funding = p.funding
     row.slippage = p.slippage
-    row.net = net + p.cleared
+    row.net = net
     row.risk = p.risk
     up, under = (p.highest - p.entry) * p.quantity, (p.lowest - p.entry) * p.quantity
     row.best = max(0.0, up if p.long > 0 else -under)

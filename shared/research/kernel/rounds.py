@@ -11,6 +11,9 @@ from shared.research.kernel.stops import next_stop
 from shared.research.kernel.walk import equity_of, exit_at, mark_at
 
 DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+#: Into the minute at which the guardian looks.
+GUARD_MS = 20_000
 
 
 @kernel
@@ -90,3 +93,51 @@ def guard(positions, contracts, s, a, market, i, now, start, lows, atr, trades):
                 settle(p, k, contracts[k], a, a.day, DAY_MS, trades)
         changed = True
     return changed
+
+
+@kernel
+def skip_rounds(positions, contracts, s, a, market, i, start, lows):
+    """Pass over the rounds of a quiet bar at once, where none of them can matter; whether it did.
+
+    None can when equity stays between its peak and the drawdown limit and no price in the bar can
+    move a stop. What remains of the rounds is the best mark price they read, and the last equity.
+    """
+    base = s.base_ms
+    high, low = a.wallet, a.wallet
+    for k in range(len(positions)):
+        p = positions[k]
+        if p.side == 0:
+            continue
+        top, bottom = market[k, 5, i], market[k, 6, i]
+        ahead, behind = (top, bottom) if p.side > 0 else (bottom, top)
+        high += (ahead - p.entry) * p.quantity * p.side
+        low += (behind - p.entry) * p.quantity * p.side
+        if p.pending or s.trail_atr > 0:
+            return False
+        if (ahead - p.best) * p.side <= 0:
+            continue
+        if (ahead / contracts[k].tick - p.activation_ticks) * p.side >= -1e-6:
+            return False
+        reach = s.break_even_at * p.stop_fraction * p.entry
+        if s.break_even_at > 0 and (ahead - p.entry) * p.side >= reach:
+            return False
+    if high >= a.peak or low <= a.peak * (1 - s.max_drawdown) * (1 + 1e-9) or low <= 0:
+        return False
+    rounds = base // MINUTE_MS
+    final = start + (rounds - 1) * MINUTE_MS + GUARD_MS
+    for k in range(len(positions)):
+        p = positions[k]
+        if p.side == 0 or (market[k, 5 if p.side > 0 else 6, i] - p.best) * p.side <= 0:
+            continue
+        # Between anchors the price is straight: the best reading is next to one of them.
+        for n in range(4):
+            anchor = start + n * (base // 3) if n < 3 else start + base - 1
+            before = start + (anchor - start - GUARD_MS) // MINUTE_MS * MINUTE_MS + GUARD_MS
+            for when in (before, before + MINUTE_MS):
+                if start + GUARD_MS <= when <= final:
+                    mark = mark_at(market[k], i, when, start, base, lows[k])
+                    mark = np.rint(mark * 1e8) / 1e8
+                    p.best = max(p.best, mark) if p.side > 0 else min(p.best, mark)
+    equity, _ = equity_of(positions, a, market, i, final, start, base, lows)
+    note_equity(a, np.rint(equity * 1e8) / 1e8, final)
+    return True
