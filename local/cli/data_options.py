@@ -132,7 +132,7 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def amount(text: str) -> Decimal:
-    """USDT of the command line."""
+    """A decimal number of the command line."""
     try:
         value = Decimal(text)
     except InvalidOperation:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from local.cli.backtest_options import add_backtest
 from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
 from local.cli.search_options import add_lookahead, add_searches
@@ -24,6 +25,7 @@ examples:
   ./run                                     watch it trade on a simulated exchange
   ./run replay --synthetic --from 2025-05-04 --to 2025-05-06 --out out
   ./run replay --data candles --symbols BTCUSDT,ETHUSDT --from 2025-05-04 --to 2025-05-31 --out out
+  ./run backtest --data candles --symbols BTCUSDT --from 2021-01-01 --to 2024-12-31 --out out
   ./run explain BTCUSDT-5m-1746339900000-v1
   ./run simulate --decisions 1000 --profile storm
   ./run status        ./run stop        ./run audit verify
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _live_options(root)
     commands = root.add_subparsers(title="commands", metavar="")
     _replay(commands)
+    add_backtest(commands)
     _simulate(commands)
     add_download(commands)
     add_data(commands)

@@ -18,8 +18,10 @@ from shared.execution.guardian import ATR_BARS
 from shared.execution.protection import levels
 from shared.market.timeframe import duration_ms
 from shared.portfolio.positions import PositionRecord
+from shared.research.alarms import Alarms, is_abnormal
 from shared.research.market import history
 from shared.research.round_trip import RoundTrip
+from shared.research.switch import Switch
 from shared.risk.decision import DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.ledger import RiskLedger
@@ -54,7 +56,7 @@ class _Clock:
 
 
 class _Held:
-    """An open position of ours: its record, its live orders, and what it has met so far."""
+    """An open position of ours: its record and its live orders."""
 
     def __init__(self, record: PositionRecord, trip: RoundTrip) -> None:
         self.record = record
@@ -88,15 +90,16 @@ class BacktestAccount:
         self.ledger = RiskLedger(self._store, clock, ACCOUNT)
         self.held: dict[str, _Held] = {}
         self.closed: list[RoundTrip] = []
-        self.latched_at = 0
+        self.switch = Switch(config.start_ms, config.clear_after_ms)
         self.venue.on_event(self._on_event)
 
     def close(self) -> None:
-        """Free what the account's ledger is kept in."""
+        """Free the ledger's store."""
         self._store.close()
 
     def snapshot(self, signal: Signal) -> DecisionInputs:
         """What :func:`shared.execution.assess.snapshot` reads, from the venue itself."""
+        self._clear()
         core, now = self.venue.core, self.venue.now
         balances = self.venue.balances(self.account)
         equity = balances.margin_balance.quantize(CENT)
@@ -117,7 +120,7 @@ class BacktestAccount:
             wallet_balance=balances.wallet,
             available_balance=balances.available,
             exposures=(*positions_as_exposure(positions), *ledger.exposures(exclude=signal.id)),
-            kill_switch="latched" if self.latched_at else "armed",
+            kill_switch="latched" if self.switch.latched_at else "armed",
             day=day(now),
             day_realized_pnl=ledger.day_realized_pnl,
             equity_peak=ledger.equity_peak,
@@ -155,7 +158,7 @@ class BacktestAccount:
             *self.ledger.read().exposures(exclude=plan.decision_id),
         )
         broken = verify_plan(plan, self.config.limits, inputs.instrument, exposures, self.stage)
-        if broken or self.latched_at:
+        if broken or self.switch.latched_at:
             self.ledger.release(plan.decision_id)
             return
         setting = self.account.setting(plan.symbol)
@@ -193,11 +196,8 @@ class BacktestAccount:
             return
         self._protect(held, plan)
         held.trip.path_at_entry = self.venue.core.path(plan.symbol)
-        quantity = order.executed
         self.ledger.convert(
-            plan.decision_id,
-            filled_quantity=quantity,
-            filled_notional=quantity * order.average_price,
+            plan.decision_id, filled_quantity=order.executed, filled_notional=order.quote
         )
 
     def _record(self, plan: OrderPlan, timeframe: str) -> PositionRecord:
@@ -270,6 +270,7 @@ class BacktestAccount:
 
     def guard(self) -> None:
         """One look of the guardian over everything that is open."""
+        self._clear()
         balances = self.venue.balances(self.account)
         equity = balances.margin_balance.quantize(CENT)
         positions = {p.symbol: p for p in self._positions()}
@@ -277,18 +278,37 @@ class BacktestAccount:
         evidence = drawdown_evidence(
             equity=equity, peak=peak, limit=self.config.limits.max_drawdown, at=self.venue.now
         )
-        latch = evidence is not None and not self.latched_at
-        if latch:
-            self.latched_at = self.venue.now
+        if evidence is not None and not self.switch.closing:
+            self.switch.latch(self.venue.now, closing=True)
         for symbol, position in positions.items():
             self._look_after(self.held[symbol], position)
         for symbol in [s for s in self.held if s not in positions]:
             self.settle(symbol)
-        if latch and positions:
-            for symbol, _ in list(self.account.positions):
-                self.close_position(symbol, "kill switch")
-            for symbol in list(self.held):
-                self.settle(symbol)
+        if self.switch.closing and positions:
+            self._flatten()
+
+    def alarm(self, found: Alarms, row: int) -> None:
+        """A bar of an abnormal market has closed: latch the switch if it still counts as one."""
+        self._clear()
+        armed_at, thresholds = self.switch.armed_at, self.config.thresholds
+        if self.switch.latched_at or not is_abnormal(found, row, armed_at, thresholds):
+            return
+        closing = "abnormal_volatility" in self.config.closing_triggers
+        self.switch.latch(self.venue.now, closing=closing)
+        if self.switch.closing:
+            self._flatten()
+
+    def _clear(self) -> None:
+        """A person clears the switch when it is time; the equity peak starts anew."""
+        if self.switch.cleared(self.venue.now):
+            self.ledger.rebase_peak()
+
+    def _flatten(self) -> None:
+        """The emergency stop: everything is closed and settled at once."""
+        for symbol, _ in list(self.account.positions):
+            self.close_position(symbol, "kill switch")
+        for symbol in list(self.held):
+            self.settle(symbol)
 
     def _look_after(self, held: _Held, position: VenuePosition) -> None:
         record = held.record

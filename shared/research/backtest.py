@@ -13,6 +13,7 @@ from shared.research.result import Result
 
 if TYPE_CHECKING:
     from shared.research.config import BacktestConfig
+    from shared.research.signals import SignalTable
     from shared.simulation.source import MarketSource
 
 #: Fewer closed trades than this say little about anything.
@@ -23,6 +24,7 @@ def run(
     source: MarketSource,
     config: BacktestConfig,
     *,
+    table: SignalTable | None = None,
     progress: Progress = lambda done, text: None,
 ) -> Result:
     """Backtest a configuration on a market.
@@ -33,6 +35,8 @@ def run(
         Candle files (:func:`shared.research.market.from_files`), candles in memory
         (:class:`shared.simulation.candles.CandleSource`) or the synthetic market.
     config : BacktestConfig
+    table : SignalTable, optional
+        Signals to act on; by default those of the configuration's strategies.
     progress : callable, optional
         Told the fraction done and a line of state from time to time.
 
@@ -50,11 +54,11 @@ def run(
     """
     _check(source, config)
     if config.engine == "exact":
-        result = ExactEngine(source, config).run(progress)
+        result = ExactEngine(source, config, table).run(progress)
     else:
         from shared.research.compiled import CompiledEngine
 
-        result = CompiledEngine(source, config).run()
+        result = CompiledEngine(source, config, table).run()
     notes = list(result.notes)
     if len(result.trades) < FEW_TRADES:
         notes.append(few_trades(len(result.trades)))

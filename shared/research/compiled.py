@@ -21,6 +21,7 @@ from shared.research.kernel.records import (
     Settings,
 )
 from shared.research.market import history
+from shared.research.notes import latched_notes
 from shared.research.result import EXIT_REASONS, Result, Trades
 from shared.research.signals import SignalTable, signals
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Sizing methods that the compiled gate knows.
 METHODS = ("fixed_fractional", "volatility_target")
-ORDERS = ("rule", "worst", "best")
+ORDERS = ("rule", "adverse", "favourable")
 _NEVER = 1 << 62
 
 
@@ -82,7 +83,9 @@ class CompiledEngine:
         frames = len(config.timeframes)
         bars = np.array([duration_ms(t) for t in config.timeframes], dtype=np.int64)
         trail = bool(config.stops.trail_atr)
-        count, latched_at, counts = simulate(  # type: ignore[no-untyped-call]
+        latches = np.zeros(4096, np.int64)
+        odd = table.alarms
+        count, latched, counts = simulate(  # type: ignore[no-untyped-call]
             _settings(config, stage, self.base, first, step),
             _contracts(config, stage),
             self.market,
@@ -100,19 +103,23 @@ class CompiledEngine:
                 if trail
                 else np.full(len(table), -1, np.int64),
             ),
+            (odd.time, odd.step, odd.usual, odd.moves),
             *self.funding,
             self.atr,
             figures,
             rows,
+            latches,
         )
-        return self._result(rows[:count], samples, figures, int(latched_at), counts)
+        return self._result(
+            rows[:count], samples, figures, latches[: int(latched)].tolist(), counts
+        )
 
     def _result(
         self,
         rows: NDArray[Any],
         samples: NDArray[np.int64],
         figures: NDArray[np.float64],
-        latched_at: int,
+        latches: list[int],
         counts: NDArray[np.int64],
     ) -> Result:
         order = np.lexsort((rows["symbol"], rows["opened_at"], rows["closed_at"]))
@@ -122,10 +129,7 @@ class CompiledEngine:
         for i in np.flatnonzero(trades.exit_reason == EXIT_REASONS.index("end of data")):
             symbol = self.config.symbols[trades.symbol[i]]
             notes.append(f"{symbol}: the position open at the end was closed at the last price")
-        if latched_at:
-            notes.append(
-                f"the kill switch latched at {iso(latched_at)}: nothing was opened afterwards"
-            )
+        notes += latched_notes(latches, self.config.clear_after_ms)
         return Result(
             symbols=self.config.symbols,
             strategies=self.table.strategies,
@@ -280,4 +284,8 @@ def _settings(
         break_even_at=float(stops.break_even_at),
         break_even_cost=float(stops.break_even_cost),
         trail_atr=float(stops.trail_atr),
+        clear_after_ms=config.clear_after_ms,
+        volatility_floor=float(config.thresholds.volatility_floor),
+        volatility_ratio=float(config.thresholds.volatility_ratio),
+        volatility_closes="abnormal_volatility" in config.closing_triggers,
     )

@@ -14,12 +14,13 @@ from shared.market.timeframe import duration_ms
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
+from shared.risk.triggers import ALWAYS_CLOSING, Thresholds
 from shared.settings import SETTINGS
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 from shared.strategies.config import SignalConfig, problems
 
 #: Order of a bar's extremes: as the venue has it, or always for or against the open position.
-BarOrder = Literal["rule", "worst", "best"]
+BarOrder = Literal["rule", "adverse", "favourable"]
 Engine = Literal["compiled", "exact"]
 
 #: Settings that a backtest makes itself; the rest may be chosen.
@@ -48,6 +49,10 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         UTC milliseconds, end exclusive.
     signals : SignalConfig
     limits, sizing, stops : Limits, SizingConfig, StopRules
+    thresholds, closing_triggers
+        When the kill switch latches by itself, and which triggers also close every position.
+    clear_after_ms : int
+        A person clears the kill switch so long after it latched; 0: nobody does.
     stage : str
         Stage whose rules hold on top of the limits.
     deposit : Decimal
@@ -55,8 +60,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     costs : Decimal
         Factor on fees and spread: 2 for a stress. At 0 the spread is still a tick.
     order : str
-        ``rule``: the order of a bar's extremes as in replay and live simulation; ``worst`` and
-        ``best``: always against or for the open position (compiled engine only).
+        ``rule``: the order of a bar's extremes as in replay and live simulation; ``adverse`` and
+        ``favourable``: that extreme of the open position first, always (compiled engine only).
     engine : str
         ``exact``: the decision code itself, event by event. ``compiled``: the same rules in
         machine code.
@@ -75,6 +80,9 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits: Limits = Limits()
     sizing: SizingConfig = SizingConfig()
     stops: StopRules = StopRules()
+    thresholds: Thresholds = Thresholds()
+    closing_triggers: tuple[str, ...] = tuple(sorted(ALWAYS_CLOSING))
+    clear_after_ms: int = 0
     stage: str = "paper"
     deposit: Decimal = Decimal(5000)
     costs: Decimal = Decimal(1)
@@ -103,6 +111,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             wrong.append(f"deposit is {self.deposit}; set an amount of USDT above 0")
         if not self.costs.is_finite() or not 0 <= self.costs <= MAX_COSTS:
             wrong.append(f"costs is {self.costs}; set a factor from 0 to {MAX_COSTS}")
+        if self.clear_after_ms < 0:
+            wrong.append(f"clear_after_ms is {self.clear_after_ms}; set 0 (never) or more")
         if self.engine == "exact" and self.order != "rule":
             wrong.append("the exact engine knows the order of the venue only; set order to rule")
         if wrong:
@@ -191,6 +201,8 @@ def from_environment(
             "limits": services.limits,
             "sizing": services.sizing,
             "stops": services.stops,
+            "thresholds": services.thresholds,
+            "closing_triggers": tuple(sorted(services.closing_triggers)),
             "stage": services.stage.name,
             **more,
         },

@@ -17,6 +17,7 @@ import numpy as np
 from shared.clock import iso
 from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.research.account import BacktestAccount
+from shared.research.notes import latched_notes
 from shared.research.result import Result, Trades
 from shared.research.signals import SignalTable, live_signal, signals
 from shared.risk.gate import decide
@@ -79,12 +80,14 @@ class ExactEngine:
         figures = np.empty((3, len(samples)))
         instants = self._instants()
         due = next(instants, None)
-        at = 0
+        at = alarm = 0
+        alarms = self.table.alarms
         while True:
             at_decision = due[0] if due else _NEVER
             at_round = self._next_round() if self.account.held else _NEVER
             at_sample = int(samples[at]) if at < len(samples) else _NEVER
-            now = min(at_decision, at_round, at_sample)
+            at_alarm = int(alarms.time[alarm]) + POLL_MS if alarm < len(alarms) else _NEVER
+            now = min(at_decision, at_round, at_sample, at_alarm)
             if now == _NEVER or now > config.end_ms:
                 break
             # The last candle's close is one millisecond before the end.
@@ -95,6 +98,10 @@ class ExactEngine:
                 if at % 1024 == 0:
                     done = (now - config.start_ms) / (config.end_ms - config.start_ms)
                     progress(done, f"{iso(now)[:10]} equity {figures[0, at - 1]:.2f}")
+            elif now == at_alarm:
+                # Before the signal is acted upon: this move may be its reason.
+                self.account.alarm(alarms, alarm)
+                alarm += 1
             elif now == at_decision and due is not None:
                 self._decide(due[1])
                 due = next(instants, None)
@@ -198,12 +205,7 @@ class ExactEngine:
             notes.append(f"{symbol}: the position open at the end was closed at the last price")
         for symbol in list(self.account.held):
             self.account.settle(symbol)
-        if self.account.latched_at:
-            notes.append(
-                f"the kill switch latched at {iso(self.account.latched_at)}: nothing was opened "
-                "afterwards"
-            )
-        return notes
+        return notes + latched_notes(self.account.switch.latches, self.config.clear_after_ms)
 
     def _result(
         self, samples: NDArray[np.int64], figures: NDArray[np.float64], notes: list[str]

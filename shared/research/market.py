@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,15 @@ WARMUP_BARS = 30_000
 
 
 def from_files(
-    folder: Path, symbols: Sequence[str], start_ms: int, end_ms: int
+    folder: Path, symbols: Sequence[str], start_ms: int, end_ms: int, *, detail: str = ""
 ) -> tuple[CandleSource, int, int, list[str]]:
     """A source from candle files.
+
+    Parameters
+    ----------
+    detail : str, optional
+        Time frame of the bars inside which prices follow a path; by default the finest that the
+        files have for the whole range.
 
     Returns
     -------
@@ -36,6 +43,8 @@ def from_files(
         Saying which file, column, range or row is the trouble, and what to do.
     """
     markets = load_market(folder, symbols, start_ms, end_ms, warmup_bars=WARMUP_BARS)
+    if detail:
+        markets = {s: _coarser(m, detail) for s, m in markets.items()}
     notes = [
         f"{s}: no mark price file; the mark price is the contract price"
         for s, m in markets.items()
@@ -50,6 +59,25 @@ def from_files(
     start = max(m.start_ms for m in markets.values())
     end = min(m.end_ms for m in markets.values())
     return source, start, end, notes
+
+
+def _coarser(market: SymbolMarket, detail: str) -> SymbolMarket:
+    """The same market in longer bars."""
+    step, finest = duration_ms(detail), duration_ms(market.candles.timeframe)
+    if step % finest:
+        raise InvalidInput(
+            f"{market.symbol}: bars of {detail} cannot be made of {market.candles.timeframe} "
+            f"candles, the finest that cover the range; choose {market.candles.timeframe} or a "
+            "multiple of it"
+        )
+    candles = resample(market.candles, detail)
+    start, end = -(-market.start_ms // step) * step, market.end_ms // step * step
+    if end <= start:
+        raise InvalidInput(f"{market.symbol}: the range holds no whole {detail} bar")
+    mark = market.mark
+    if mark is not None and duration_ms(mark.timeframe) < step:
+        mark = resample(mark, detail)
+    return replace(market, candles=candles, start_ms=start, end_ms=end, mark=mark)
 
 
 def source_of(markets: Mapping[str, SymbolMarket]) -> CandleSource:

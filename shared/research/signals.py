@@ -7,7 +7,7 @@ every bar and its strength within 1e-9. Only bars with a side become rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.timeframe import duration_ms
+from shared.research.alarms import Alarms, alarms, joined
 from shared.research.market import history
 from shared.strategies.ensemble import ATR_PERIOD, VOLATILITY_RETURNS, ensemble
 from shared.strategies.frame import Frame
@@ -56,6 +57,8 @@ class SignalTable:
         Bars that were evaluated, all symbols and time frames together.
     notes : tuple of str
         What a reader of the result must know: history that began late.
+    alarms : Alarms
+        Bars that may latch the kill switch.
     """
 
     symbols: tuple[str, ...]
@@ -73,6 +76,7 @@ class SignalTable:
     strategy: NDArray[np.int16]
     bars: int
     notes: tuple[str, ...] = ()
+    alarms: Alarms = field(default_factory=lambda: joined([]))
 
     def __len__(self) -> int:
         return len(self.time)
@@ -103,12 +107,15 @@ def signals(source: MarketSource, config: BacktestConfig) -> SignalTable:
     parts: list[dict[str, Any]] = []
     notes: list[str] = []
     bars = 0
+    odd: list[Alarms] = []
     for s, symbol in enumerate(config.symbols):
         for t, timeframe in enumerate(config.timeframes):
             ensemble_config = config.signals.ensemble(symbol, timeframe)
             columns = _columns(source, symbol, timeframe, ensemble_config, config, notes)
             rows, evaluated = _rows(columns, ensemble_config, config.start_ms, names)
             bars += evaluated
+            window = ensemble(ensemble_config).history
+            odd.append(alarms(columns, config.start_ms, window, config.thresholds))
             rows["symbol"] = np.full(len(rows["time"]), s, np.int16)
             rows["timeframe"] = np.full(len(rows["time"]), t, np.int16)
             parts.append(rows)
@@ -120,6 +127,7 @@ def signals(source: MarketSource, config: BacktestConfig) -> SignalTable:
         strategies=names,
         bars=bars,
         notes=tuple(notes),
+        alarms=joined(odd),
         **{name: column[order] for name, column in merged.items()},
     )
 

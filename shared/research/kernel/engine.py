@@ -14,17 +14,36 @@ from shared.research.kernel.fills import END, fund, settle
 from shared.research.kernel.instants import decide_all
 from shared.research.kernel.path import NEVER, low_first
 from shared.research.kernel.records import ACCOUNT, PLAN, POSITION, REASONS
-from shared.research.kernel.rounds import DAY_MS, GUARD_MS, MINUTE_MS, guard, skip_rounds
+from shared.research.kernel.rounds import (
+    DAY_MS,
+    GUARD_MS,
+    MINUTE_MS,
+    POLL_MS,
+    clear,
+    flatten,
+    guard,
+    judge_alarms,
+    skip_rounds,
+)
 from shared.research.kernel.walk import equity_of, exit_at, is_quiet, mark_at, see, walk
 
-#: Into the minute at which candles are polled.
-POLL_MS = 2_000
 CAUSES = len(REASONS)
 
 
 @kernel
 def simulate(
-    s, contracts, market, first_open, signals, funding_time, funding_rate, atr, samples, trades
+    s,
+    contracts,
+    market,
+    first_open,
+    signals,
+    alarms,
+    funding_time,
+    funding_rate,
+    atr,
+    samples,
+    trades,
+    latches,
 ):
     """A whole backtest.
 
@@ -39,6 +58,8 @@ def simulate(
     signals : tuple of arrays
         Times, symbols, sides, figures (strength, threshold, close, ATR, volatility), bar lengths,
         strategies, rows of ``atr``; in the order of decision.
+    alarms : tuple of arrays
+        Times, bar lengths, usual volatilities and recent moves of abnormal bars.
     funding_time, funding_rate : arrays of shape (symbols, n)
         Settlements per symbol, ascending, padded with times that never come.
     atr : array
@@ -47,11 +68,13 @@ def simulate(
         Filled with equity, wallet and notional at the sample times.
     trades : TRADE array
         Filled; long enough for one trade per signal.
+    latches : int64 array
+        Filled with the times at which the kill switch latched.
 
     Returns
     -------
-    trades, latched_at, counts
-        Number of trades, when the kill switch latched (0 never), decisions by reason code.
+    trades, latches, counts
+        Number of trades, of times the kill switch latched, and decisions by reason code.
     """
     base = s.base_ms
     symbols = len(contracts)
@@ -60,6 +83,8 @@ def simulate(
     account = np.zeros(1, ACCOUNT)
     a = account[0]
     a.wallet = s.deposit
+    # Bars that opened before the switch was set up do not count.
+    a.armed_at = s.start_ms + 1
     counts = np.zeros(CAUSES, np.int64)
     lows = np.zeros(symbols, np.bool_)
     paid = np.zeros(symbols, np.int64)
@@ -96,8 +121,12 @@ def simulate(
             lows[k] = low_first(s.order, side, market[k, 0, i], market[k, 3, i])
         if now > last:
             break
+        if a.used == 0:
+            judge_alarms(a, s, alarms, now, latches)
         deciding = row < len(times) and times[row] + POLL_MS <= min(end, last)
         quiet = a.used > 0 and not deciding and now == start and end <= last
+        if a.alarm < len(alarms[0]) and alarms[0][a.alarm] + POLL_MS <= end:
+            quiet = False
         if quiet:
             for k in range(symbols):
                 p = positions[k]
@@ -127,7 +156,9 @@ def simulate(
             if base > MINUTE_MS and skip_rounds(positions, contracts, s, a, market, i, start, lows):
                 t = end + 1
             while t <= end:
-                moved = guard(positions, contracts, s, a, market, i, t, start, lows, atr, trades)
+                moved = guard(
+                    positions, contracts, s, a, market, i, t, start, lows, atr, trades, latches
+                )
                 if moved:
                     break
                 t += MINUTE_MS
@@ -165,6 +196,10 @@ def simulate(
             if row < len(times):
                 t_decide = times[row] + POLL_MS
                 t = min(t, t_decide)
+            t_alarm = NEVER
+            if a.alarm < len(alarms[0]):
+                t_alarm = alarms[0][a.alarm] + POLL_MS
+                t = min(t, t_alarm)
             t_sample = NEVER
             if k_sample < n_samples:
                 t_sample = s.sample_first + k_sample * s.sample_ms
@@ -199,7 +234,12 @@ def simulate(
                 samples[1, k_sample] = a.wallet
                 samples[2, k_sample] = held
                 k_sample += 1
+            if t == t_alarm:
+                judge_alarms(a, s, alarms, t, latches)
+                if a.closing:
+                    flatten(positions, contracts, s, a, market, i, t, start, lows, trades)
             if t == t_decide:
+                clear(a, s, t)
                 count = 1
                 while row + count < len(times) and times[row + count] == times[row]:
                     count += 1
@@ -227,7 +267,7 @@ def simulate(
                         due += 1
                     paid[k] = due
             if t == t_guard:
-                guard(positions, contracts, s, a, market, i, t, start, lows, atr, trades)
+                guard(positions, contracts, s, a, market, i, t, start, lows, atr, trades, latches)
                 since_guard = t
             if a.used == 0:
                 break
@@ -251,4 +291,4 @@ def simulate(
         samples[1, k_sample] = a.wallet
         samples[2, k_sample] = 0.0
         k_sample += 1
-    return a.trades, a.latched_at, counts
+    return a.trades, a.latches, counts

@@ -137,7 +137,11 @@ ACCOUNT = np.dtype(
         ("day_start", np.float64),
         ("day_realized", np.float64),
         ("opened_today", np.int64),
-        ("latched_at", np.int64),
+        ("latched_at", np.int64),  # 0: armed
+        ("closing", np.bool_),
+        ("armed_at", np.int64),
+        ("alarm", np.int64),  # the next one to be judged
+        ("latches", np.int64),
         ("used", np.int64),
         ("trades", np.int64),
     ]
@@ -184,7 +188,7 @@ class Settings(NamedTuple):
     base_ms: int
     sample_first: int
     sample_ms: int
-    order: int  # 0 rule, 1 worst, 2 best
+    order: int  # 0 rule, 1 adverse first, 2 favourable first
     deposit: float
     leverage: int
     stage_min_leverage: int
@@ -218,3 +222,7 @@ class Settings(NamedTuple):
     break_even_at: float
     break_even_cost: float
     trail_atr: float
+    clear_after_ms: int
+    volatility_floor: float
+    volatility_ratio: float
+    volatility_closes: bool

@@ -14,6 +14,8 @@ DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 #: Into the minute at which the guardian looks.
 GUARD_MS = 20_000
+#: Into the minute at which candles are polled.
+POLL_MS = 2_000
 
 
 @kernel
@@ -43,16 +45,70 @@ def atr_now(atr, row, now, bar_ms):
 
 
 @kernel
-def guard(positions, contracts, s, a, market, i, now, start, lows, atr, trades):
+def clear(a, s, now):
+    """A person clears the switch when it is time; the equity peak starts anew."""
+    if a.latched_at != 0 and s.clear_after_ms > 0 and now >= a.latched_at + s.clear_after_ms:
+        a.armed_at = a.latched_at + s.clear_after_ms
+        a.latched_at = 0
+        a.closing = False
+        a.peak = 0.0
+
+
+@kernel
+def latch(a, now, closing, latches):
+    """Latch the switch, or make one that is latched close as well."""
+    if a.latched_at == 0:
+        a.latched_at = now
+        if a.latches < len(latches):
+            latches[a.latches] = now
+        a.latches += 1
+    a.closing = a.closing or closing
+
+
+@kernel
+def judge_alarms(a, s, alarms, until, latches):
+    """Abnormal bars up to a time, in order; as :mod:`shared.research.alarms` judges them."""
+    when, step, usual, moves = alarms
+    while a.alarm < len(when) and when[a.alarm] + POLL_MS <= until:
+        row = a.alarm
+        a.alarm += 1
+        now = when[row] + POLL_MS
+        clear(a, s, now)
+        if a.latched_at != 0:
+            continue
+        total = 0.0
+        count = moves.shape[1]
+        for n in range(count):
+            if when[row] - step[row] * (count - n) >= a.armed_at:
+                total += moves[row, n] ** 2
+        recent = np.sqrt(total / count)
+        least = max(s.volatility_floor, usual[row] * s.volatility_ratio)
+        if usual[row] > 0 and recent >= least:
+            latch(a, now, s.volatility_closes, latches)
+
+
+@kernel
+def flatten(positions, contracts, s, a, market, i, now, start, lows, trades):
+    """The emergency stop: everything is closed and settled at once."""
+    for k in range(len(positions)):
+        p = positions[k]
+        if p.used and p.side != 0:
+            exit_at(p, contracts[k], a, market[k], i, now, start, s.base_ms, lows[k], KILL)
+        if p.used:
+            settle(p, k, contracts[k], a, a.day, DAY_MS, trades)
+
+
+@kernel
+def guard(positions, contracts, s, a, market, i, now, start, lows, atr, trades, latches):
     """One round of the guardian; whether any stop moved or a position ended."""
     base = s.base_ms
     equity, _ = equity_of(positions, a, market, i, now, start, base, lows)
     equity = np.rint(equity * 1e8) / 1e8
+    clear(a, s, now)
     note_equity(a, equity, now)
     fall = (a.peak - equity) / a.peak if equity > 0 and a.peak > equity else 0.0
-    latch = a.latched_at == 0 and fall > 0 and fall >= s.max_drawdown
-    if latch:
-        a.latched_at = now
+    if not a.closing and fall > 0 and fall >= s.max_drawdown:
+        latch(a, now, True, latches)
     changed = False
     any_open = False
     for k in range(len(positions)):
@@ -84,13 +140,8 @@ def guard(positions, contracts, s, a, market, i, now, start, lows, atr, trades):
             else:
                 p.target_live = True
             changed = True
-    if latch and any_open:
-        for k in range(len(positions)):
-            p = positions[k]
-            if p.used and p.side != 0:
-                exit_at(p, contracts[k], a, market[k], i, now, start, base, lows[k], KILL)
-            if p.used:
-                settle(p, k, contracts[k], a, a.day, DAY_MS, trades)
+    if a.closing and any_open:
+        flatten(positions, contracts, s, a, market, i, now, start, lows, trades)
         changed = True
     return changed
 

@@ -1,0 +1,245 @@
+"""``./run backtest``: the decisions of the application on recorded candles."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared.clock import iso
+from shared.errors import InvalidInput
+from shared.research.backtest import run as backtest
+from shared.research.config import BacktestConfig, from_environment
+from shared.research.exact import Progress
+from shared.research.market import history
+from shared.research.report.extras import Extras
+from shared.research.report.page import write_report
+from shared.research.result import EXIT_REASONS, Result
+from shared.research.signals import signals
+from shared.research.statistics import Statistics, statistics
+from shared.research.variations import buy_and_hold, variations
+from shared.simulation.source import MarketSource
+from shared.strategies.config import EnsembleConfig, Member, SignalConfig, decode_config
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when the backtest was made, whatever it says."""
+    if options.end <= options.start:
+        raise InvalidInput(
+            f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
+        )
+    source, start, end, notes = _market(options)
+    config = _config(options, start, end)
+    began = time.perf_counter()
+    with _progress(options.quiet) as progress:
+        progress(0.0, "signals")
+        table = signals(source, config)
+        progress(0.1, f"{len(table)} signals in {table.bars} bars")
+        result = backtest(source, config, table=table, progress=progress)
+        took = time.perf_counter() - began
+        varied: dict[str, Statistics] = {}
+        for i, (name, figures) in enumerate(variations(source, config, table)):
+            varied[name] = figures
+            progress(0.7 + 0.1 * i, name)
+    result = replace(result, notes=(*notes, *result.notes))
+    extras = Extras(
+        title=f"{', '.join(config.symbols)} on {', '.join(config.timeframes)}",
+        prices={s: history(source, s, result.timeframe, start, end) for s in config.symbols},
+        benchmarks={"buy and hold": buy_and_hold(source, result, start)},
+        variations=varied,
+    )
+    out: Path = options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
+    write_report(result, extras, out / "report.html")
+    _write_tables(result, out)
+    _tell(result, varied, table.bars, took, source.timeframe, out)
+    return 0
+
+
+def _market(options: argparse.Namespace) -> tuple[MarketSource, int, int, list[str]]:
+    if options.synthetic:
+        from local.replay.market import synthetic
+
+        if options.detail and options.detail != "1m":
+            raise InvalidInput("--detail: the synthetic market has bars of 1m only")
+        return synthetic(options.seed, options.symbols), options.start, options.end, []
+    from shared.research.market import from_files
+
+    return from_files(
+        options.data, options.symbols, options.start, options.end, detail=options.detail
+    )
+
+
+def _config(options: argparse.Namespace, start: int, end: int) -> BacktestConfig:
+    settings = {}
+    for pair in options.set:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
+        settings[name] = value
+    more: dict[str, Any] = {}
+    if options.config is not None:
+        try:
+            more["signals"] = decode_config(options.config.read_bytes())
+        except OSError as error:
+            raise InvalidInput(f"--config {options.config}: {error.strerror}") from error
+    if options.strategies:
+        chosen = tuple(_member(text) for text in options.strategies)
+        of = more.get("signals") or decode_config(settings.get("TRADING_PLAN") or "{}")
+        more["signals"] = _only(of, chosen, options.timeframe)
+    return from_environment(
+        settings,
+        symbols=options.symbols,
+        timeframes=options.timeframe,
+        start_ms=start,
+        end_ms=end,
+        deposit=options.deposit,
+        costs=options.costs,
+        clear_after_ms=round(options.clear_after * 3_600_000),
+        engine="exact" if options.exact else "compiled",
+        **more,
+    )
+
+
+def _member(text: str) -> Member:
+    name, _, weight = text.partition(":")
+    try:
+        return msgspec.convert(
+            {"strategy": name, "weight": float(weight) if weight else 1.0}, Member
+        )
+    except (ValueError, msgspec.ValidationError):
+        raise InvalidInput(f"--strategies {text!r}: write NAME or NAME:WEIGHT") from None
+
+
+def _only(
+    config: SignalConfig, members: tuple[Member, ...], timeframes: tuple[str, ...]
+) -> SignalConfig:
+    """Other strategies under the thresholds of the configuration."""
+
+    def with_members(ensemble: EnsembleConfig) -> EnsembleConfig:
+        return msgspec.structs.replace(ensemble, members=members)
+
+    return SignalConfig(
+        default=with_members(config.default),
+        timeframes={t: with_members(config.timeframes.get(t, config.default)) for t in timeframes},
+    )
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    if quiet:
+        yield lambda done, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    with Progress(
+        TextColumn("backtest"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("backtest", total=1.0, state="")
+        yield lambda done, text: bar.update(task, completed=done, state=text)
+
+
+def _write_tables(result: Result, out: Path) -> None:
+    """Trades and equity as CSV and parquet."""
+    import pandas as pd
+
+    t = result.trades
+    trades = pd.DataFrame(
+        {
+            "symbol": [result.symbols[i] for i in t.symbol],
+            "strategy": [result.strategies[i] for i in t.strategy],
+            "side": ["BUY" if s > 0 else "SELL" for s in t.side],
+            "opened_at": t.opened_at,
+            "closed_at": t.closed_at,
+            **{
+                name: getattr(t, name)
+                for name in (
+                    "quantity",
+                    "entry_price",
+                    "exit_price",
+                    "stop_price",
+                    "gross",
+                    "fees",
+                    "funding",
+                    "slippage",
+                    "net",
+                    "risk",
+                    "best",
+                    "worst",
+                )
+            },
+            "exit_reason": [EXIT_REASONS[i] for i in t.exit_reason],
+        }
+    )
+    equity = pd.DataFrame(
+        {
+            "time": result.time,
+            "equity": result.equity,
+            "wallet": result.wallet,
+            "exposure": result.exposure,
+        }
+    )
+    for name, frame in (("trades", trades), ("equity", equity)):
+        frame.to_csv(out / f"{name}.csv", index=False)
+        frame.to_parquet(out / f"{name}.parquet", index=False)
+
+
+def _tell(
+    result: Result,
+    varied: dict[str, Statistics],
+    bars: int,
+    took: float,
+    detail: str,
+    out: Path,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    whole = statistics(result)
+    t = result.trades
+    table = Table(title=f"Backtest, prices inside {detail} bars", show_header=False)
+    declined = {k: v for k, v in result.decisions.items() if k != "approved"}
+    rows = [
+        ("signals", f"{sum(result.decisions.values())} of {bars} bars"),
+        ("approved", f"{result.decisions.get('approved', 0)}"),
+        ("declined for", ", ".join(f"{k} {v}" for k, v in declined.items()) or "-"),
+        ("trades", f"{len(t)}, {int((t.net > 0).sum())} won"),
+        ("gross P&L", f"{t.gross.sum():+.2f} USDT"),
+        ("fees", f"{t.fees.sum():.2f} USDT"),
+        ("spread and depth", f"{t.slippage.sum():.2f} USDT, inside gross"),
+        ("funding", f"{t.funding.sum():+.2f} USDT"),
+        ("net P&L", f"{t.net.sum():+.2f} USDT"),
+        ("equity", f"{result.start_equity:.2f} -> {result.equity[-1]:.2f} USDT"),
+        ("max drawdown", f"{whole.max_drawdown:.2%}"),
+        ("Sharpe ratio", _ratio(whole.sharpe)),
+        *(
+            (name, f"{v.end_equity - v.start_equity:+.2f} USDT, Sharpe {_ratio(v.sharpe)}")
+            for name, v in varied.items()
+        ),
+        ("time", f"{took:.2f} s, {bars / took:,.0f} bars/s"),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    for note in result.notes:
+        console.print(f"[yellow]note[/yellow] {note}")
+    console.print(f"{out / 'report.html'}, report.json, trades and equity as .csv and .parquet")
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,81 @@
+"""Options of ``./run backtest``."""
+
+from __future__ import annotations
+
+import argparse
+from decimal import Decimal
+from pathlib import Path
+
+from local.cli.data_options import Commands, amount
+from local.cli.dates import end_moment, moment, names
+
+
+def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
+    """``./run backtest``."""
+    one = commands.add_parser(
+        "backtest",
+        help="strategies, gate, stops and all costs on years of candles, in seconds",
+        description="Runs the same decisions as live on recorded candles: signals, gate, sizing, "
+        "entries, every layer of the stop, fees, spread, depth, funding, liquidation, limits and "
+        "kill switch. Writes report.html, report.json, trades and equity.",
+    )
+    market = one.add_mutually_exclusive_group(required=True)
+    market.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
+    )
+    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
+    one.add_argument("--seed", type=int, default=7, help="of the generator")
+    one.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
+    one.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
+    one.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
+    one.add_argument(
+        "--timeframe",
+        type=names,
+        default=("1h",),
+        metavar="1h",
+        help="bars that are decided upon; several separated by commas",
+    )
+    one.add_argument(
+        "--strategies",
+        type=names,
+        default=(),
+        metavar="A,B:2",
+        help="instead of the configured ones, with weights where given",
+    )
+    one.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="signal configuration as JSON, as in TRADING_PLAN",
+    )
+    one.add_argument(
+        "--detail",
+        default="",
+        metavar="1m",
+        help="bars whose extremes are met in order; default: the finest there are",
+    )
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an application setting, for example MAX_LEVERAGE=3 (may be repeated)",
+    )
+    one.add_argument("--deposit", type=amount, default=Decimal(5000), metavar="USDT")
+    one.add_argument(
+        "--costs", type=amount, default=Decimal(1), metavar="FACTOR", help="on fees and spread"
+    )
+    one.add_argument(
+        "--clear-after",
+        type=float,
+        default=0.0,
+        metavar="HOURS",
+        help="a person clears the kill switch after that time; default: never",
+    )
+    one.add_argument("--exact", action="store_true", help="the decision code itself, much slower")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
+    one.add_argument("--quiet", action="store_true", help="no progress bar")
+    one.set_defaults(module="local.cli.backtest")

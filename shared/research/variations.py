@@ -1,0 +1,62 @@
+"""The same backtest under other assumptions, and what doing nothing clever would have made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from shared.research.compiled import CompiledEngine
+from shared.research.equity import Curve
+from shared.research.statistics import Statistics, statistics
+
+if TYPE_CHECKING:
+    from shared.research.config import BacktestConfig
+    from shared.research.result import Result
+    from shared.research.signals import SignalTable
+    from shared.simulation.source import MarketSource
+
+
+def variations(
+    source: MarketSource, config: BacktestConfig, table: SignalTable
+) -> Iterator[tuple[str, Statistics]]:
+    """Names and figures: either order of every bar's extremes, and costs twice as high.
+
+    The spread between the first two is what the rule for the order within a bar may be worth;
+    finer bars make it smaller. Favourable first is not the better one where stops trail: the stop
+    has then been raised when the price comes back.
+    """
+    for name, changed in (
+        (
+            "adverse extreme of every bar first",
+            msgspec.structs.replace(config, order="adverse", engine="compiled"),
+        ),
+        (
+            "favourable extreme of every bar first",
+            msgspec.structs.replace(config, order="favourable", engine="compiled"),
+        ),
+        (
+            "fees and spread doubled",
+            msgspec.structs.replace(config, costs=config.costs * 2, engine="compiled"),
+        ),
+    ):
+        yield name, statistics(CompiledEngine(source, changed, table).run())
+
+
+def buy_and_hold(source: MarketSource, result: Result, start_ms: int) -> Curve:
+    """The deposit spread evenly over the symbols at the start and left alone, without leverage.
+
+    Taker fees and funding are not counted: it is what spot would have made.
+    """
+    shares = []
+    for symbol in result.symbols:
+        bars = source.columns(symbol, start_ms, int(result.time[-1]))
+        at = np.searchsorted(bars.open_time, result.time, side="left") - 1
+        shares.append(bars.close[at] / bars.open[0])
+    equity = result.start_equity * np.mean(shares, axis=0)
+    return Curve(
+        np.concatenate(([start_ms], result.time)),
+        np.concatenate(([result.start_equity], equity)),
+    )

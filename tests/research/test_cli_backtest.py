@@ -1,0 +1,135 @@
+"""``./run backtest``: files, figures and clear words."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from local.cli.main import main
+from shared.simulation.synthetic import SyntheticMarket
+
+#: 2025-05-04
+START = 1_746_316_800_000
+DAY = 86_400_000
+
+
+def backtest(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["backtest", *words])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten days of 15-minute candles with mark prices, no funding."""
+    market = SyntheticMarket(5, ("BTCUSDT",))
+    data = tmp_path / "candles"
+    data.mkdir()
+    from shared.market.resample import resample
+
+    for name, mark in (("BTCUSDT-15m", False), ("BTCUSDT-15m-mark", True)):
+        bars = resample(
+            market.columns("BTCUSDT", START - 20 * DAY, START + 10 * DAY, mark=mark), "15m"
+        )
+        frame = {k: getattr(bars, k) for k in ("open_time", "open", "high", "low", "close")}
+        if not mark:
+            frame["volume"] = bars.volume
+        pd.DataFrame(frame).to_csv(data / f"{name}.csv", index=False)
+    return data
+
+
+def test_results_agree_with_each_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code, told, _ = backtest(
+        capsys,
+        "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "15m",
+        "--from", "2025-05-04", "--to", "2025-05-13", "--strategies", "trend,momentum:2",
+        "--set", "MAX_LEVERAGE=3", "--out", str(out), "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "no funding file" in told
+    report = json.loads((out / "report.json").read_text())
+    rows = list(csv.DictReader((out / "trades.csv").read_text().splitlines()))
+    equity = pd.read_parquet(out / "equity.parquet")
+    assert len(rows) == len(report["trades"]) > 3
+    assert {r["strategy"] for r in rows} <= {"trend", "momentum"}
+    net = sum(float(r["net"]) for r in rows)
+    assert np.isclose(equity["equity"].iloc[-1], 5000 + net, atol=1e-6)
+    assert report["settings"]["limits"]["max_leverage"] == 3
+    assert (out / "report.html").read_text().startswith("<!")
+
+
+def test_a_coarser_detail_is_made_of_the_candles(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told, _ = backtest(
+        capsys,
+        "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "1h", "--detail", "1h",
+        "--from", "2025-05-04", "--to", "2025-05-13", "--out", str(tmp_path / "out"), "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "prices inside 1h bars" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--to", "2025-05-01"], "swap them"),
+        (["--symbols", "DOGEUSDT"], "no candles of DOGEUSDT"),
+        (["--from", "2020-01-01", "--to", "2020-02-01"], "no candles of BTCUSDT cover"),
+        (["--timeframe", "7m"], "TIMEFRAMES"),
+        (["--timeframe", "5m"], "5m candles cannot be made of 15m candles"),
+        (["--detail", "1m"], "bars of 1m cannot be made of 15m candles"),
+        (["--strategies", "astrology"], "unknown strategy 'astrology'"),
+        (["--strategies", "trend:much"], "write NAME or NAME:WEIGHT"),
+        (["--set", "MAX_LEVERAGE=50"], "MAX_LEVERAGE"),
+        (["--set", "MAX_LEVERAGE"], "write NAME=VALUE"),
+        (["--set", "NO_SUCH=1"], "there is no setting NO_SUCH"),
+        (["--config", "absent.json"], "absent.json"),
+        (["--costs", "-1"], "costs is -1"),
+        (["--deposit", "0"], "deposit is 0"),
+        (["--clear-after", "-1"], "clear_after_ms"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    given = {
+        "--data": str(folder),
+        "--symbols": "BTCUSDT",
+        "--timeframe": "15m",
+        "--from": "2025-05-04",
+        "--to": "2025-05-08",
+        "--out": str(tmp_path / "out"),
+    }
+    given.update(zip(words[::2], words[1::2], strict=True))
+    code, _, err = backtest(capsys, *(w for pair in given.items() for w in pair), "--quiet")
+    assert code == 2
+    assert says in err
+
+
+def test_the_exact_engine_says_the_same(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for more in ([], ["--exact"]):
+        out = tmp_path / f"out{len(found)}"
+        code, _, _ = backtest(
+            capsys,
+            "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "15m",
+            "--from", "2025-05-04", "--to", "2025-05-06", "--out", str(out), "--quiet", *more,
+        )  # fmt: skip
+        assert code == 0
+        found.append([round(float(x), 6) for x in pd.read_csv(out / "trades.csv")["net"]])
+    assert found[0] == found[1]
