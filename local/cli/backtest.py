@@ -18,6 +18,7 @@ from shared.research.backtest import run as backtest
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.exact import Progress
 from shared.research.market import history
+from shared.research.report.assemble import HOLD
 from shared.research.report.extras import Extras
 from shared.research.report.page import write_report
 from shared.research.result import EXIT_REASONS, Result
@@ -46,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
         varied: dict[str, Statistics] = {}
         for i, (name, figures) in enumerate(variations(source, config, table)):
             varied[name] = figures
-            progress(0.7 + 0.1 * i, name)
+            progress(0.6 + 0.1 * i, name)
     result = replace(result, notes=(*notes, *result.notes))
     extras = Extras(
         title=f"{', '.join(config.symbols)} on {', '.join(config.timeframes)}",
         prices={s: history(source, s, result.timeframe, start, end) for s in config.symbols},
-        benchmarks={"buy and hold": buy_and_hold(source, result, start)},
+        benchmarks={HOLD: buy_and_hold(source, result, start)},
         variations=varied,
     )
     out: Path = options.out

@@ -10,6 +10,7 @@ import numpy as np
 
 from shared.research.compiled import CompiledEngine
 from shared.research.equity import Curve
+from shared.research.signals import signals
 from shared.research.statistics import Statistics, statistics
 
 if TYPE_CHECKING:
@@ -20,29 +21,29 @@ if TYPE_CHECKING:
 
 
 def variations(
-    source: MarketSource, config: BacktestConfig, table: SignalTable
+    source: MarketSource, config: BacktestConfig, table: SignalTable | None = None
 ) -> Iterator[tuple[str, Statistics]]:
-    """Names and figures: either order of every bar's extremes, and costs twice as high.
+    """Names and figures: costs twice and three times as high, either order of a bar's extremes.
 
-    The spread between the first two is what the rule for the order within a bar may be worth;
+    The spread between the last two is what the rule for the order within a bar may be worth;
     finer bars make it smaller. Favourable first is not the better one where stops trail: the stop
     has then been raised when the price comes back.
     """
+    compiled = msgspec.structs.replace(config, engine="compiled")
+    known = signals(source, config) if table is None else table
     for name, changed in (
+        ("Costs x 2", msgspec.structs.replace(compiled, costs=config.costs * 2)),
+        ("Costs x 3", msgspec.structs.replace(compiled, costs=config.costs * 3)),
         (
-            "adverse extreme of every bar first",
-            msgspec.structs.replace(config, order="adverse", engine="compiled"),
+            "Inside a bar: the adverse extreme first",
+            msgspec.structs.replace(compiled, order="adverse"),
         ),
         (
-            "favourable extreme of every bar first",
-            msgspec.structs.replace(config, order="favourable", engine="compiled"),
-        ),
-        (
-            "fees and spread doubled",
-            msgspec.structs.replace(config, costs=config.costs * 2, engine="compiled"),
+            "Inside a bar: the favourable extreme first",
+            msgspec.structs.replace(compiled, order="favourable"),
         ),
     ):
-        yield name, statistics(CompiledEngine(source, changed, table).run())
+        yield name, statistics(CompiledEngine(source, changed, known).run())
 
 
 def buy_and_hold(source: MarketSource, result: Result, start_ms: int) -> Curve:

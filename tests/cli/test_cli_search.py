@@ -54,7 +54,7 @@ def test_optimize_judges_on_what_it_did_not_search(
     words = ask(candles, tmp_path, "optimize", *SPACE, "--holdout", "40d", "--jitter", "4")
     assert main(words) == 0
     first = capsys.readouterr().out
-    assert "report.html" in first
+    assert "report.html" in first.replace("\n", "")
     beside = json.loads((tmp_path / "out" / "report.json").read_text())
     search = beside["search"]
     # 40 and above slow (36) cannot be used; that is three of six.
