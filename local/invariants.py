@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Exchange time a position may be without a full stop (invariant 4).
 UNPROTECTED_MS = 5_000
 
+#: Orders that the venue itself sends.
+VENUE_ORDERS = ("autoclose", "adl", "settlement")
+
 NAMES = {
     1: "no exposure without a permit, none while latched",
     2: "one decision executes at most once",
@@ -66,6 +69,10 @@ class Watch:
         self._unprotected: dict[str, int] = {}
         self._entries: dict[str, set[int]] = defaultdict(set)
         self.latched_at: int | None = None
+        #: A symbol in which only people trade.
+        self.hand_symbol = ""
+        #: Client ids of orders that people sent by hand.
+        self.foreign: set[str] = set()
         self.violations: list[Violation] = []
         self.checked: dict[int, int] = defaultdict(int)
         venue.on_event(self._on_event)
@@ -97,7 +104,7 @@ class Watch:
                     f"client id {order.client_order_id} was executed as orders {same}",
                     event.time,
                 )
-            adds = not order.reduce_only and not order.algo_id
+            adds = not order.reduce_only and not order.algo_id and not _others(self, order)
             self.checked[1] += adds
             if adds and self.latched_at is not None and event.time > self.latched_at:
                 self.broken(1, f"order {order.client_order_id} after the latch", event.time)
@@ -108,6 +115,8 @@ class Watch:
         self.checked[3] += 1
         total = Decimal(0)
         for position in self._account.positions.values():
+            if position.symbol == self.hand_symbol:
+                continue
             notional = abs(position.quantity) * position.entry_price
             total += notional
             ceiling = min(MAX_POSITION_NOTIONAL, self._limits.max_position_notional)
@@ -176,17 +185,22 @@ def _audit(watch: Watch, services: Services, now: int) -> None:
         watch.broken(7, f"audit: {problem}", now)
     intents = {r.body["clientOrderId"] for r in services.audit.records(kind="intent")}
     for order in watch._venue.ledger(MAIN).orders:
-        if not order.algo_id and order.client_order_id not in intents:
+        if not order.algo_id and order.client_order_id not in intents and not _others(watch, order):
             watch.broken(7, f"order {order.client_order_id} has no intent in the audit", now)
 
 
 def _permits(watch: Watch, services: Services, now: int) -> None:
     permits = {r.body["clientOrderId"] for r in services.audit.records(kind="permit")}
     for order in watch._venue.ledger(MAIN).orders:
-        adds = not order.reduce_only and not order.algo_id
+        adds = not order.reduce_only and not order.algo_id and not _others(watch, order)
         watch.checked[1] += adds
         if adds and order.client_order_id not in permits:
             watch.broken(1, f"order {order.client_order_id} was sent without a permit", now)
+
+
+def _others(watch: Watch, order: Order) -> bool:
+    """Sent by a person, or by the venue itself (a liquidation)."""
+    return order.client_order_id in watch.foreign or order.client_order_id.startswith(VENUE_ORDERS)
 
 
 def _books(watch: Watch, services: Services, now: int) -> None:

@@ -73,6 +73,7 @@ def _summary_lines(summary: Summary, profile: str, seed: int, jobs: int) -> Iter
         f"{s.entries:,} entries, {s.trades:,} trades, {s.minutes:,} minutes of market, "
         f"{s.faults:,} faults, {s.restarts:,} restarts, {s.stops:,} emergency stops"
     )
+    yield ", ".join(f"{count:,} {name}" for name, count in s.seen.items())
     yield "checks by invariant: " + ", ".join(f"{n}: {s.checked[n]:,}" for n in sorted(s.checked))
     if s.cpu:
         yield (

@@ -51,6 +51,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     faults: dict[str, int]
     checked: dict[int, int]
     failures: dict[str, int]
+    seen: dict[str, int]
     violations: tuple[Violation, ...]
     fired: tuple[str, ...]
     audit: str
@@ -71,6 +72,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     minutes: int
     faults: int
     by_profile: dict[str, int]
+    seen: dict[str, int]
     checked: dict[int, int]
     findings: tuple[Finding, ...]
     earlier: int
@@ -214,6 +216,7 @@ def run_one(code: str, name: str, profile: str, decisions: int) -> Line:
         faults=dict(faults),
         checked=result.checked,
         failures=result.failures,
+        seen=result.seen,
         violations=result.violations,
         fired=result.fired if result.violations else (),
         audit=result.audit,
@@ -263,9 +266,11 @@ def summarize(
     all_lines: Sequence[Line] = list(lines)
     checked: Counter[int] = Counter()
     by_profile: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
     for line in all_lines:
         checked.update(line.checked)
         by_profile[line.profile] += line.decisions
+        seen.update(line.seen)
     return Summary(
         wanted=wanted,
         episodes=len(all_lines),
@@ -278,6 +283,7 @@ def summarize(
         minutes=sum(x.minutes for x in all_lines),
         faults=sum(sum(x.faults.values()) for x in all_lines),
         by_profile=dict(by_profile),
+        seen=dict(seen),
         checked=dict(checked),
         findings=tuple(
             Finding(

@@ -8,15 +8,18 @@ against the application, everything else does.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from local.invariants import UNPROTECTED_MS, Watch, final_checks
+from local.invariants import UNPROTECTED_MS, VENUE_ORDERS, Watch, final_checks
 from local.platform import SIMULATED_SECRET, TOTP_SECRET
 from shared.bootstrap import Services
 from shared.clock import Clock, day, iso
 from shared.execution.ids import is_ours, leg_of
 from shared.risk.limits import Limits
+from shared.risk.plan import StageRules
 from shared.simulation.core import VenueEvent
 from shared.simulation.orders import AlgoOrder, Order
 from shared.simulation.venue import MAIN, Venue
@@ -34,8 +37,11 @@ FLATTENING_MS = 20_000
 #: A stop or close may come before its record for so long after the store has failed.
 OVERDUE_MS = 10_000
 
-#: Orders that the venue itself sends.
-_VENUE_ORDERS = ("autoclose", "adl", "settlement")
+#: From a bar's close to an entry on it: what the limits allow, and the decision's own age.
+STALE_MS = 120_000 + 30_000 + 5_000
+
+#: A position by hand that was there for so long must have been reported.
+REPORTED_MS = 200_000
 
 
 class Judge(Watch):
@@ -47,11 +53,35 @@ class Judge(Watch):
         As for :class:`local.invariants.Watch`.
     store : Store
         The state itself, not a process's way to it.
+    triggers : collection of str
+        Triggers that may latch the switch here, besides a drawdown.
+    by_hand : str
+        A symbol in which only people trade.
+    stage : StageRules, optional
+        A stage in which a person approves every trade.
     """
 
-    def __init__(self, venue: Venue, limits: Limits, clock: Clock, store: Store) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        limits: Limits,
+        clock: Clock,
+        store: Store,
+        *,
+        triggers: Collection[str] = (),
+        by_hand: str = "",
+        stage: StageRules | None = None,
+    ) -> None:
         super().__init__(venue, limits, clock)
         self._store = store
+        self._triggers = triggers
+        self.hand_symbol = by_hand
+        self._stage = stage
+        self._hands = 0
+        self._foreign_since: int | None = None
+        #: What a person answered: decision -> "sent" (yes, perhaps not arrived) or "rejected".
+        self.verdicts: dict[str, str] = {}
+        self.must_be_flat = True
         self._blocked_ms = 0
         self._disturbed_until = 0
         self._naked: dict[str, tuple[int, int]] = {}
@@ -100,10 +130,13 @@ class Judge(Watch):
     def _order(self, event: VenueEvent) -> None:
         super()._order(event)
         order: Order = event.record
+        self._touched(order.client_order_id, order.symbol, order.status, event.time)
         if event.execution != "NEW" or order.algo_id:
             return
+        if order.client_order_id in self.foreign:
+            return
         if not is_ours(order.client_order_id):
-            if not order.client_order_id.startswith(_VENUE_ORDERS):
+            if not order.client_order_id.startswith(VENUE_ORDERS):
                 self.broken(2, f"order {order.client_order_id} is nobody's", event.time)
             return
         intent = self._intent(order.client_order_id, event.time)
@@ -111,6 +144,34 @@ class Judge(Watch):
             self._entry(order, intent, event.time)
         elif not order.reduce_only:
             self.broken(1, f"{order.client_order_id} closes without reduce-only", event.time)
+
+    def held(self, symbol: str) -> Decimal:
+        """Signed quantity at the venue."""
+        return sum(
+            (p.quantity for p in self._account.positions.values() if p.symbol == symbol),
+            Decimal(0),
+        )
+
+    @contextmanager
+    def by_hand(self) -> Iterator[None]:
+        """What happens inside, a person does."""
+        self._hands += 1
+        try:
+            yield
+        finally:
+            self._hands -= 1
+
+    def _touched(self, client_id: str, symbol: str, status: str, at: int) -> None:
+        """What people have on the account only an emergency stop touches."""
+        if self._hands or not (client_id in self.foreign or symbol == self.hand_symbol):
+            return
+        switch = self._store.get("control", ACCOUNT, "kill-switch")
+        if switch is not None and switch.body["state"] == "latched" and switch.body["closing"]:
+            return
+        if client_id in self.foreign and status == "CANCELED":
+            self.broken(8, f"the order {client_id} of somebody else was cancelled", at)
+        if symbol == self.hand_symbol and is_ours(client_id):
+            self.broken(8, f"{client_id} was sent for a position of somebody else", at)
 
     def _intent(self, client_id: str, at: int) -> dict[str, Any]:
         found = self._store.get("orders", ACCOUNT, client_id)
@@ -132,6 +193,7 @@ class Judge(Watch):
             self.broken(2, f"decision {decision} was sent as {sorted(entries)}", at)
         if order.reduce_only:
             self.broken(2, f"entry {order.client_order_id} is reduce-only", at)
+        self._fresh_and_allowed(order, decision, at)
         switch = self._store.get("control", ACCOUNT, "kill-switch")
         self.checked[5] += 1
         issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
@@ -140,10 +202,27 @@ class Judge(Watch):
         elif self.stopped_at is not None and issued > self.stopped_at:
             self.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
 
+    def _fresh_and_allowed(self, order: Order, decision: str, at: int) -> None:
+        """On news that is still news, and where the stage asks for it with a person's yes."""
+        signal = self._store.get("signals", order.symbol, decision)
+        if signal is None or at - signal.body["signal"]["bar_close_time"] > STALE_MS:
+            self.broken(3, f"{order.client_order_id}: on an old signal, or none", at)
+        if self._stage is None:
+            return
+        self.checked[11] += 1
+        if self.verdicts.get(decision) != "sent":
+            self.broken(11, f"{order.client_order_id}: nobody approved {decision}", at)
+        notional = order.quantity * (order.price or Decimal(0))
+        if notional > self._stage.max_notional:
+            self.broken(11, f"{order.client_order_id}: {notional} USDT in this stage", at)
+
     def _on_event(self, event: VenueEvent) -> None:
         super()._on_event(event)
         if event.account == MAIN and event.kind == "ALGO":
             algo: AlgoOrder = event.record
+            self._touched(algo.client_algo_id, algo.symbol, algo.status, event.time)
+            if algo.client_algo_id in self.foreign:
+                return
             if algo.status == "NEW" and algo.create_time == event.time:
                 self._conditionals.append(algo.client_algo_id)
                 self._intent(algo.client_algo_id, event.time)
@@ -164,7 +243,7 @@ class Judge(Watch):
 
     def _limits_hold(self, at: int) -> None:
         super()._limits_hold(at)
-        held = len(self._account.positions)
+        held = sum(p.symbol != self.hand_symbol for p in self._account.positions.values())
         if held > self._limits.max_open_positions:
             self.broken(3, f"{held} positions at once", at)
 
@@ -175,7 +254,7 @@ class Judge(Watch):
         naked = {
             p.symbol
             for p in self._account.positions.values()
-            if not self._protected(p.symbol, p.quantity)
+            if p.symbol != self.hand_symbol and not self._protected(p.symbol, p.quantity)
         }
         for symbol in naked:
             self._naked.setdefault(symbol, (at, self._blocked_ms))
@@ -202,6 +281,7 @@ class Judge(Watch):
         if self.stopped_at is None:
             self.stopped_at = at
             self._was_flat = False
+        self.must_be_flat = True
         self.disturbed(at)
 
     def cleared(self) -> None:
@@ -217,8 +297,22 @@ class Judge(Watch):
             or any(account.open_algos.values())
         )
 
+    def _reported(self, now: int) -> None:
+        """A position by hand is told to the owner."""
+        if not self.hand_symbol or not self.held(self.hand_symbol):
+            self._foreign_since = None
+            return
+        if self._foreign_since is None:
+            self._foreign_since = now
+        if now - max(self._foreign_since, self._disturbed_until) > REPORTED_MS:
+            self.checked[8] += 1
+            told = [a for a in self._all("alerts") if a["kind"] == "foreign-position"]
+            if not any(a["createdAt"] >= self._foreign_since - 1_000 for a in told) and not told:
+                self.broken(8, "a position by hand was never reported", now)
+
     def tick(self) -> None:
         now = self._clock.now_ms()
+        self._reported(now)
         self._protection(self._venue.now)
         self._switch(now)
 
@@ -243,17 +337,22 @@ class Judge(Watch):
             self.stopped_at = None
             return
         self.checked[5] += 1
-        if self.flat():
+        if self.flat() or not self.must_be_flat:
             self._was_flat = True
         elif now > max(self.stopped_at, self._disturbed_until) + FLAT_MS:
             what = "not flat again" if self._was_flat else "not flat"
             self.broken(5, f"{what} {now - self.stopped_at} ms after the stop", now)
 
     def _latched_by_itself(self, body: dict[str, Any], now: int) -> None:
-        """Only a drawdown may do this here; its evidence must show one."""
+        """Only what has really happened may do this; its evidence must show it."""
         self.stopped(body["latched_at"])
+        self.must_be_flat = body.get("closing", True)
         self.disturbed(now)
         proof = body["evidence"] or {}
+        if body["trigger"] in self._triggers:
+            if proof.get("foreign_orders", 0) > len(self.foreign):
+                self.broken(6, f"more foreign orders than there ever were: {proof}", now)
+            return
         if body["trigger"] != "max_drawdown":
             if body["trigger"] != "manual":
                 self.broken(6, f"latched by {body['trigger']}: {proof}", now)
@@ -346,9 +445,17 @@ class Judge(Watch):
         self.checked[8] += 1
         trades = self._all("trades")
         told = sum((Decimal(t["netPnl"]) for t in trades), Decimal(0))
-        ledger = self._venue.ledger(MAIN)
-        paid_in = sum((i.amount for i in ledger.income if i.kind == "TRANSFER"), Decimal(0))
-        earned = ledger.wallet_balance - paid_in
+        # Trades by hand are somebody else's; that the wallet is the sum of its income, the
+        # venue's own books show.
+        others = ("TRANSFER",)
+        earned = sum(
+            (
+                i.amount
+                for i in self._venue.ledger(MAIN).income
+                if i.kind not in others and i.symbol != self.hand_symbol
+            ),
+            Decimal(0),
+        )
         if abs(told - earned) > Decimal("0.000001") and self.flat():
             self.broken(8, f"trades say {told}, the wallet has gained {earned}", now)
         view = services.ledger.read()

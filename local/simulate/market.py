@@ -13,8 +13,6 @@ from shared.simulation.source import Bar, Settlement, scheduled_settlement
 
 #: Standard deviation of a minute's return.
 SIGMA = 0.003
-#: Size of a jump between two bars.
-JUMP = (0.02, 0.09)
 
 
 class RestlessMarket:
@@ -30,6 +28,8 @@ class RestlessMarket:
         Open time of the first bar; before it the price stands still.
     jump : float
         Probability per bar and symbol that it opens away from the last close.
+    jump_size : tuple of float
+        Between which parts of the price it does.
     """
 
     timeframe = "1m"
@@ -41,9 +41,10 @@ class RestlessMarket:
         prices: Mapping[str, float],
         start_ms: int,
         jump: float,
+        jump_size: tuple[float, float] = (0.02, 0.09),
     ) -> None:
         self._start = start_ms
-        self._jump = jump
+        self._jump, self._jump_size = jump, jump_size
         self._ticks = {s: c.instrument.tick_size for s, c in contracts.items()}
         self._digits = {
             s: max(0, -int(tick.normalize().as_tuple().exponent or 0))
@@ -71,7 +72,7 @@ class RestlessMarket:
         draw = self._random[symbol]
         begin = self._close[symbol]
         if draw.random() < self._jump:
-            begin += draw.choice((-1, 1)) * draw.uniform(*JUMP)
+            begin += draw.choice((-1, 1)) * draw.uniform(*self._jump_size)
         end = begin + draw.gauss(0.0, SIGMA)
         self._close[symbol] = end
         high = max(begin, end) + abs(draw.gauss(0.0, SIGMA / 2))

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from local.clock import VirtualClock, VirtualLoop
 from local.contracts import Request, Response
 from local.exchange.session import InProcessSession
@@ -18,10 +20,13 @@ from local.host import durable_client
 from local.host.worker import Invocation
 from local.platform import Platform
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
+from local.simulate.profiles import Profile
 from local.simulate.signals import SeededSignals
 from shared.bootstrap import Services
 from shared.clock import Clock
+from shared.compliance.stages import STAGES
 from shared.risk.limits import Limits
+from shared.risk.triggers import Thresholds
 from shared.storage.store import Store
 from shared.strategies.engine import Engine
 
@@ -35,6 +40,24 @@ LIMITS = Limits(
     max_total_notional=Decimal(4000),
     max_drawdown=Decimal("0.20"),
 )
+
+
+#: Here faults are frequent by design: what would look like a fault of ours, or an intruder, must
+#: not end every episode.
+WIDE = Thresholds(
+    volatility_ratio=Decimal(20),
+    volatility_floor=Decimal("0.02"),
+    disconnection_seconds=600,
+    rejections=10_000,
+    unknown_outcomes=10_000,
+    foreign_orders=10_000,
+    failed_logins=10_000,
+    order_storm=10_000,
+)
+WATCHFUL = msgspec.structs.replace(WIDE, foreign_orders=4)
+
+#: A stage in which a person approves every trade, without its daily handful and two symbols.
+APPROVED = msgspec.structs.replace(STAGES["limited"], symbols=None, max_trades_per_day=1000)
 
 
 class WaitingClock:
@@ -62,12 +85,16 @@ def services_of(
     session: InProcessSession,
     seed: str,
     limits: Limits,
+    profile: Profile,
 ) -> Services:
     """The application's own composition, with the widest limits and seeded signals."""
     services = Services(settings, clock=clock, store=store, exchange_session=session)
     save = Engine({}, services.exchange, store, clock).save
     services.__dict__["limits"] = limits
     services.__dict__["engine"] = SeededSignals(seed, save)
+    services.__dict__["thresholds"] = WATCHFUL if profile.strangers else WIDE
+    if profile.approvals:
+        services.__dict__["stage"] = APPROVED
     return services
 
 

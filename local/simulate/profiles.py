@@ -60,7 +60,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to
     its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
     restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the exchange's clock is
-    off.
+    off. ``jump_size`` bounds the gaps, as parts of the price. ``funding`` lets a settlement fall
+    into the episode. ``silence`` is the probability that nothing of the market is heard for some
+    minutes. ``strangers`` is the probability that somebody trades by hand on the account;
+    ``approvals`` has a person approve every trade, or not. ``triggers`` are those that may latch
+    the switch by themselves here, besides a drawdown.
     """
 
     name: str
@@ -70,6 +74,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     redeploy: float = 0.0
     jump: float = 0.0
     skew_ms: int = 0
+    jump_size: tuple[float, float] = (0.02, 0.09)
+    funding: bool = False
+    silence: float = 0.0
+    strangers: float = 0.0
+    approvals: bool = False
+    triggers: tuple[str, ...] = ()
 
 
 def _scaled(menu: Menu, factor: float) -> Menu:
@@ -126,6 +136,39 @@ PROFILES: dict[str, Profile] = {
             },
             stop=0.10,
             jump=0.005,
+        ),
+        Profile(
+            name="gaps",
+            meaning="price gaps past every stop, liquidation, funding, with a failing exchange",
+            rates={k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
+            jump=0.06,
+            jump_size=(0.03, 0.35),
+            funding=True,
+            triggers=("abnormal_volatility",),
+        ),
+        Profile(
+            name="silence",
+            meaning="nothing of the market for minutes, then everything at once; crashes",
+            rates={"kill": KILL, **_DELIVERY, **_STORE},
+            silence=0.3,
+            redeploy=0.05,
+            jump=0.01,
+        ),
+        Profile(
+            name="strangers",
+            meaning="somebody trades by hand on the account; emergency stops; a failing exchange",
+            rates={k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
+            stop=0.03,
+            strangers=0.5,
+            triggers=("suspicious_activity",),
+        ),
+        Profile(
+            name="approvals",
+            meaning="a person approves, refuses or stays silent; crashes, late and doubled events",
+            rates={"kill": _scaled(KILL, 2.0), **_DELIVERY, **_STORE},
+            stop=0.02,
+            redeploy=0.03,
+            approvals=True,
         ),
         Profile(
             name="storm",

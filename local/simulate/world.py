@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,8 @@ from local.platform import SIMULATED_KEY, SIMULATED_SECRET, TOTP_SECRET, app_set
 from local.simulate.boundaries import ExchangeFaults, FaultyStore, Hooks, Killed
 from local.simulate.judge import Judge
 from local.simulate.market import RestlessMarket
-from local.simulate.process import LIMITS, Process, WaitingClock, services_of
+from local.simulate.people import BY_HAND, Approver, Stranger
+from local.simulate.process import APPROVED, LIMITS, Process, WaitingClock, services_of
 from local.simulate.profiles import Profile
 from local.simulate.schedule import Schedule
 from shared.audit.chain import walk
@@ -95,6 +97,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
     audit: str
     seconds: float
+    #: What the market and people did: liquidations, funding payments, acts by hand, answers.
+    seen: dict[str, int]
 
 
 class World:
@@ -114,9 +118,14 @@ class World:
         self._random = random.Random(f"world|{seed}")
         self.schedule = Schedule(seed, only)
         start = MIDNIGHT + self._random.randrange(9 * 60, 23 * 60) * MINUTE_MS
+        if profile.funding:
+            start = MIDNIGHT + (16 * 60 - self._random.randrange(3, 12)) * MINUTE_MS
         self.clock = VirtualClock(start)
         contracts = _contracts()
-        self._market = RestlessMarket(seed, contracts, PRICES, start, profile.jump)
+        prices = PRICES | {BY_HAND: 0.3}
+        self._market = RestlessMarket(
+            seed, contracts, prices, start, profile.jump, profile.jump_size
+        )
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
         )
@@ -130,7 +139,17 @@ class World:
             clock_skew_ms=skew,
         )
         self.store = SqliteStore(":memory:", clock=self.clock)
-        self.judge = Judge(self.venue, LIMITS, self.clock, self.store)
+        self.judge = Judge(
+            self.venue,
+            LIMITS,
+            self.clock,
+            self.store,
+            triggers=profile.triggers,
+            by_hand=BY_HAND,
+            stage=APPROVED if profile.approvals else None,
+        )
+        self.stranger = Stranger(seed, self.venue, self.judge, tuple(PRICES))
+        self._approver = Approver(seed, self.store, self.judge, self._post)
         self.settings = app_settings(
             "http://exchange.invalid",
             **{
@@ -145,12 +164,20 @@ class World:
         )
         # Another instance of the same application, which nothing disturbs.
         self.other = services_of(
-            self.settings, self.clock, self.store, InProcessSession(self.api), seed, LIMITS
+            self.settings,
+            self.clock,
+            self.store,
+            InProcessSession(self.api),
+            seed,
+            LIMITS,
+            profile,
         )
         self.other.kill_switch.ensure()
         self.folder = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
         self.process: Process | None = None
         self._recent: list[tuple[str, str]] = []
+        self._unheard: list[bytes] = []
+        self._silent_minutes = 0
         self._stop_wanted = False
         self._flat_since: int | None = None
         self._begun = 0
@@ -189,9 +216,19 @@ class World:
                 failures=dict(self.failures),
                 audit=digest,
                 seconds=time.perf_counter() - began,
+                seen=self._seen(),
             )
         finally:
             self._end()
+
+    def _seen(self) -> dict[str, int]:
+        ledger = self.venue.ledger()
+        return {
+            "liquidations": sum(o.client_order_id.startswith("autoclose") for o in ledger.orders),
+            "funding payments": sum(i.kind == "FUNDING_FEE" for i in ledger.income),
+            "acts by hand": self.stranger.acts,
+            "answers to approvals": len(self.judge.verdicts),
+        }
 
     def _minute(self, step: int, *, quiet: bool = False) -> None:
         """One simulated minute: bars close, signals act, time passes, somebody may stop it all."""
@@ -202,13 +239,17 @@ class World:
         self._pass(begin + draw.randint(1_000, 4_000))
         if not quiet:
             self._publish(begin, draw)
+            if draw.random() < self.profile.strangers and self.judge.stopped_at is None:
+                self.api.advance()
+                self.stranger.act(step)
         if draw.random() < self.profile.redeploy and not quiet:
             self._redeploy()
         stop_at = None
         if draw.random() < self.profile.stop and not quiet:
             stop_at = begin + draw.randint(2_000, 55_000)
         while self.clock.now_ms() < begin + MINUTE_MS - 2_000:
-            pause = 5_000 if self.judge.stopped_at is not None else 15_000
+            often = self.judge.stopped_at is not None or self.profile.approvals
+            pause = 5_000 if often else 15_000
             until = min(self.clock.now_ms() + pause, begin + MINUTE_MS - 1_000)
             if stop_at is not None and stop_at <= until:
                 self._pass(max(self.clock.now_ms(), stop_at))
@@ -223,6 +264,10 @@ class World:
     def _tail(self, step: int) -> None:
         """Minutes without faults and signals until everything must be finished."""
         self.schedule.pause()
+        self.api.advance()
+        self.stranger.leave()
+        for raw in self._unheard:
+            self._alive().platform.event_log.append("market", raw)
         for number in range(LONG_TAIL_MINUTES):
             self._minute(step + number, quiet=True)
             if number >= TAIL_MINUTES - 1 and self.judge.finished(self.other):
@@ -259,6 +304,7 @@ class World:
                 _session(self.api),
                 self.seed,
                 LIMITS,
+                self.profile,
             )
             self.process = Process(
                 self.clock,
@@ -318,7 +364,10 @@ class World:
 
     def _publish(self, begin: int, draw: random.Random) -> None:
         """The bars that just closed, as the poller publishes them."""
-        log = self._alive().platform.event_log
+        if self._silent_minutes:
+            self._silent_minutes -= 1
+        elif draw.random() < self.profile.silence:
+            self._silent_minutes = draw.randint(1, 6)
         for symbol in PRICES:
             bar = self._market.bar(symbol, begin - MINUTE_MS)
             candle = Candle(
@@ -333,14 +382,28 @@ class World:
             )
             close = signal_id(symbol, "1m", candle.close_time, SIGNAL_VERSION)
             self._recent.append((symbol, close))
-            log.append("market", encode(candle))
+            self._unheard.append(encode(candle))
         del self._recent[:-20]
+        if self._silent_minutes:
+            if draw.random() < 0.3:
+                self._unheard.clear()
+            return
+        log = self._alive().platform.event_log
+        for raw in self._unheard:
+            log.append("market", raw)
+        self._unheard.clear()
 
     def _operate(self, draw: random.Random) -> None:
         """What a person does: stop when they want to, clear when the account is flat."""
         judge, now = self.judge, self.clock.now_ms()
+        if self.profile.approvals:
+            self._approver.look(now)
         if self._stop_wanted:
             self._stop()
+        if judge.stopped_at is not None and not judge.must_be_flat:
+            # Latched for what people do by hand: they take their orders back, so that it ends.
+            self.api.advance()
+            self.stranger.leave()
         if judge.stopped_at is None:
             self._flat_since = None
             self.schedule.calm = False
@@ -353,6 +416,13 @@ class World:
             self._flat_since = now
         if self.schedule.calm and now > self._flat_since + 20_000:
             self._clear(draw, now)
+
+    def _post(self, target: str, body: dict[str, Any]) -> int | None:
+        try:
+            return self._alive().http("POST", target, body).status
+        except Killed:
+            self._bury()
+            return None
 
     def _stop(self) -> None:
         try:
@@ -447,7 +517,7 @@ def _contracts() -> dict[str, Contract]:
     """The venue's contracts, and more symbols made like one of them."""
     model = DEFAULT_CONTRACTS["ETHUSDT"]
     found = dict(DEFAULT_CONTRACTS)
-    for symbol, price in PRICES.items():
+    for symbol, price in (*PRICES.items(), (BY_HAND, 0.3)):
         if symbol not in found:
             base = DEFAULT_CONTRACTS["XRPUSDT"] if price < 20 else model
             instrument = msgspec.structs.replace(
@@ -461,7 +531,7 @@ def _contracts() -> dict[str, Contract]:
             )
     for symbol in THIN_SYMBOLS:
         found[symbol] = msgspec.structs.replace(found[symbol], depth_per_bps=THIN)
-    return {symbol: found[symbol] for symbol in PRICES}
+    return {symbol: found[symbol] for symbol in (*PRICES, BY_HAND)}
 
 
 def _memory() -> str | None:

@@ -43,6 +43,7 @@ def line(
         faults={},
         checked={4: 10},
         failures={},
+        seen={},
         violations=violations,
         fired=(),
         audit="0",

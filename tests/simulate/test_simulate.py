@@ -8,31 +8,18 @@ from defects import DEFECTS, Defect
 from prove import copy_of_tree, look_for
 
 from local.cli.main import main
-from local.simulate.profiles import PROFILES
+from local.simulate.profiles import ATTACKS, PROFILES
 from local.simulate.run import Finding, episode, simulate, told
 from local.simulate.schedule import Schedule
 from local.simulate.shrink import shrink
 from shared.errors import InvalidInput
-
-#: Episodes that once found something, with their decisions; docs/safety.md tells what it was.
-FOUND = (
-    pytest.param("rivals", "5.6", 50, id="another run's claim taken for one's own"),
-    pytest.param("storm", "11.12", 110, id="refused for its time stamp, sent again too late"),
-    pytest.param("exchange", "11.8", 110, id="repeats outlasted the deadline of a stop"),
-    pytest.param("exchange", "5.5", 50, id="closed too late without a stop"),
-    pytest.param("storm", "5.21", 50, id="an alert that failed kept a position naked"),
-    pytest.param("storm", "7.1", 30, id="the close waited for the store"),
-)
-
-#: Profiles of the short run; together they use every kind of fault.
-SHORT = ("exchange", "store", "crash", "rivals", "stops", "storm")
 
 
 def explain(findings: tuple[Finding, ...]) -> str:
     return "\n".join(line for finding in findings for line in told(finding))
 
 
-@pytest.mark.parametrize("profile", SHORT)
+@pytest.mark.parametrize("profile", ATTACKS)
 def test_no_invariant_is_violated_under_faults(profile: str) -> None:
     report = simulate(50, 7, profile, per_episode=50)
     assert not report.findings, explain(report.findings)
@@ -41,12 +28,6 @@ def test_no_invariant_is_violated_under_faults(profile: str) -> None:
     assert report.faults, "nothing was disturbed, so nothing was tested"
     assert report.checked[4] > 100
     assert report.checked[10] == report.decisions
-
-
-@pytest.mark.parametrize(("profile", "name", "decisions"), FOUND)
-def test_what_was_found_once_stays_repaired(profile: str, name: str, decisions: int) -> None:
-    result = episode(name, PROFILES[profile], decisions)
-    assert not result.violations, result.violations
 
 
 def test_one_seed_is_one_history_to_the_byte() -> None:
