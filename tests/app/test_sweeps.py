@@ -116,6 +116,19 @@ def test_a_grid_is_run_and_ranked(floor: Floor) -> None:
     assert status["customStatus"]["done"] == status["customStatus"]["chunks"] == 6
 
 
+def test_the_compiled_engine_comes_to_the_same(floor: Floor) -> None:
+    body = {**REQUEST, "engine": "compiled", "chunk_size": 3}
+    _, started = ask(floor, body)
+    assert started["chunks"] == 2
+    floor.run(30)
+    rows = results(floor, started["id"])
+    exact = expected(floor)
+    for name in ("trades", "win_rate"):
+        assert [r["figures"][name] for r in rows] == [r["figures"][name] for r in exact]
+    for ours, theirs in zip(rows, exact, strict=True):
+        assert ours["figures"]["return"] == pytest.approx(theirs["figures"]["return"], abs=1e-9)
+
+
 def test_the_same_request_is_the_same_sweep(floor: Floor) -> None:
     _, first = ask(floor)
     floor.run(30)
