@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from local.acceptance.recorder import RecordingSession
 from local.acceptance.venues import Place, Stream
 from shared.bootstrap import Services
-from shared.errors import BorsaError, ExchangeError
+from shared.errors import BorsaError, ExchangeError, ExchangeUnavailable
 from shared.execution.binance import BinanceExchange, Credentials
 from shared.execution.binance.client import ClientPool
 from shared.execution.binance.server_clock import ServerClock
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: Seconds between looks at the venue while something is waited for.
 PAUSE = 0.25
+#: Seconds within which queries show what has happened.
+SETTLED = 10.0
 #: Share of the weight limit at which raw requests wait for the next minute.
 _CAREFUL = 0.6
 
@@ -155,9 +157,13 @@ class Bench:
         pool = self._clients if server is None else self._pool(server)
         if server is None and self._server.stale:
             self.learn(self._server)
-        answer = pool.get()._request_futures_api(
-            method.lower(), path, signed, version, data=parameters
-        )
+        try:
+            answer = pool.get()._request_futures_api(
+                method.lower(), path, signed, version, data=parameters
+            )
+        except OSError as error:
+            # Its text holds the signed address.
+            raise ExchangeUnavailable(f"{method} {path}: {type(error).__name__}") from None
         if server is not None:
             # The session is the bench's; the pool has no connection of its own to close.
             pool.renew()
@@ -220,14 +226,28 @@ class Bench:
         if used > _CAREFUL * 2400:
             self.clock.sleep(60 - self.clock.now_ms() % 60_000 / 1000)
 
-    def wait(self, look: Callable[[], T | None], seconds: float) -> T | None:
+    def wait(self, look: Callable[[], T | None], seconds: float, pause: float = PAUSE) -> T | None:
         """The first answer that is not nothing, within that time."""
         until = self.clock.now_ms() + seconds * 1000
         while True:
             found = look()
             if found or self.clock.now_ms() >= until:
                 return found or None
-            self.clock.sleep(PAUSE)
+            self.clock.sleep(pause)
+
+    def find(self, name: str, status: str = "") -> VenueOrder | None:
+        """A plain order, as soon as queries show it, and with that status if one is named."""
+
+        def look() -> VenueOrder | None:
+            found = self.exchange.order(self.symbol, name)
+            return found if found is not None and (not status or found.status == status) else None
+
+        return self.wait(look, SETTLED) or self.exchange.order(self.symbol, name)
+
+    def check_position(self, what: str, expected: Decimal) -> bool:
+        """The position has to become what is expected; queries may lag behind trades."""
+        self.wait(lambda: self.position() == expected, SETTLED)
+        return self.check(what, expected, self.position())
 
     # trading
 

@@ -104,7 +104,7 @@ def reconciliation(bench: Bench) -> None:
         found = bench.exchange.fills(bench.symbol, start=began - 1_000)
         return [f for f in found if f.order_id in ids]
 
-    bench.wait(lambda: sum((f.quantity for f in trades()), Decimal(0)) == 2 * quantity, 20)
+    bench.wait(lambda: sum((f.quantity for f in trades()), Decimal(0)) == 2 * quantity, 20, 1.0)
     fills = trades()
     bench.check(
         "quantity of the trades", 2 * quantity, sum((f.quantity for f in fills), Decimal(0))
@@ -119,7 +119,8 @@ def reconciliation(bench: Bench) -> None:
             (r.income for r in rows if r.income_type == kind and r.trade_id in numbers), Decimal(0)
         )
 
-    bench.wait(lambda: booked("COMMISSION") == fees and booked("REALIZED_PNL") == result, 60)
+    # Income weighs 30 a look.
+    bench.wait(lambda: booked("COMMISSION") == fees and booked("REALIZED_PNL") == result, 60, 5.0)
     bench.observe("milliseconds until income showed them", bench.exchange.server_time() - began)
     bench.check("income tells the fees of the trades", fees, booked("COMMISSION"))
     bench.check("income tells their profit and loss", result, booked("REALIZED_PNL"))
@@ -133,7 +134,7 @@ def reconciliation(bench: Bench) -> None:
 
 @card(29, "Fees, quantitative rules, deleveraging: what the venue says of this account", GROUP)
 def standing(bench: Bench) -> None:
-    bench.check("flat before", Decimal(0), bench.position())
+    bench.check_position("flat before", Decimal(0))
     for symbol in (bench.symbol, bench.second, bench.symbol.replace("USDT", "USDC")):
         rate = bench.raw("GET", "commissionRate", symbol=symbol)
         bench.observe(f"commission rate of {symbol} (section 9)", rate.body)

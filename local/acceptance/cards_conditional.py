@@ -90,15 +90,21 @@ def trigger(bench: Bench) -> None:
     if bench.ensure("one of them triggered within three minutes", triggered is not None):
         assert triggered is not None
         bench.ensure("it names the order it became", bool(triggered.order_id), triggered.order_id)
-        orders = bench.raw("GET", "order", symbol=bench.symbol, orderId=triggered.order_id).body
+
+        def became() -> Any:
+            return bench.raw("GET", "order", symbol=bench.symbol, orderId=triggered.order_id).body
+
+        bench.wait(lambda: became().get("status") == "FILLED", 10)
+        orders = became()
         bench.check("that order is filled", "FILLED", orders.get("status"))
         bench.observe("client id of that order", orders.get("clientOrderId"))
-        bench.check("the position is closed", Decimal(0), bench.position())
+        bench.check_position("the position is closed", Decimal(0))
         name = next(a.client_algo_id for a in pair if a.client_algo_id != triggered.client_algo_id)
         left = bench.exchange.algo_order(name)
         bench.observe("its sibling afterwards", left.status if left else "not found")
         bench.ensure("it stays armed until it is cancelled", bool(left and left.status == "NEW"))
     _flat(bench)
+    bench.wait(lambda: not bench.exchange.open_algo_orders(bench.symbol), 30)
     bench.check("nothing armed remains", [], bench.exchange.open_algo_orders(bench.symbol))
 
 

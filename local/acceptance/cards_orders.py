@@ -27,13 +27,13 @@ def market(bench: Bench) -> None:
         "avgPrice and cumQuote in the answer to POST (reference section 9)",
         {name: shown.get(name, "absent") for name in ("avgPrice", "cumQuote")},
     )
-    found = bench.wait(lambda: bench.exchange.order(bench.symbol, answer.client_order_id), 10)
+    found = bench.find(answer.client_order_id, "FILLED")
     bench.check("found by its client id", answer.order_id, found.order_id if found else None)
     bench.check("filled", "FILLED", found.status if found else None)
     bench.ensure("the query tells the average price", bool(found and found.average_price))
-    bench.check("the position is what was bought", quantity, bench.position())
+    bench.check_position("the position is what was bought", quantity)
     bench.market("SELL", quantity, reduce_only=True)
-    bench.check("flat after closing", Decimal(0), bench.position())
+    bench.check_position("flat after closing", Decimal(0))
 
 
 @card(7, "Resting limit order: open, listed, cancelled, cancelled again", GROUP)
@@ -41,10 +41,11 @@ def resting(bench: Bench) -> None:
     order = bench.limit("BUY", bench.far("BUY"))
     name = order.client_order_id
     bench.check("accepted", "NEW", order.status)
+    bench.find(name)
     listed = [o.client_order_id for o in bench.exchange.open_orders(bench.symbol)]
     bench.ensure("listed among open orders", name in listed, listed)
     bench.exchange.cancel_order(bench.symbol, name)
-    found = bench.exchange.order(bench.symbol, name)
+    found = bench.find(name, "CANCELED")
     bench.check("a query still finds it", "CANCELED", found.status if found else None)
     bench.exchange.cancel_order(bench.symbol, name)
     raw = bench.raw("DELETE", "order", symbol=bench.symbol, origClientOrderId=name)
@@ -87,7 +88,7 @@ def reduce_only(bench: Bench) -> None:
     bench.check("without a position", -2022, code)
     bench.market("BUY", quantity)
     bench.market("SELL", quantity * 2, reduce_only=True)
-    bench.check("selling twice what is held leaves nothing", Decimal(0), bench.position())
+    bench.check_position("selling twice what is held leaves nothing", Decimal(0))
 
 
 @card(11, "Partial fill: an order larger than the touch is filled in part", GROUP)
@@ -99,16 +100,21 @@ def partial(bench: Bench) -> None:
             f"the touch holds {book.ask_quantity}: more than --max-notional {bench.max_notional}"
         )
     order = bench.limit("BUY", book.ask_price, force="IOC", quantity=quantity)
-    found = bench.exchange.order(bench.symbol, order.client_order_id)
+    found = bench.find(order.client_order_id, order.status)
     executed = found.executed_quantity if found else Decimal(0)
     bench.observe("asked, executed", [quantity, executed])
     bench.ensure("something was executed", executed > 0, executed)
     if executed < quantity:
         bench.check("the rest expired", "EXPIRED", found.status if found else None)
-    fills = bench.exchange.fills(bench.symbol, start=bench.clock.now_ms() - 60_000)
-    mine = [f for f in fills if found and f.order_id == found.order_id]
-    bench.check("its trades add up", executed, sum((f.quantity for f in mine), Decimal(0)))
-    bench.check("the position is what was executed", executed, bench.position())
+
+    def traded() -> Decimal:
+        fills = bench.exchange.fills(bench.symbol, start=bench.exchange.server_time() - 60_000)
+        mine = [f for f in fills if found and f.order_id == found.order_id]
+        return sum((f.quantity for f in mine), Decimal(0))
+
+    bench.wait(lambda: traded() == executed, 20, 1.0)
+    bench.check("its trades add up", executed, traded())
+    bench.check_position("the position is what was executed", executed)
     if executed:
         bench.market("SELL", executed, reduce_only=True)
 
@@ -221,10 +227,15 @@ def duplicate_closed(bench: Bench) -> None:
     bench.observe("the id of a cancelled order again (section 9)", [reply.status, reply.code])
     bench.exchange.cancel_all_orders(bench.symbol)
     filled = bench.market("BUY")
+    bench.wait(lambda: bench.position() == filled.quantity, 10)
     before = bench.position()
     again["newClientOrderId"] = filled.client_order_id
     reply = bench.raw("POST", "order", **again, type="MARKET", quantity=quantity)
     bench.observe("the id of a filled market order again (section 9)", [reply.status, reply.code])
+    if reply.code == 0:
+        bench.wait(lambda: bench.position() != before, 10)
+    else:
+        bench.clock.sleep(1)
     after = bench.position()
     bench.observe("position before and after", [before, after])
     executed = after != before
@@ -246,7 +257,10 @@ def amendment(bench: Bench) -> None:
     }
     reply = bench.raw("PUT", "order", **change)
     bench.check("accepted", 200, reply.status)
-    found = bench.exchange.order(bench.symbol, order.client_order_id)
+    bench.wait(
+        lambda: (o := bench.find(order.client_order_id)) is not None and o.price == price, 10
+    )
+    found = bench.find(order.client_order_id)
     bench.check("the new price", price, found.price if found else None)
     bench.check("the same order", order.order_id, found.order_id if found else None)
     bench.check("the same values again", -5027, bench.raw("PUT", "order", **change).code)

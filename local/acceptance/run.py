@@ -15,6 +15,7 @@ from local.acceptance.bench import CARDS, Bench, Card, Evidence, Skip
 from local.acceptance.venues import Place
 from shared.clock import iso
 from shared.errors import BorsaError, ConfigurationError, InvalidInput
+from shared.execution.binance.errors import scrubbed
 
 #: Importing the modules fills the table.
 MODULES = (cards_connection, cards_orders, cards_conditional, cards_account)
@@ -122,7 +123,7 @@ def _run(bench: Bench, card: Card) -> dict[str, Any]:
     except Skip as skip:
         verdict, reason = "skipped", str(skip)
     except Exception as error:  # noqa: BLE001 - a card's defect must not keep the others from running
-        verdict, reason = "error", f"{type(error).__name__}: {error}"
+        verdict, reason = "error", f"{type(error).__name__}: {scrubbed(str(error))}"
     try:
         if card.trades:
             bench.clean()

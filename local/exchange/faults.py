@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from local.exchange.parameters import parse_pairs
 from shared.errors import BorsaError
 from shared.simulation.orders import AlgoOrder
 from shared.simulation.venue import Venue
@@ -126,6 +127,39 @@ class ScriptedFaults:
 def on(method: str, path: str) -> Callable[[ApiRequest], bool]:
     """Chooses requests by method and path."""
     return lambda request: request.method == method and request.path == path
+
+
+_GUARDED = frozenset(
+    {
+        ("POST", "/fapi/v1/order"),
+        ("PUT", "/fapi/v1/order"),
+        ("POST", "/fapi/v1/order/test"),
+        ("POST", "/fapi/v1/algoOrder"),
+        ("POST", "/fapi/v1/batchOrders"),
+        ("PUT", "/fapi/v1/batchOrders"),
+    }
+)
+
+
+def adds_exposure(request: ApiRequest) -> bool:
+    """Chooses what the venue's system-level protection throttles: orders that may open something.
+
+    Reduce-only and closing orders, the closing side of hedge mode, and cancels are exempt.
+    """
+    if (request.method, request.path) not in _GUARDED:
+        return False
+    sent = parse_pairs(request.query) | parse_pairs(request.body.decode("utf-8", "replace"))
+    if "true" in (sent.get("reduceOnly"), sent.get("closePosition")):
+        return False
+    side = (sent.get("positionSide"), sent.get("side"))
+    return side not in (("LONG", "SELL"), ("SHORT", "BUY"))
+
+
+def overload(times: int = 1_000_000, until: int | None = None) -> Fault:
+    """The venue protects itself: -1008 for everything that :func:`adds_exposure`."""
+    text = "Request throttled by system-level protection. Reduce-only/close-position orders are "
+    answer = error_answer(503, -1008, f"{text}exempt. Please try again.")
+    return Fault(adds_exposure, answer, times=times, until=until)
 
 
 def stuck_triggering(

@@ -13,7 +13,14 @@ import pytest
 from local.acceptance.run import chosen, execute, table, write
 from local.acceptance.venues import SECRET, Demo, InProcess, demo_credentials, values_of
 from local.cli.main import main
-from local.exchange.faults import stuck_triggering
+from local.exchange.faults import (
+    AnswerLost,
+    Fault,
+    ScriptedFaults,
+    error_answer,
+    on,
+    stuck_triggering,
+)
 from shared.errors import ConfigurationError, InvalidInput
 from shared.execution.binance import PRODUCTION
 from shared.simulation.orders import NewOrder
@@ -123,6 +130,30 @@ class TestAnotherVenue:
         row = one(InProcess(START, clock_skew_ms=4_000), 1)
         assert row["verdict"] == "passed"
         assert 3_980 <= row["observations"]["offset of the exchange's clock, ms"] <= 4_020
+
+    @pytest.mark.parametrize("number", [6, 7, 13, 16])
+    def test_an_order_that_queries_do_not_know_yet_is_waited_for(self, number: int) -> None:
+        place = InProcess(START)
+        unknown = error_answer(400, -2013, "Order does not exist.")
+        lag = Fault(
+            lambda r: (r.method, r.path) == ("GET", "/fapi/v1/order") and "tc-" in r.query,
+            unknown,
+            times=4,
+        )
+        place.api.faults = ScriptedFaults([lag])
+        assert one(place, number)["verdict"] == "passed"
+        assert lag.times == 0
+
+    def test_a_lost_answer_is_an_error_without_an_address(self) -> None:
+        place = InProcess(START)
+        lost = Fault(on("GET", "/fapi/v1/commissionRate"), AnswerLost("reset"), executed=True)
+        place.api.faults = ScriptedFaults([lost])
+        row = one(place, 29)
+        assert (row["verdict"], row["reason"]) == (
+            "error",
+            "ExchangeUnavailable: GET commissionRate: ConnectionError",
+        )
+        assert "signature" not in json.dumps(row)
 
     def test_an_order_that_is_too_large_is_not_placed(self) -> None:
         row = one(InProcess(START), 6, max_notional=Decimal(5))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from exchange_world import MIDNIGHT, World, code, flat, in_process_client, refused
+from exchange_world import MIDNIGHT, D, World, code, flat, in_process_client, refused
 
 from local.exchange.events import user_event
+from local.exchange.faults import ScriptedFaults, overload
 from shared.simulation.core import VenueEvent
 from shared.simulation.quantitative import Thresholds
 
@@ -212,6 +213,22 @@ def test_liquidation_expires_the_orders_with_its_reason() -> None:
     assert row["status"] == "EXPIRED"
     [order] = [o for o in world.venue.ledger().orders if o.client_order_id == "above"]
     assert order.expiry_reason == 5
+
+
+def test_system_protection_lets_everything_through_that_reduces(world: World) -> None:
+    c = world.client
+    c.futures_create_order(symbol=BTC, side="BUY", type="MARKET", quantity="0.020")
+    c.futures_create_order(**LIMIT, newClientOrderId="rests")
+    world.api.faults = ScriptedFaults([overload()])
+    sell = {"symbol": BTC, "side": "SELL", "type": "MARKET", "quantity": "0.010"}
+    refusal = refused(c.futures_create_order, **sell)
+    assert (refusal.status_code, refusal.code) == (503, -1008)
+    assert code(c.futures_create_algo_order, **ALGO) == -1008
+    assert code(c.futures_create_order, **sell, reduceOnly="true") == 0
+    assert code(c.futures_create_algo_order, **ALGO, reduceOnly="true") == 0
+    assert code(c.futures_cancel_order, symbol=BTC, origClientOrderId="rests") == 0
+    assert code(c.futures_account_balance) == 0
+    assert world.position() == D("0.010")
 
 
 class TestQuantitativeRules:
