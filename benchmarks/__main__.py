@@ -28,6 +28,7 @@ SECTIONS: dict[str, int] = {
     "exchange": 3,
     "emergency": 3,
     "month": 3,
+    "luck": 3,
 }
 
 

@@ -19,6 +19,7 @@ from shared.research.sealed import Market, sealed
 from shared.research.search import Choice, Search, search, why_none
 from shared.research.space import params_text
 from shared.research.statistics import statistics
+from shared.research.synthetic import on_synthetic_markets
 from shared.research.walkforward import judge
 from shared.research.windows import span
 from shared.research.workers import Workers
@@ -102,6 +103,9 @@ def _report(
         benchmarks={HOLD: hold(market, result)},
         variations=variations(market, chosen),
         jitter=jitter(market, chosen, asked.settings, points, width=WIDTH) if points else None,
+        redrawn=on_synthetic_markets(market, chosen, options.paths, seed=options.seed)
+        if options.paths > 0
+        else None,
         search=found,
         unseen=split < asked.config.end_ms,
     )

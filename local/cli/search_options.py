@@ -30,6 +30,9 @@ def add_searches(commands: Commands[argparse.ArgumentParser], state: Path) -> No
     optimize.add_argument(
         "--jitter", type=int, default=40, metavar="N", help="variations around the best parameters"
     )
+    optimize.add_argument(
+        "--paths", type=int, default=20, metavar="N", help="synthetic markets to run the best on"
+    )
     optimize.set_defaults(module="local.cli.optimize")
 
     walk = commands.add_parser(

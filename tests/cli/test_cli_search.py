@@ -51,7 +51,9 @@ SPACE = ["--param", "threshold=0.2:0.4:0.1", "--param", "trend.fast=8,40", "--mi
 def test_optimize_judges_on_what_it_did_not_search(
     candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ask(candles, tmp_path, "optimize", *SPACE, "--holdout", "40d", "--jitter", "4")
+    words = ask(
+        candles, tmp_path, "optimize", *SPACE, "--holdout", "40d", "--jitter", "4", "--paths", "3"
+    )
     assert main(words) == 0
     first = capsys.readouterr().out
     assert "report.html" in first.replace("\n", "")
@@ -64,6 +66,7 @@ def test_optimize_judges_on_what_it_did_not_search(
     assert search["end"] == search["choice"]["seen_until"]
     assert beside["settings"]["seen_until"] <= START + (31 + 28 + 31 + 20) * 24 * HOUR
     assert len(beside["jitter"]["returns"]) > 0
+    assert len(beside["redrawn"]["returns"]) == 3
     assert set(beside["variations"]) >= {"Costs x 2", "Costs x 3"}
     html = (tmp_path / "out" / "report.html").read_text()
     assert "Beside buy and hold" in html
@@ -76,7 +79,9 @@ def test_optimize_judges_on_what_it_did_not_search(
 
 
 def test_without_a_holdout_the_report_says_so(candles: Path, tmp_path: Path) -> None:
-    words = ask(candles, tmp_path, "optimize", *SPACE, "--holdout", "0d", "--jitter", "0")
+    words = ask(
+        candles, tmp_path, "optimize", *SPACE, "--holdout", "0d", "--jitter", "0", "--paths", "0"
+    )
     assert main([*words, "--method", "bayes", "--trials", "6"]) == 0
     assert "Chosen on this very data" in (tmp_path / "out" / "report.html").read_text()
 

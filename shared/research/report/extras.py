@@ -10,6 +10,7 @@ from shared.research.equity import Curve
 from shared.research.luck import Luck
 from shared.research.search import Search
 from shared.research.statistics import Statistics
+from shared.research.synthetic import Redrawn
 from shared.research.walkforward import WalkForward
 
 
@@ -46,6 +47,8 @@ class Extras:
         The same backtest under another assumption: costs doubled, the other order of a bar's
         extremes.
     jitter : Jitter, optional
+    redrawn : Redrawn, optional
+        The backtest on synthetic markets.
     search : Search, optional
     unseen : bool
         Whether the result is of data that ``search`` had not seen.
@@ -61,6 +64,7 @@ class Extras:
     luck: Luck | None = None
     variations: Mapping[str, Statistics] = field(default_factory=dict)
     jitter: Jitter | None = None
+    redrawn: Redrawn | None = None
     search: Search | None = None
     unseen: bool = False
     walk: WalkForward | None = None

@@ -116,7 +116,7 @@ def page(
         + "</div>",
         trading.groups(parts) if len(result.trades) else "",
         risk.rolling(result),
-        risk.luck(result, whole, luck, extras.jitter),
+        risk.luck(result, whole, luck, extras.jitter, extras.redrawn),
         risk.stress(whole, luck, extras.variations) if len(result.trades) else "",
         trading.on_prices(result, extras.prices),
         trading.listing(result),
@@ -185,6 +185,13 @@ def _summary(
         "jitter": None
         if extras.jitter is None
         else {"width": extras.jitter.width, "returns": list(extras.jitter.returns)},
+        "redrawn": None
+        if extras.redrawn is None
+        else {
+            "block_days": extras.redrawn.block_days,
+            "returns": list(extras.redrawn.returns),
+            "drawdowns": list(extras.redrawn.drawdowns),
+        },
         "search": extras.search,
         "walk_forward": None
         if walk is None

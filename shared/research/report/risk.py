@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from shared.research.report.plot import Band, Bars, Line, Panel, chart, plain, s
 from shared.research.report.words import money, number, percent, safe, tone
 from shared.research.result import Result
 from shared.research.statistics import Statistics
+from shared.research.synthetic import Redrawn
 
 #: Days of the rolling ratio.
 ROLLING = 90
@@ -78,7 +79,13 @@ def _exposure(result: Result, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def luck(result: Result, s: Statistics, found: Luck, jitter: Jitter | None) -> str:
+def luck(
+    result: Result,
+    s: Statistics,
+    found: Luck,
+    jitter: Jitter | None = None,
+    redrawn: Redrawn | None = None,
+) -> str:
     """How much of it could be luck."""
     pages = [
         (title, _fan(paths, result.start_equity))
@@ -106,6 +113,8 @@ def luck(result: Result, s: Statistics, found: Luck, jitter: Jitter | None) -> s
     body += "<h3>How sure is it?</h3>" + figures(sure)
     if jitter is not None and len(jitter.returns):
         body += _jitter(jitter, s)
+    if redrawn is not None and len(redrawn.returns):
+        body += _redrawn(redrawn, s)
     return section(
         "luck",
         "Luck",
@@ -162,34 +171,49 @@ def _fan(p: Paths, start: float) -> str:
 
 
 def _jitter(jitter: Jitter, s: Statistics) -> str:
-    values = np.sort(np.asarray(jitter.returns, dtype=np.float64))
-    places = np.arange(len(values), dtype=np.float64)
-    return "<h3>Parameters moved a little</h3>" + chart(
+    return "<h3>Parameters moved a little</h3>" + _sorted(
         "Return of the variations",
+        jitter.returns,
+        s.total_return,
+        f"{len(jitter.returns)} variations, every number moved by up to {percent(jitter.width, 0)}",
+    )
+
+
+def _redrawn(redrawn: Redrawn, s: Statistics) -> str:
+    fall = float(np.median(redrawn.drawdowns))
+    return "<h3>On other markets of the same kind</h3>" + _sorted(
+        "Return on synthetic markets",
+        redrawn.returns,
+        s.total_return,
+        f"The whole backtest on {len(redrawn.returns)} markets made of the same bars, redrawn in "
+        f"blocks of about {redrawn.block_days:g} days (median drawdown {percent(fall)})",
+    )
+
+
+def _sorted(name: str, returns: Sequence[float], own: float, says: str) -> str:
+    """Bars from worst to best beside the reported result."""
+    values = np.sort(np.asarray(returns, dtype=np.float64))
+    places = np.arange(len(values), dtype=np.float64)
+    looks = ["up" if v > 0 else "down" for v in values.tolist()]
+    return chart(
+        name,
         [
             Panel(
                 "Total return",
                 shares,
                 150,
-                bars=[
-                    Bars(
-                        places + 0.08,
-                        places + 0.92,
-                        values,
-                        ["up" if v > 0 else "down" for v in values.tolist()],
-                    )
-                ],
+                bars=[Bars(places + 0.08, places + 0.92, values, looks)],
                 lines=[Line("Return", places + 0.5, values, "accent", told="percent", hidden=True)],
-                level=s.total_return,
-                include=[0.0],
+                level=own,
+                include=[0.0, own],
             )
         ],
         (0.0, float(len(values))),
         times=False,
         x_ticks=[],
-        says=f"{len(values)} variations, every number moved by up to {percent(jitter.width, 0)}, "
-        f"from worst to best: {percent(float((values > 0).mean()), 0)} gained. The dashed line is "
-        f"the reported one ({percent(s.total_return, sign=True)}).",
+        says=f"{says}, from worst to best: {percent(float((values > 0).mean()), 0)} gained, the "
+        f"middle one {percent(float(np.median(values)), sign=True)}. The dashed line is the "
+        f"reported one ({percent(own, sign=True)}).",
     )
 
 
