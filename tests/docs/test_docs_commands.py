@@ -17,7 +17,11 @@ _EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
 
 
 #: Commands that pages name without what they need.
+_SPAN = ["--data", "DIR", "--from", "2022-01-01", "--to", "2025-05-30", "--out", "DIR"]
 _NEEDED = {
+    "optimize": _SPAN,
+    "walkforward": _SPAN,
+    "lookahead": ["all"],
     "compare": ["--live", "PATH", "--synthetic", "--out", "DIR"],
     "download": ["--out", "DIR"],
     "data audit": ["DIR"],
