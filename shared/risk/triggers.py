@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from math import fsum, isfinite, sqrt
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -126,8 +127,9 @@ def volatility_evidence(
     square, which a single jump of price moves as it should.
     """
     usual, latest = returns[:-recent], returns[-recent:]
-    numbers = [finite(float(r)) for r in returns]
-    if len(usual) < 60 or any(n is None for n in numbers):
+    if len(usual) < 60 or not all(map(isfinite, returns)):
+        return None
+    if _clearly_usual(usual, latest, thresholds):
         return None
     with exact():
         base = _rms([float(r) for r in usual])
@@ -146,6 +148,13 @@ def volatility_evidence(
         "bars": len(usual),
         "observed_at": at,
     }
+
+
+def _clearly_usual(usual: Sequence[float], latest: Sequence[float], thresholds: Thresholds) -> bool:
+    """Whether floats alone show that the ratio is below its limit, by more than they round."""
+    base = sqrt(fsum(r * r for r in usual) / len(usual))
+    now = sqrt(fsum(r * r for r in latest) / len(latest))
+    return 0 < now < 0.999 * float(thresholds.volatility_ratio) * base
 
 
 def _rms(values: Sequence[float]) -> Decimal:

@@ -29,7 +29,7 @@ _LIVE = "(expires IS NULL OR expires > ?)"
 _SWEEP_EVERY = 4096
 #: What is asked for every few minutes among documents that become ever more. (Cosmos DB indexes
 #: every field.)
-_INDEXED = {"orders": "state", "alerts": "state"}
+_INDEXED = {"orders": ("state", "updatedAt"), "alerts": ("state",)}
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -103,7 +103,7 @@ class SqliteStore:
                 f'CREATE INDEX IF NOT EXISTS "{container.name}.expires"'
                 f' ON "{container.name}" (expires) WHERE expires IS NOT NULL'
             )
-            if (asked := _INDEXED.get(container.name)) is not None:
+            for asked in _INDEXED.get(container.name, ()):
                 run(
                     f'CREATE INDEX IF NOT EXISTS "{container.name}.{asked}"'
                     f' ON "{container.name}" (partition, json_extract(body, {_path(asked)}))'
@@ -363,13 +363,20 @@ def _selection(
             f"({', '.join(keys)}) {'<' if descending else '>'} ({', '.join('?' * len(keys))})"
         )
     direction = " DESC" if descending else ""
-    asked = _INDEXED.get(table, "")
-    # Without statistics the planner takes the primary key and reads the whole partition.
-    index = f' INDEXED BY "{table}.{asked}"' if (asked, "=", "string") in conditions else ""
+    index = _index(table, conditions)
     return (
         f'SELECT body, etag, {", ".join(keys)} FROM "{table}"{index} WHERE {" AND ".join(texts)}'
         f" ORDER BY {', '.join(key + direction for key in keys)} LIMIT ?"
     )
+
+
+def _index(table: str, conditions: tuple[tuple[str, str, str], ...]) -> str:
+    """The index to read by; without statistics the planner reads the whole partition instead."""
+    for field in _INDEXED.get(table, ()):
+        for asked, operator, kind in conditions:
+            if asked == field and operator != "!=" and kind in ("string", "number"):
+                return f' INDEXED BY "{table}.{field}"'
+    return ""
 
 
 def _condition(field: str, operator: str, kind: str) -> str:
