@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.clock import DAY_MS
+from shared.market.candle import Columns
+from shared.market.resample import resample
 from shared.research.compiled import CompiledEngine
 from shared.research.config import BacktestConfig
 from shared.research.exact import ExactEngine
@@ -17,6 +19,7 @@ from shared.research.signals import live_signal, signals
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
+from shared.simulation.candles import CandleSource
 from shared.simulation.synthetic import SyntheticMarket
 from shared.strategies.config import EnsembleConfig, Member, SignalConfig
 
@@ -129,6 +132,57 @@ def test_same_trades_as_the_exact_engine(
     assert_same(
         ExactEngine(source, config, table).run(), CompiledEngine(source, config, table).run()
     )
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+@given(
+    seed=st.integers(0, 10_000),
+    base=st.sampled_from(["15m", "1h"]),
+    limits=LIMITS,
+    sizing=SIZINGS,
+    stops=STOPS,
+    hours=st.sampled_from([0, 6, 48]),
+)
+def test_long_bars(
+    seed: int, base: str, limits: Limits, sizing: SizingConfig, stops: StopRules, hours: int
+) -> None:
+    """Many rounds of the guardian in a bar, most of them passed over at once."""
+    source = in_longer_bars(SyntheticMarket(seed, SYMBOLS[:3]), base, 20 * DAY_MS)
+    config = BacktestConfig(
+        symbols=SYMBOLS[:3],
+        timeframes=("1h",) if base == "1h" else ("15m", "1h"),
+        start_ms=START,
+        end_ms=START + 12 * DAY_MS,
+        signals=SignalConfig(
+            default=EnsembleConfig(members=(Member(strategy="trend"),), threshold=0.2),
+            timeframes={},
+        ),
+        limits=limits,
+        sizing=sizing,
+        stops=stops,
+        clear_after_ms=hours * 3_600_000,
+    )
+    table = signals(source, config)
+    assert_same(
+        ExactEngine(source, config, table).run(), CompiledEngine(source, config, table).run()
+    )
+
+
+def in_longer_bars(market: SyntheticMarket, base: str, history: int) -> CandleSource:
+    """The same market in longer bars, with history before the start."""
+    made: list[dict[str, Columns]] = []
+    for mark in (False, True):
+        made.append(
+            {
+                s: resample(
+                    market.columns(s, START - history, START + 12 * DAY_MS, mark=mark), base
+                )
+                for s in market.symbols
+            }
+        )
+    return CandleSource(made[0], mark=made[1])
 
 
 def test_signals_of_the_whole_history_are_those_of_the_live_window() -> None:
