@@ -22,7 +22,10 @@ from shared.research.evaluation import Job
 from shared.research.market import source_of
 from shared.research.result import Result
 from shared.research.sealed import Market
+from shared.research.signals import signals
 from shared.research.space import Params, Value
+from shared.research.votes import VoteBook
+from shared.simulation.candles import CandleSource
 from shared.strategies.config import EnsembleConfig, SignalConfig, problems
 
 _ENSEMBLE = ("threshold", "quorum", "crossing")
@@ -44,11 +47,19 @@ class BacktestRunner:
     def __init__(self, config: BacktestConfig, settings: Mapping[str, str] | None = None) -> None:
         self.config = config
         self.settings = dict(settings or {})
+        self._kept: tuple[Market, CandleSource, VoteBook] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was kept of a market must not travel: another process may not be meant to see it.
+        return {**self.__dict__, "_kept": None}
 
     def __call__(self, market: Market, jobs: Sequence[Job]) -> Iterator[Result]:
-        source = source_of(market)
+        if self._kept is None or self._kept[0] is not market:
+            self._kept = (market, source_of(market), VoteBook())
+        _, source, book = self._kept
         for job in jobs:
-            yield run(source, self.configured(job))
+            config = self.configured(job)
+            yield run(source, config, table=signals(source, config, book))
 
     def configured(self, job: Job) -> BacktestConfig:
         """The configuration of a job.

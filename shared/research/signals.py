@@ -24,6 +24,7 @@ from shared.strategies.frame import Frame
 if TYPE_CHECKING:
     from shared.market.candle import Columns
     from shared.research.config import BacktestConfig
+    from shared.research.votes import VoteBook
     from shared.simulation.source import MarketSource
     from shared.strategies.config import EnsembleConfig
     from shared.strategies.ensemble import Evaluation
@@ -85,8 +86,17 @@ class SignalTable:
 _ROWS = tuple(f.name for f in fields(SignalTable) if "NDArray" in str(f.type))
 
 
-def signals(source: MarketSource, config: BacktestConfig) -> SignalTable:
+def signals(
+    source: MarketSource, config: BacktestConfig, book: VoteBook | None = None
+) -> SignalTable:
     """All signals of a backtest.
+
+    Parameters
+    ----------
+    source : MarketSource
+    config : BacktestConfig
+    book : VoteBook, optional
+        Votes of earlier backtests on the same market.
 
     Raises
     ------
@@ -112,7 +122,7 @@ def signals(source: MarketSource, config: BacktestConfig) -> SignalTable:
         for t, timeframe in enumerate(config.timeframes):
             ensemble_config = config.signals.ensemble(symbol, timeframe)
             columns = _columns(source, symbol, timeframe, ensemble_config, config, notes)
-            rows, evaluated = _rows(columns, ensemble_config, config.start_ms, names)
+            rows, evaluated = _rows(columns, ensemble_config, config.start_ms, names, book)
             bars += evaluated
             window = ensemble(ensemble_config).history
             odd.append(alarms(columns, config.start_ms, window, config.thresholds))
@@ -169,7 +179,11 @@ def _columns(
 
 
 def _rows(
-    columns: Columns, config: EnsembleConfig, start_ms: int, names: Sequence[str]
+    columns: Columns,
+    config: EnsembleConfig,
+    start_ms: int,
+    names: Sequence[str],
+    book: VoteBook | None,
 ) -> tuple[dict[str, Any], int]:
     """Rows of one symbol and time frame, and how many bars could decide."""
     voters = ensemble(config)
@@ -190,6 +204,7 @@ def _rows(
             columns.window(first - voters.history + 1, min(len(columns), first + piece)),
             config,
             names,
+            book,
         )
         for first in range(ready, len(columns), piece)
     ]
@@ -197,9 +212,11 @@ def _rows(
     return rows, len(columns) - ready
 
 
-def _piece(columns: Columns, config: EnsembleConfig, names: Sequence[str]) -> dict[str, Any]:
+def _piece(
+    columns: Columns, config: EnsembleConfig, names: Sequence[str], book: VoteBook | None
+) -> dict[str, Any]:
     """Rows of consecutive bars, of which the first ``history - 1`` are only read."""
-    evaluation = ensemble(config).evaluate(columns)
+    evaluation = ensemble(config).evaluate(columns, None if book is None else book.ask)
     at = np.flatnonzero(evaluation.side)
     (atr,) = Frame(columns).indicator("ATR", timeperiod=ATR_PERIOD)
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -31,6 +31,9 @@ from shared.strategies.strategy import Voter, Votes, needed
 
 if TYPE_CHECKING:
     from shared.market.candle import Column
+
+#: Votes of a voter on a frame.
+Ask = Callable[[Voter, Frame], Votes]
 
 ATR_PERIOD = 14
 VOLATILITY_RETURNS = 96
@@ -90,8 +93,14 @@ class Ensemble:
             )
         )
 
-    def evaluate(self, columns: Columns) -> Evaluation:
+    def evaluate(self, columns: Columns, ask: Ask | None = None) -> Evaluation:
         """Strength, side and votes at every bar.
+
+        Parameters
+        ----------
+        columns : Columns
+        ask : callable, optional
+            Gives the votes of a voter on a frame; for callers that keep them.
 
         Raises
         ------
@@ -102,7 +111,9 @@ class Ensemble:
         """
         self._check(columns)
         frame = Frame(columns)
-        votes = [voter.votes(frame) for _, voter in self._members]
+        votes = [
+            voter.votes(frame) if ask is None else ask(voter, frame) for _, voter in self._members
+        ]
         mean = self._mean([v.vote for v in votes])
         strength = np.array(mean[0])
         state = self._state(mean)

@@ -6,12 +6,17 @@ import pickle
 from decimal import Decimal
 
 import pytest
+from toy_runner import HOUR
+from toy_runner import market as market_of
 
 from shared.errors import ConfigurationError
+from shared.research.backtest import run
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.evaluation import Job
+from shared.research.market import source_of
 from shared.research.runner import BacktestRunner, with_params
 from shared.research.space import Params
+from shared.research.synthetic import synthetic_market
 
 
 def config() -> BacktestConfig:
@@ -85,3 +90,37 @@ def test_settings_that_the_configuration_was_made_from_stay() -> None:
 def test_what_cannot_be_is_named(params: Params, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         with_params(config(), params)
+
+
+def test_kept_votes_change_nothing() -> None:
+    """Jobs of one market after each other are each what it is alone."""
+    market = synthetic_market(market_of(5, 3000, start_price=30_000.0), seed=1)
+    start = int(market["BTCUSDT"].candles.open_time[0])
+    config = from_environment(
+        {},
+        symbols=("BTCUSDT",),
+        timeframes=("1h",),
+        start_ms=start + 600 * HOUR,
+        end_ms=start + 3000 * HOUR,
+    )
+    runner = BacktestRunner(config)
+    jobs = [
+        Job(params=p, start=config.start_ms, end=config.end_ms)
+        for p in (
+            {"threshold": 0.2},
+            {"threshold": 0.3},
+            {"trend.fast": 6, "threshold": 0.2},
+            {"trend.slow": 90, "threshold": 0.2},
+            {"momentum.weight": 0, "threshold": 0.2},
+            {"threshold": 0.2},
+        )
+    ]
+    together = list(runner(market, jobs))
+    for job, found in zip(jobs, together, strict=True):
+        alone = run(source_of(market), runner.configured(job))
+        assert found.equity.tolist() == alone.equity.tolist()
+        assert found.trades.net.tolist() == alone.trades.net.tolist()
+        assert found.trades.strategy.tolist() == alone.trades.strategy.tolist()
+    assert len(together[0].trades) > 10, (together[0].decisions, together[0].notes)
+    # What was kept does not travel to other processes.
+    assert pickle.loads(pickle.dumps(runner))._kept is None

@@ -20,11 +20,13 @@ START = 1_672_531_200_000  # 2023-01-01
 HOUR = 3_600_000
 
 
-def market(seed: int = 1, bars: int = 4000, symbol: str = "BTCUSDT") -> dict[str, SymbolMarket]:
+def market(
+    seed: int = 1, bars: int = 4000, symbol: str = "BTCUSDT", start_price: float = 100.0
+) -> dict[str, SymbolMarket]:
     """Hourly candles of a random walk, with mark prices, funding and daily candles before."""
     rng = np.random.default_rng(seed)
-    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, bars)))
-    opened = np.concatenate(([100.0], close[:-1]))
+    close = start_price * np.exp(np.cumsum(rng.normal(0.0, 0.01, bars)))
+    opened = np.concatenate(([start_price], close[:-1]))
     time = START + HOUR * np.arange(bars, dtype=np.int64)
     high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
     candles = Columns(symbol, "1h", time, opened, high, low, close, np.full(bars, 5.0))
