@@ -58,7 +58,7 @@ def generated_recording(seed: int, seconds: int = 20) -> list[str]:
 
     at = begin
     while at < begin + seconds * 1000:
-        bid += rng.choice((-3, -1, 0, 0, 1, 3))
+        bid += rng.choice((-6, -3, -1, 0, 0, 1, 3, 6))
         ask = bid + rng.choice((1, 1, 2))
         sizes = [rng.randint(1, 900), rng.randint(1, 900)]
         tell("bookTicker", at, b=price(bid), B=lots(sizes[0]), a=price(ask), A=lots(sizes[1]))
@@ -71,7 +71,8 @@ def generated_recording(seed: int, seconds: int = 20) -> list[str]:
                 changes[side].append([price(level), lots(size)])
         update += 1
         tell("depthUpdate", at + 1, u=update, b=changes["b"], a=changes["a"])
-        for _ in range(rng.randint(0, 3)):
+        # Often nobody trades while the touch moves on: the last price is then a stale one.
+        for _ in range(rng.choice((0, 0, 0, 1, 3))):
             number += 1
             sold = rng.random() < 0.5
             traded = price(bid if sold else ask)
