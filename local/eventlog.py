@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol
 
 from shared.clock import Clock
 
+#: How often an append looks for events older than the retention; it reads them all.
+_PURGE_EVERY_MS = 6 * 3_600_000
 _OVERHEAD = 64
 """Bytes an event takes in its partition besides its body; offsets grow by both."""
 
@@ -158,7 +160,7 @@ class EventLog:
         self._heads = self._read_heads()
         self._round_robin: dict[str, int] = {}
         self._wakers: dict[tuple[str, int], list[Callable[[], None]]] = {}
-        self._next_purge_ms = clock.now_ms() + 3_600_000
+        self._next_purge_ms = clock.now_ms() + _PURGE_EVERY_MS
 
     def close(self) -> None:
         with self._lock:
@@ -208,7 +210,7 @@ class EventLog:
             )
             self._heads[hub, part] = (seq + 1, offset + len(body) + _OVERHEAD)
             if now >= self._next_purge_ms:
-                self._next_purge_ms = now + 3_600_000
+                self._next_purge_ms = now + _PURGE_EVERY_MS
                 self.purge()
             wakers = list(self._wakers.get((hub, part), ()))
         for wake in wakers:

@@ -11,6 +11,7 @@ import hashlib
 from typing import Literal
 
 PREFIX = "bq"
+_OURS = f"{PREFIX}-"
 
 #: ``e`` entry, ``s`` protective stop, ``t`` take-profit, ``x`` reducing close.
 Leg = Literal["e", "s", "t", "x"]
@@ -27,7 +28,7 @@ def client_id(account: str, decision_id: str, leg: Leg, revision: int = 0) -> st
 
 def is_ours(client_order_id: str) -> bool:
     """Whether an order on the venue was sent by this application."""
-    return client_order_id.startswith(f"{PREFIX}-")
+    return client_order_id.startswith(_OURS)
 
 
 def leg_of(client_order_id: str) -> str | None:

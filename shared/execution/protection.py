@@ -423,8 +423,10 @@ def prune(
         ("t", record.take_profit_price),
     )
     for leg, trigger in legs:
-        keep = algo_id(desk.account, record, leg, trigger, quantity)
         mine = [a for a in algos if a.symbol == record.id and leg_of(a.client_algo_id) == leg]
+        if len(mine) < 2:
+            continue
+        keep = algo_id(desk.account, record, leg, trigger, quantity)
         if not any(a.client_algo_id == keep and a.status == "NEW" for a in mine):
             continue
         for algo in mine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from shared.market.timeframe import duration_ms
@@ -11,6 +12,9 @@ from shared.simulation.refusal import VenueRefusal
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: Bars up to which arrays cost more than they save, and numpy adds volumes one by one as we do.
+_FEW = 7
 
 #: open time, open, high, low, close, volume
 Row = tuple[int, float, float, float, float, float]
@@ -86,6 +90,9 @@ def _closed(
     times: NDArray[np.int64] = columns.open_time
     o, h, low, c, v = columns.open, columns.high, columns.low, columns.close, columns.volume
     if step > core.bar_ms:
+        if len(times) <= _FEW:
+            bars = [x.tolist() for x in (times, o, h, low, c, v)]
+            return _grouped(zip(*bars, strict=True), step)
         import numpy as np
 
         group = times // step
@@ -97,6 +104,19 @@ def _closed(
         v = np.add.reduceat(v, edges)
     listed: list[list[Any]] = [x.tolist() for x in (times, o, h, low, c, v)]
     return list(zip(*listed, strict=True))
+
+
+def _grouped(bars: Iterable[Row], step: int) -> list[Row]:
+    """Candles of a few bars, by hand: that is what is asked for all the time."""
+    rows: list[Row] = []
+    for at, first, high, low, close, volume in bars:
+        opened = at - at % step
+        if rows and rows[-1][0] == opened:
+            _, o, h, lo, _, v = rows[-1]
+            rows[-1] = (opened, o, max(h, high), min(lo, low), close, v + volume)
+        else:
+            rows.append((opened, first, high, low, close, volume))
+    return rows
 
 
 def _forming(core: VenueCore, symbol: str, current: int, mark: bool) -> Row:

@@ -145,7 +145,8 @@ def _client_class() -> type[Any]:
                     data["recvWindow"] = self.REQUEST_RECVWINDOW
             elif not data:
                 return {"timeout": self.REQUEST_TIMEOUT, **self._sent_as, "data": data}
-            pairs = sorted((k, str(v)) for k, v in data.items() if v is not None)
+            pairs = [(k, str(v)) for k, v in data.items() if v is not None]
+            pairs.sort()
             query = "&".join([f"{k}={quote(v)}" if k == "symbol" else f"{k}={v}" for k, v in pairs])
             sent = {"timeout": self.REQUEST_TIMEOUT, **self._sent_as}
             if signed:
