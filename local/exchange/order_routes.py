@@ -320,6 +320,8 @@ def cancel_batch(call: Call) -> Any:
     items = _json_list(ids or names or "", "orderIdList" if ids else "origClientOrderIdList")
     if not 1 <= len(items) <= 10:
         raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+    if ids and not all(str(item).isascii() and str(item).isdigit() for item in items):
+        raise VenueRefusal(-1130, "Data sent for parameter 'orderIdList' is not valid.")
 
     def run(item: Any) -> dict[str, Any]:
         order = (
