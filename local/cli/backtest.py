@@ -14,16 +14,18 @@ import msgspec
 
 from shared.clock import iso
 from shared.errors import InvalidInput
+from shared.market.files import load_market
 from shared.research.backtest import run as backtest
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.exact import Progress
-from shared.research.market import history
+from shared.research.market import WARMUP_BARS, history
 from shared.research.report.assemble import HOLD
 from shared.research.report.extras import Extras
 from shared.research.report.page import write_report
 from shared.research.result import EXIT_REASONS, Result
 from shared.research.signals import signals
 from shared.research.statistics import Statistics, statistics
+from shared.research.synthetic import Redrawn, on_synthetic_markets
 from shared.research.variations import buy_and_hold, variations
 from shared.simulation.source import MarketSource
 from shared.strategies.config import EnsembleConfig, Member, SignalConfig, decode_config
@@ -54,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         prices={s: history(source, s, result.timeframe, start, end) for s in config.symbols},
         benchmarks={HOLD: buy_and_hold(source, result, start)},
         variations=varied,
+        redrawn=_redrawn(options, config),
     )
     out: Path = options.out
     try:
@@ -109,6 +112,18 @@ def _config(options: argparse.Namespace, start: int, end: int) -> BacktestConfig
         engine="exact" if options.exact else "compiled",
         **more,
     )
+
+
+def _redrawn(options: argparse.Namespace, config: BacktestConfig) -> Redrawn | None:
+    """The backtest on synthetic markets made of the candle files."""
+    if options.paths < 1:
+        return None
+    if options.synthetic:
+        raise InvalidInput("--paths redraws candle files; the built-in market has --seed")
+    market = load_market(
+        options.data, config.symbols, config.start_ms, config.end_ms, warmup_bars=WARMUP_BARS
+    )
+    return on_synthetic_markets(market, config, options.paths, seed=options.seed)
 
 
 def _member(text: str) -> Member:

@@ -75,6 +75,13 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="HOURS",
         help="a person clears the kill switch after that time; default: never",
     )
+    one.add_argument(
+        "--paths",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also on N markets of the same bars redrawn",
+    )
     one.add_argument("--exact", action="store_true", help="the decision code itself, much slower")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     one.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -117,6 +117,13 @@ def _search(one: argparse.ArgumentParser, state: Path) -> None:
     one.add_argument(
         "--workers", type=int, default=min(os.cpu_count() or 1, 16), metavar="N", help="processes"
     )
+    one.add_argument(
+        "--clear-after",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="a person clears a latched kill switch after so long (default: %(default)s; 0: never)",
+    )
     one.add_argument("--deposit", type=amount, default=amount("5000"), metavar="USDT")
     one.add_argument(
         "--set",

@@ -88,6 +88,7 @@ def task(options: argparse.Namespace) -> Task:
         start_ms=max(m.start_ms for m in market.values()),
         end_ms=min(m.end_ms for m in market.values()),
         deposit=options.deposit,
+        clear_after_ms=round(options.clear_after * 3_600_000),
     )
     notes = [
         *(f"{s}: no mark price file" for s, m in market.items() if m.mark is None),

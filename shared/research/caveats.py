@@ -38,6 +38,7 @@ def caveats(
     *,
     overfit: Overfitting | None = None,
     chosen_here: int = 0,
+    variations: Mapping[str, Statistics] | None = None,
     benchmarks: Mapping[str, float] | None = None,
 ) -> list[Caveat]:
     """All warnings, the gravest first.
@@ -46,6 +47,8 @@ def caveats(
     ----------
     chosen_here : int
         Trials among which the parameters were chosen on the very data of this result.
+    variations : mapping of str to Statistics
+        The same backtest under other assumptions, as :mod:`shared.research.variations` names them.
     benchmarks : mapping of str to float
         Total return of what could have been done instead.
     """
@@ -59,6 +62,7 @@ def caveats(
             *_events(parts),
             *_luck(whole, luck, overfit),
             *_chosen(chosen_here),
+            *_assumptions(whole, variations or {}),
             *_instead(whole, benchmarks or {}),
             *(
                 (NOTE, "Note on the data", note)
@@ -253,6 +257,27 @@ def _chosen(trials: int) -> _Found:
         )
 
 
+def _assumptions(s: Statistics, variations: Mapping[str, Statistics]) -> _Found:
+    doubled = variations.get("Costs x 2")
+    if doubled is not None and s.total_return > 0.0 >= doubled.total_return:
+        yield (
+            CAUTION,
+            "Doubled costs lose",
+            f"With fees and spread twice as high the whole backtest returns "
+            f"{doubled.total_return:+.1%} instead of {s.total_return:+.1%}.",
+        )
+    orders = [v.total_return for n, v in variations.items() if n.startswith("Inside a bar")]
+    if orders:
+        low, high = min(*orders, s.total_return), max(*orders, s.total_return)
+        if high - low > max(0.03, abs(s.total_return) / 2):
+            yield (
+                CAUTION,
+                "The order inside a bar decides",
+                f"Depending on which extreme of a bar comes first the result is between {low:+.1%} "
+                f"and {high:+.1%}. Finer candles settle it (--detail).",
+            )
+
+
 def _instead(s: Statistics, benchmarks: Mapping[str, float]) -> _Found:
     better = {name: r for name, r in benchmarks.items() if r > s.total_return}
     if better:
@@ -260,6 +285,6 @@ def _instead(s: Statistics, benchmarks: Mapping[str, float]) -> _Found:
         yield (
             CAUTION,
             "Something simpler earned more",
-            f"{name} returned {better[name]:+.0%} over the same time, this {s.total_return:+.0%}. "
+            f"{name} returned {better[name]:+.1%} over the same time, this {s.total_return:+.1%}. "
             "Compare the drawdowns too.",
         )

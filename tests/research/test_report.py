@@ -292,6 +292,15 @@ def test_warnings_that_need_more() -> None:
     assert titles(replace(good, notes=("mark price is missing",))) == {"Note on the data": "note"}
 
 
+def test_warnings_of_other_assumptions() -> None:
+    good, bad = steady(GOOD), statistics(steady([-2.0, 1.0] * 100))
+    same = statistics(good)
+    assert titles(good, variations={"Costs x 2": bad}) == {"Doubled costs lose": "caution"}
+    assert titles(good, variations={"Costs x 2": same, "Inside a bar: any": same}) == {}
+    found = titles(good, variations={"Inside a bar: the adverse extreme first": bad})
+    assert found == {"The order inside a bar decides": "caution"}
+
+
 def test_a_symbol_that_carries_it() -> None:
     rows = [row(2.0 if i % 2 else -1.0, START + (i + 1) * DAY_MS, symbol=i % 2) for i in range(200)]
     result = daily_result((1000.0 + np.cumsum([r["net"] for r in rows])).tolist(), rows)
@@ -363,8 +372,14 @@ addEventListener("load", () => {
     const tip = chart.querySelector(".tip");
     said.push(tip.hidden ? "hidden" : tip.textContent);
   }
+  const link = document.querySelector("a[data-from]");
+  link.click();
+  const figure = document.querySelector("#trades figure");
+  const zoomed = [figure.classList.contains("zoomed"), figure.querySelector(".axis").textContent];
+  figure.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+  zoomed.push(figure.classList.contains("zoomed"));
   const wide = document.documentElement.scrollWidth - innerWidth;
-  document.body.dataset.probe = JSON.stringify({said, wide, problems: window.problems});
+  document.body.dataset.probe = JSON.stringify({said, wide, zoomed, problems: window.problems});
 });
 </script>
 """
@@ -403,4 +418,6 @@ if BROWSER:
         assert probe["problems"] == []
         assert probe["wide"] <= 0
         assert len(probe["said"]) >= 5
+        assert probe["zoomed"][::2] == [True, False]
+        assert re.search(r"\d\d:\d\d|\d{4}-\d\d-\d\d", probe["zoomed"][1])
         assert all(re.search(r"\d", said) for said in probe["said"])

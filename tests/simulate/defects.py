@@ -60,8 +60,9 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "a new id on every try",
         ENTRY,
-        'entry_id = client_id(desk.account, decision_id, "e")\n    first',
-        'entry_id = client_id(desk.account, decision_id, "e", desk.clock.now_ms() % 9)\n    first',
+        'entry_id = client_id(desk.account, decision_id, "e")\n    if orders',
+        'entry_id = client_id(desk.account, decision_id, "e", desk.clock.now_ms() % 9)\n'
+        "    if orders",
         "crash",
     ),
     Defect(
@@ -147,7 +148,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "sent again without a look-up",
         ORDERS,
-        "            order = _look_up(desk, request, current.sent_at, held)\n",
+        "            order = _look_up(desk, request, current.sent_at)\n",
         "            order = None\n",
         "exchange",
     ),

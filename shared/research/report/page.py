@@ -73,6 +73,7 @@ def write_report(result: Result, extras: Extras, path: Path) -> dict[str, Any]:
         parts,
         luck,
         overfit=extras.search.overfitting if extras.search is not None else None,
+        variations=extras.variations,
         chosen_here=len(extras.search.outcomes) if extras.search is not None and seen else 0,
         benchmarks={
             name: float(c.equity[-1] / c.equity[0] - 1.0) for name, c in extras.benchmarks.items()
@@ -119,7 +120,7 @@ def page(
         risk.luck(result, whole, luck, extras.jitter, extras.redrawn),
         risk.stress(whole, luck, extras.variations) if len(result.trades) else "",
         trading.on_prices(result, extras.prices),
-        trading.listing(result),
+        trading.listing(result, [s for s, c in extras.prices.items() if len(c)]),
         _settings(result),
     ]
     body = "".join(sections)

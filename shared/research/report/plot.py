@@ -133,34 +133,42 @@ def chart(
         f"{safe(text)}</span>"
         for i, (x, text) in enumerate(marks)
     )
-    told = [line for panel in panels for line in panel.lines if line.told]
+    zoom = " data-zoom" if times else ""
     return (
-        f'<figure class="chart" tabindex="0" role="group" aria-label="{safe(name)}; arrow keys '
-        f'read the values"><div class="plots">{drawn}<i class="cross" hidden></i>'
+        f'<figure class="chart"{zoom} tabindex="0" role="group" aria-label="{safe(name)}; arrow '
+        f'keys read the values{", plus and minus zoom" if zoom else ""}">'
+        f'<div class="plots">{drawn}<i class="cross" hidden></i>'
         '<output class="tip" hidden></output></div>'
         f'<div class="axis" aria-hidden="true">{axis}</div>'
         + (f"<figcaption>{says}</figcaption>" if says else "")
-        + _values(told, low, high, times=times)
+        + _values(panels, low, high, times=times)
         + "</figure>"
     )
 
 
-def _values(lines: Sequence[Line], low: float, high: float, *, times: bool) -> str:
+def _values(panels: Sequence[Panel], low: float, high: float, *, times: bool) -> str:
+    lines = [(place, line) for place, panel in enumerate(panels) for line in panel.lines]
     if not lines:
         return ""
+    bounds = [_bounds(panel) for panel in panels]
     body: dict[str, Any] = {
         "low": low,
         "high": high,
         "times": times,
+        "panels": [
+            {"height": panel.height, "bottom": _short(bottom), "top": _short(top)}
+            for panel, (bottom, top) in zip(panels, bounds, strict=True)
+        ],
         "series": [
             {
+                "panel": place,
                 "name": line.name,
                 "unit": line.told,
                 "look": line.look,
                 "x": [_short(v) for v in line.x.tolist()],
                 "y": [_short(v) for v in line.y.tolist()],
             }
-            for line in lines
+            for place, line in lines
         ],
     }
     text = json.dumps(body, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from shared.research.statistics import Costs, Statistics
 LISTED = 500
 #: Trades drawn in one chart of prices.
 DRAWN = 1500
+#: Spans that prices are thinned to: more than other charts, as one can zoom into them.
+PRICE_SPANS = 2000
 
 # fmt: off
 _GROUP_HEADS = (
@@ -181,7 +183,19 @@ def on_prices(result: Result, prices: Mapping[str, Columns]) -> str:
         "trades",
         "Trades on the price",
         tabs("prices", pages),
-        "A stroke from entry to exit of every trade: green gained, red lost; the dot is the exit.",
+        "A stroke from entry to exit of every trade: green gained, red lost; the dot is the exit. "
+        "Drag across a chart to look closer, double-click to come back.",
+    )
+
+
+def _opened(t: Trades, i: int, symbol: str, drawn: Collection[str]) -> str:
+    """When a trade was opened, as a link to its place on the price where there is one."""
+    text = minute(int(t.opened_at[i]))
+    if symbol not in drawn:
+        return text
+    return (
+        f'<a href="#trades" data-symbol="{safe(symbol)}" data-from="{int(t.opened_at[i])}" '
+        f'data-to="{int(t.closed_at[i])}">{text}</a>'
     )
 
 
@@ -192,7 +206,7 @@ def _prices(symbol: str, columns: Columns, trades: Trades, result: Result) -> st
     close_time = columns.open_time + duration_ms(columns.timeframe)
     inside = (close_time >= low) & (close_time <= high)
     close = columns.close[inside]
-    keep = thinned(close)
+    keep = thinned(close, PRICE_SPANS)
     shown = trades.where(np.arange(len(trades))[-DRAWN:])
     looks = ["up" if v > 0 else "down" for v in shown.net.tolist()]
     left = len(trades) - len(shown)
@@ -230,15 +244,15 @@ def _prices(symbol: str, columns: Columns, trades: Trades, result: Result) -> st
     )
 
 
-def listing(result: Result) -> str:
-    """Every trade, or the last ones of very many."""
+def listing(result: Result, drawn: Collection[str] = ()) -> str:
+    """Every trade, or the last ones of very many; those of ``drawn`` symbols lead to the chart."""
     t = result.trades
     rows: list[list[Cell]] = []
     for i in range(len(t) - 1, max(-1, len(t) - 1 - LISTED), -1):
         net, risk = float(t.net[i]), float(t.risk[i])
         rows.append(
             [
-                minute(int(t.opened_at[i])),
+                _opened(t, i, result.symbols[int(t.symbol[i])], drawn),
                 minute(int(t.closed_at[i])),
                 safe(result.symbols[int(t.symbol[i])]),
                 "long" if t.side[i] > 0 else "short",
