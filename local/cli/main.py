@@ -257,6 +257,12 @@ def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     simulate.add_argument(
         "--only", default="", metavar="FAULT,...", help="with --episode: only these faults; or none"
     )
+    simulate.add_argument(
+        "--kills",
+        type=int,
+        metavar="N",
+        help="instead: real processes, the host killed so often with kill -9",
+    )
     simulate.add_argument("--dominates", action="store_true", help="tell where the time goes")
     simulate.add_argument("--quiet", action="store_true", help="the result, nothing else")
     simulate.set_defaults(module="local.cli.simulate")

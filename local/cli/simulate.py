@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """The exit code: 0 when no invariant was violated, 1 otherwise."""
     if options.episode:
         return _replay(options)
+    if options.kills is not None:
+        return _kills(options)
     if options.jobs or options.log or options.profile == ALL:
         return _search(options)
     watch = cProfile.Profile() if options.dominates else None
@@ -41,6 +43,32 @@ def run(options: argparse.Namespace) -> int:
     if watch is not None:
         _dominates(watch)
     return 1 if report.findings else 0
+
+
+def _kills(options: argparse.Namespace) -> int:
+    """Real processes and kill -9."""
+    from local.simulate.kills import Kills
+
+    def told(number: int, moment: str) -> None:
+        print(f"\r{number:>4} of {options.kills} kills  {moment:50}", end="", file=sys.stderr)
+
+    report = Kills(
+        options.kills, options.seed, (lambda number, moment: None) if options.quiet else told
+    ).run()
+    if not options.quiet:
+        print(file=sys.stderr)
+    print(
+        f"{report.kills} kills in {report.seconds:.0f} s: {report.requests:,} requests, "
+        f"{report.decisions:,} decisions, {report.entries:,} entries, {report.trades:,} trades, "
+        f"{report.minutes:,} minutes of market"
+    )
+    for moment, count in sorted(report.at.items(), key=lambda item: (-item[1], item[0])):
+        print(f"  {count:>4} {moment}")
+    for violation in report.violations:
+        print(f"  invariant {violation.invariant} at {violation.time}: {violation.text}")
+    if not report.violations:
+        print("no invariant was violated")
+    return 1 if report.violations else 0
 
 
 def _search(options: argparse.Namespace) -> int:

@@ -161,6 +161,16 @@ class Judge(Watch):
         finally:
             self._hands -= 1
 
+    def held_at_all(self) -> bool:
+        """Whether there is a position."""
+        return bool(self._account.positions)
+
+    def naked_at_all(self) -> bool:
+        """Whether a position is without its full stop right now."""
+        return any(
+            not self._protected(p.symbol, p.quantity) for p in self._account.positions.values()
+        )
+
     def _touched(self, client_id: str, symbol: str, status: str, at: int) -> None:
         """What people have on the account only an emergency stop touches."""
         if self._hands or not (client_id in self.foreign or symbol == self.hand_symbol):

@@ -48,6 +48,14 @@ RIVAL: Menu = (
     ("trade", 0.0010),
     ("flatten", 0.0002),
 )
+#: Where nothing else goes wrong, others may be at it all the time.
+RIVALS: Menu = (
+    ("guardian", 0.0080),
+    ("reconcile", 0.0015),
+    ("copy", 0.0060),
+    ("trade", 0.0030),
+    ("flatten", 0.0006),
+)
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
 REPORT: Menu = (("double", 0.03), ("late", 0.03), ("late-double", 0.02))
 EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
@@ -124,7 +132,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="rivals",
             meaning="other instances run the same code between any two effects",
-            rates={"rival": _scaled(RIVAL, 3.0), **_DELIVERY},
+            rates={"rival": RIVALS, **_DELIVERY},
         ),
         Profile(
             name="stops",

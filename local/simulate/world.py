@@ -121,7 +121,7 @@ class World:
         if profile.funding:
             start = MIDNIGHT + (16 * 60 - self._random.randrange(3, 12)) * MINUTE_MS
         self.clock = VirtualClock(start)
-        contracts = _contracts()
+        contracts = contracts_of((*PRICES, BY_HAND))
         prices = PRICES | {BY_HAND: 0.3}
         self._market = RestlessMarket(
             seed, contracts, prices, start, profile.jump, profile.jump_size
@@ -513,7 +513,7 @@ def _session(api: BinanceApi) -> InProcessSession:
     return InProcessSession(api, latency=0.02)
 
 
-def _contracts() -> dict[str, Contract]:
+def contracts_of(symbols: Collection[str]) -> dict[str, Contract]:
     """The venue's contracts, and more symbols made like one of them."""
     model = DEFAULT_CONTRACTS["ETHUSDT"]
     found = dict(DEFAULT_CONTRACTS)
@@ -531,7 +531,7 @@ def _contracts() -> dict[str, Contract]:
             )
     for symbol in THIN_SYMBOLS:
         found[symbol] = msgspec.structs.replace(found[symbol], depth_per_bps=THIN)
-    return {symbol: found[symbol] for symbol in (*PRICES, BY_HAND)}
+    return {symbol: found[symbol] for symbol in symbols}
 
 
 def _memory() -> str | None:
