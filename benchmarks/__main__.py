@@ -28,6 +28,7 @@ SECTIONS: dict[str, int] = {
     "exchange": 3,
     "emergency": 3,
     "month": 3,
+    "research": 1,  # every piece of work in a fresh process of its own
     "luck": 3,
 }
 
