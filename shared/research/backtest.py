@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.timeframe import duration_ms
+from shared.research.crosses import check
 from shared.research.exact import ExactEngine, Progress
 from shared.research.result import Result
 
@@ -48,9 +49,10 @@ def run(
     Raises
     ------
     InvalidInput
-        The market does not hold the symbols or the range, or has too little history.
+        The market does not hold the symbols or the range, has too little history, or a price that
+        is none.
     MarketDataError
-        A candle is missing or not a number.
+        A candle that a signal needs is missing or not a number.
     """
     _check(source, config)
     if config.engine == "exact":
@@ -85,6 +87,8 @@ def _check(source: MarketSource, config: BacktestConfig) -> None:
                 f"{symbol}: the range {iso(config.start_ms)} to {iso(config.end_ms)} is not inside "
                 f"the data, {iso(first)} to {iso(last)}; choose a range within"
             )
+        for mark in (False, True):
+            check(source.columns(symbol, config.start_ms, config.end_ms, mark=mark))
     base = duration_ms(source.timeframe)
     for edge in (config.start_ms, config.end_ms):
         if edge % base:
