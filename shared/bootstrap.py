@@ -307,6 +307,8 @@ class Services:
             stage_problems=self.stage_problems,
             stops=self.stops,
             stop_watch=self.settings.stop_watch,
+            entry_style=self.settings.entry_style,
+            chase_ms=self.settings.entry_chase_seconds * 1000,
             thresholds=self.thresholds,
             closing_triggers=self.closing_triggers,
         )

@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     break_even_at: Decimal
     trail_atr: Decimal
     stop_watch: Decimal
+    entry_style: Literal["ioc", "post_only"]
+    entry_chase_seconds: int
     volatility_ratio: Decimal
     disconnection_seconds: int
     kill_switch_closes: tuple[str, ...]
@@ -99,6 +101,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TRAIL_ACTIVATION", "1", "profit in stop distances at which trailing begins"),
     Setting("BREAK_EVEN_AT", "0", "profit in stop distances that moves the stop to break-even"),
     Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
+    Setting("ENTRY_STYLE", "ioc", "ioc: at once; post_only: rest as a maker first, then at once"),
+    Setting("ENTRY_CHASE_SECONDS", "8", "seconds that a post-only entry rests and is moved"),
     Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
     Setting("VOLATILITY_RATIO", "6", "recent over usual volatility that latches the kill switch"),
     Setting("DISCONNECTION_SECONDS", "300", "silence of the exchange that latches it"),
@@ -254,6 +258,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         break_even_at=read.optional("BREAK_EVEN_AT", "10"),
         trail_atr=read.optional("TRAIL_ATR", "20"),
         stop_watch=read.optional("STOP_WATCH", "1"),
+        entry_style=read.choice("ENTRY_STYLE", ("ioc", "post_only")),  # type: ignore[arg-type]
+        entry_chase_seconds=read.integer("ENTRY_CHASE_SECONDS", 1, 10),
         volatility_ratio=read.number("VOLATILITY_RATIO", "2", "100"),
         disconnection_seconds=read.integer("DISCONNECTION_SECONDS", 60, 3600),
         kill_switch_closes=read.names(

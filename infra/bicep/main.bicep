@@ -130,6 +130,15 @@ param trailActivation string = '1'
 @description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
 param stopWatch string = '0.1'
 
+@description('How positions are entered: at once, or post-only first.')
+@allowed(['ioc', 'post_only'])
+param entryStyle string = 'ioc'
+
+@description('Seconds that a post-only entry rests and is moved before the rest is taken at once.')
+@minValue(1)
+@maxValue(10)
+param entryChaseSeconds int = 8
+
 @description('Recent over usual volatility per bar that latches the kill switch, above 2.')
 param volatilityRatio string = '6'
 
@@ -446,6 +455,8 @@ var tradingSettings = {
   BREAK_EVEN_AT: breakEvenAt
   TRAIL_ATR: trailAtr
   STOP_WATCH: stopWatch
+  ENTRY_STYLE: entryStyle
+  ENTRY_CHASE_SECONDS: string(entryChaseSeconds)
   VOLATILITY_RATIO: volatilityRatio
   DISCONNECTION_SECONDS: string(disconnectionSeconds)
   KILL_SWITCH_CLOSES: killSwitchCloses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,7 +40,8 @@ class Desk:
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
     executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
     open anything on its venue; closing is never refused. ``stops`` are the layers that new
-    positions get; ``stop_watch`` is the share of the stop distance within which a position is
+    positions get; ``entry_style`` and ``chase_ms`` say how they are entered and for how long an
+    entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
     watched every few seconds. ``closing_triggers`` are
     those of the kill switch that also close every position.
     """
@@ -60,6 +61,8 @@ class Desk:
     stage_problems: tuple[str, ...] = ()
     stops: StopRules = field(default_factory=StopRules)
     stop_watch: Decimal = Decimal(0)
+    entry_style: Literal["ioc", "post_only"] = "ioc"
+    chase_ms: int = 8_000
     thresholds: Thresholds = field(default_factory=Thresholds)
     closing_triggers: frozenset[str] = ALWAYS_CLOSING
     outbox: Outbox = field(default_factory=Outbox)

@@ -6,18 +6,20 @@ looked up at the venue before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 from shared.errors import BorsaError, Conflict, ExchangeError, KillSwitchLatched, NotFound
-from shared.execution import orders, protection
+from shared.execution import chase, orders, protection
 from shared.execution.assess import load
 from shared.execution.books import Books
 from shared.execution.desk import Desk
-from shared.execution.exchange import OrderRequest, VenuePosition
+from shared.execution.exchange import OrderRequest, VenueOrder
 from shared.execution.ids import client_id
+from shared.execution.sighting import at_least_filled, opened, sighted
 from shared.portfolio import positions
 from shared.risk.decision import DecisionInputs, OrderPlan
 from shared.risk.exposure import positions_as_exposure
@@ -29,9 +31,6 @@ MAX_DECISION_AGE_MS = 30_000
 
 #: Within this time the price has not left the room that the plan gives it.
 FRESH_MS = 1_000
-
-#: The venue's positions may lag behind a fill for this long; then they are believed.
-POSITION_LAG_MS = 3_000
 
 Status = Literal["protected", "flat", "declined", "expired", "rejected", "unknown"]
 
@@ -71,11 +70,12 @@ def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
             reason="this decision is over already",
         )
     entry_id = client_id(desk.account, decision_id, "e")
-    if orders.load(desk, entry_id) is None:
+    first = _first(desk, entry_id)
+    if first is None:
         refused = _prepare(desk, inputs, plan, decision.decided_at)
         if refused is not None and _decline(desk, plan, entry_id, refused):
             return refused
-    result = _enter(desk, plan, entry_id, decision.decided_at, inputs.signal.timeframe)
+    result = _enter(desk, plan, entry_id, first, decision.decided_at, inputs.signal.timeframe)
     _note(desk, result)
     return result
 
@@ -84,7 +84,8 @@ def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
     """Find out how an interrupted entry ended; never sends. ``None`` while still unknown."""
     stored = load(desk, record.id, record.decision_id)
     entry_id = client_id(desk.account, record.decision_id, "e")
-    if stored is None or stored[1].plan is None or orders.load(desk, entry_id) is None:
+    first = _first(desk, entry_id)
+    if stored is None or stored[1].plan is None or first is None:
         abandon(desk, record.id, record.decision_id, "interrupted before anything was sent")
         return EntryResult(decision_id=record.decision_id, status="rejected", reason="never sent")
     inputs, decision = stored
@@ -92,12 +93,19 @@ def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
         desk,
         stored[1].plan,
         entry_id,
+        first,
         decision.decided_at,
         inputs.signal.timeframe,
         may_place=False,
     )
     _note(desk, result)
     return None if result.status == "unknown" else result
+
+
+def _first(desk: Desk, entry_id: str) -> orders.OrderRecord | None:
+    """The record of the entry's first order, if it has been sent or ruled out."""
+    found = orders.load(desk, entry_id)
+    return None if found is None else found[0]
 
 
 def _prepare(
@@ -187,6 +195,7 @@ def _enter(
     desk: Desk,
     plan: OrderPlan,
     entry_id: str,
+    first: orders.OrderRecord | None,
     decided_at: int,
     timeframe: str,
     *,
@@ -203,25 +212,27 @@ def _enter(
             return taken
         raise
 
-    def permit() -> None:
-        age = desk.clock.now_ms() - decided_at
-        if age > MAX_DECISION_AGE_MS:
-            raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
-        if age > FRESH_MS and plan.side == "SELL":
-            _look_at_price(desk, plan)
-        desk.kill_switch.acquire_permit(entry_id)
-        desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
-
     books = Books(desk.clock)
+    chased = chase.is_chased(desk, first)
     try:
-        outcome = orders.send(
-            desk,
-            _request(plan, entry_id),
-            plan.decision_id,
-            permit=permit,
-            may_place=may_place,
-            books=books,
-        )
+        if chased:
+            outcome = chase.run(
+                desk,
+                plan,
+                position.opened_at,
+                lambda id_: _permit(desk, plan, id_, decided_at),
+                lambda total: _secure(desk, plan, total),
+                may_place=may_place,
+            )
+        else:
+            outcome = orders.send(
+                desk,
+                _request(plan, entry_id),
+                plan.decision_id,
+                permit=_permit(desk, plan, entry_id, decided_at),
+                may_place=may_place,
+                books=books,
+            )
     except (KillSwitchLatched, Expired) as error:
         orders.settle(desk, entry_id, "not_sent", reason=str(error))
         abandon(desk, plan.symbol, plan.decision_id, str(error))
@@ -233,7 +244,7 @@ def _enter(
         return nothing_opened(desk, position, outcome.reason)
     filled = outcome.state == "filled"
     # If not known to be final: the symbol was free, so what it holds on our side is this entry.
-    venue = _opened(desk, plan, outcome, books) if filled else _sighted(desk, plan)
+    venue = opened(desk, plan, outcome, books) if filled else sighted(desk, plan)
     if venue is None:
         books.catch_up()
     if venue is None and not filled:
@@ -247,10 +258,22 @@ def _enter(
         return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
     # From the fill on, also when an earlier run has spent some of the time.
     since = began if outcome.order is None else min(began, outcome.order.update_time)
+    if chased:
+        # Parts of it have been protected on the way: as they were recorded then.
+        found = positions.load(desk.store, desk.account, plan.symbol)
+        position = position if found is None else found[0]
+        since = began if outcome.order is None else outcome.order.update_time
     try:
         guarded = protection.protect(desk, position, venue, since, books)
     finally:
         books.catch_up()
+    if chased and not filled:
+        # One of its orders may still rest: the guardian ends it, and frees what is held then.
+        return EntryResult(
+            decision_id=plan.decision_id,
+            status="protected" if guarded else "flat",
+            reason=f"an order's end is unknown: {outcome.reason}",
+        )
     desk.kill_switch.release_permit(entry_id)
     desk.ledger.convert(
         plan.decision_id,
@@ -262,6 +285,34 @@ def _enter(
         status="protected" if guarded else "flat",
         reason=outcome.reason,
     )
+
+
+def _permit(desk: Desk, plan: OrderPlan, entry_id: str, decided_at: int) -> Callable[[], None]:
+    """The last thing before an order that adds exposure: still wanted, and still allowed."""
+
+    def permit() -> None:
+        age = desk.clock.now_ms() - decided_at
+        if age > MAX_DECISION_AGE_MS:
+            raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
+        if age > FRESH_MS and plan.side == "SELL":
+            _look_at_price(desk, plan)
+        desk.kill_switch.acquire_permit(entry_id)
+        desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
+
+    return permit
+
+
+def _secure(desk: Desk, plan: OrderPlan, total: VenueOrder) -> bool:
+    """Protect what an entry has filled so far; ``False`` once the position is closed."""
+    books = Books(desk.clock)
+    found = positions.load(desk.store, desk.account, plan.symbol)
+    if found is None or found[0].decision_id != plan.decision_id or found[0].state == "closed":
+        return False
+    try:
+        venue = at_least_filled(desk, plan, total, books)
+        return protection.protect(desk, found[0], venue, total.update_time, books)
+    finally:
+        books.catch_up()
 
 
 def _look_at_price(desk: Desk, plan: OrderPlan) -> None:
@@ -309,57 +360,6 @@ def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
         )
     desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
     desk.ledger.release(decision_id)
-
-
-def held_position(desk: Desk, symbol: str) -> VenuePosition | None:
-    """The position in a symbol as the exchange has it."""
-    return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
-
-
-def _opened(
-    desk: Desk, plan: OrderPlan, outcome: orders.Outcome, books: Books
-) -> VenuePosition | None:
-    """The position an entry has opened; from its fill where the venue does not show it yet.
-
-    A stop is reduce-only: sized from a fill it can only ever protect. Waiting for a view that
-    lags or fails would leave the position naked.
-    """
-    order = outcome.order
-    if order is None:
-        return held_position(desk, plan.symbol)
-    try:
-        for pause in (0.1, 0.3, None):
-            venue = held_position(desk, plan.symbol)
-            if venue is not None:
-                return venue
-            if desk.clock.now_ms() - order.update_time > POSITION_LAG_MS:
-                return None
-            if pause is not None:
-                desk.clock.sleep(pause)
-    except ExchangeError as error:
-        body = {"clientOrderId": order.client_order_id, "positionsUnreadable": str(error)}
-        books.write(lambda: desk.note("incident", body, correlation=plan.decision_id), None)
-    price = order.average_price or plan.reference_price
-    quantity = order.executed_quantity if plan.side == "BUY" else -order.executed_quantity
-    return VenuePosition(
-        symbol=plan.symbol,
-        quantity=quantity,
-        entry_price=price,
-        mark_price=price,
-        unrealized_pnl=Decimal(0),
-        liquidation_price=Decimal(0),
-        isolated_wallet=Decimal(0),
-        update_time=order.update_time,
-    )
-
-
-def _sighted(desk: Desk, plan: OrderPlan) -> VenuePosition | None:
-    """A position on the plan's side in its symbol, if the venue can be asked."""
-    try:
-        venue = held_position(desk, plan.symbol)
-    except ExchangeError:
-        return None
-    return venue if venue and (venue.quantity > 0) == (plan.side == "BUY") else None
 
 
 def _record(desk: Desk, plan: OrderPlan, timeframe: str) -> positions.PositionRecord:

@@ -12,12 +12,13 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import BorsaError, ExchangeError, NotFound
-from shared.execution import adopt, entry, flatten, protection, settlement, stop_watch, watch
+from shared.execution import adopt, chase, entry, flatten, protection, settlement, stop_watch, watch
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
 from shared.execution.ids import client_id, is_ours
+from shared.execution.sighting import held_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import kill_switch, stops
@@ -207,9 +208,10 @@ def _position(
         naked = protection.uncovered(position, algos) > 0
     if naked or opening:
         counts["repaired"] += protection.protect(desk, record, position)
-        _entry_done(desk, record)
+        if not _in_workflow(desk, record):
+            _entry_done(desk, record)
         return naked
-    if record.decision_id in served:
+    if record.decision_id in served and not _in_workflow(desk, record):
         # The entry's last step was interrupted after the stop was live.
         _entry_done(desk, record)
     if record.exit_reason or stops.time_is_up(record, desk.clock.now_ms()):
@@ -241,7 +243,9 @@ def _resolved(desk: Desk, record: PositionRecord) -> bool:
 
 
 def _entry_done(desk: Desk, record: PositionRecord) -> None:
-    """The entry led to a position: its permit and reservation have served."""
+    """The entry led to a position: nothing of it rests, its permits and reservation have served."""
+    if not chase.conclude(desk, record.id, record.decision_id):
+        return  # again in the next round
     desk.kill_switch.release_permit(client_id(desk.account, record.decision_id, "e"))
     desk.ledger.convert(record.decision_id)
 
@@ -357,7 +361,7 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
     record = found[0]
     if record.decision_id != signal_id or record.state == "closed":
         return False
-    position = entry.held_position(desk, symbol)
+    position = held_position(desk, symbol)
     if position is None:
         return False
     algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)

@@ -40,6 +40,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str = ""
     attempts: int = 1
     sent_at: int = 0
+    time_in_force: str | None = None
 
 
 def load(desk: Desk, client_order_id: str) -> tuple[OrderRecord, str] | None:

@@ -16,6 +16,7 @@ leaves with a time stamp much younger than its claim.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 
@@ -55,6 +56,7 @@ __all__ = [
     "never_send",
     "send",
     "settle",
+    "settle_as",
     "store_intent",
 ]
 
@@ -117,6 +119,7 @@ def intent(
         type=request.type,
         leg=leg_of(request.client_order_id) or "",
         quantity=request.quantity,
+        time_in_force=request.time_in_force,
         state="intent",
         created_at=now,
         updated_at=now,
@@ -132,6 +135,7 @@ def send(
     permit: Callable[[], None] | None = None,
     may_place: bool = True,
     books: Books | None = None,
+    held: Decimal = Decimal(0),
 ) -> Outcome:
     """Send a plain order under the rules above and wait for its final state.
 
@@ -147,10 +151,12 @@ def send(
     books : Books, optional
         Keeps the record once the order is at the venue, so that the caller can protect what it
         opened before the store has taken the record. The caller catches up.
+    held : Decimal
+        What earlier orders of the same entry hold in the symbol: no trace of this one.
     """
     claimed = store_intent(desk, intent(desk, request, decision_id))
     try:
-        order = _find_or_place(desk, request, claimed, permit, may_place)
+        order = _find_or_place(desk, request, claimed, permit, may_place, held)
         if order is None:
             found = load(desk, request.client_order_id)
             if found is None:
@@ -210,6 +216,7 @@ def _find_or_place(
     claimed: bool,
     permit: Callable[[], None] | None,
     may_place: bool,
+    held: Decimal,
 ) -> VenueOrder | None:
     """The order at the venue; ``None`` when it is dead and our record says why."""
     while True:
@@ -220,7 +227,7 @@ def _find_or_place(
         if current.state in DEAD:
             return None
         if not claimed:
-            order = _look_up(desk, request, current.sent_at)
+            order = _look_up(desk, request, current.sent_at, held)
             if order is not None:
                 return order
             if not may_place or current.attempts >= ATTEMPTS:
@@ -299,7 +306,7 @@ def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:
             desk.clock.sleep(wait)
 
 
-def _look_up(desk: Desk, request: OrderRequest, sent_at: int) -> VenueOrder | None:
+def _look_up(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> VenueOrder | None:
     """The order, or ``None`` once its absence is conclusive.
 
     Raises
@@ -324,7 +331,7 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int) -> VenueOrder | No
                 ) from error
         else:
             misses += 1
-            if not request.reduce_only and _left_a_trace(desk, request, sent_at):
+            if not request.reduce_only and _left_a_trace(desk, request, sent_at, held):
                 raise OutcomeUnknown(
                     f"order {request.client_order_id} is not found, but its symbol has moved"
                 )
@@ -335,17 +342,17 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int) -> VenueOrder | No
         desk.clock.sleep(wait)
 
 
-def _left_a_trace(desk: Desk, request: OrderRequest, sent_at: int) -> bool:
+def _left_a_trace(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> bool:
     """Whether the account shows what this entry would have done, though nobody finds the order.
 
     The venue's views lag behind one another; one that shows an execution outweighs another that
     does not show the order. Symbols are free before they are entered, so any position on its
-    side, or any fill on its side since, is taken for this entry's.
+    side beyond what the entry ``held`` before, or any fill on its side since, is taken for it.
     """
     long = request.side == "BUY"
     try:
         if any(
-            p.symbol == request.symbol and (p.quantity > 0) == long
+            p.symbol == request.symbol and (p.quantity > 0) == long and abs(p.quantity) > held
             for p in desk.exchange.positions()
         ):
             return True

@@ -110,8 +110,13 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
         if known.leg in ("s", "t") or now - known.updated_at < GRACE_MS:
             continue
         order = desk.exchange.order(known.symbol, known.id)
-        if order is not None and order.status in FINAL_ORDER:
+        if order is None:
+            continue
+        if order.status in FINAL_ORDER:
             orders.settle_as(desk, known.id, order)
+        elif known.leg == "e":
+            # No entry rests for so long: whoever sent it is gone, and it could still fill.
+            desk.exchange.cancel_order(known.symbol, known.id)
 
 
 def _refresh_algos(

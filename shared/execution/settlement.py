@@ -6,13 +6,13 @@ was. Runs again after any crash with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import adopt, entry, flatten, orders
+from shared.execution import adopt, chase, entry, flatten, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill
 from shared.execution.ids import client_id, is_ours, leg_of
@@ -40,15 +40,15 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         The trade; ``None`` while the fills are not complete yet, or when nothing was ever opened.
     """
     start = record.opened_at - LOOK_BACK_MS
-    entry_order = _entry_order(desk, record)
+    entry_orders = _entry_orders(desk, record)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
-    first = _first_fill(record, entry_order, fills)
+    first = _first_fill(record, entry_orders, fills)
     if first is None:
         # A record that is "open" was seen as a position: its fills come, however late.
         if record.state == "opening" and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
             _never_opened(desk, record)
         return None
-    mine = _round_trip(fills[first:])
+    mine = _round_trip(fills[first:], entry_orders)
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -98,33 +98,38 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
     entry.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 
-def _entry_order(desk: Desk, record: PositionRecord) -> int | None:
-    """The venue's id of the entry order; from our own record where the venue has forgotten."""
-    entry_id = client_id(desk.account, record.decision_id, "e")
-    order = desk.exchange.order(record.id, entry_id)
-    if order is not None:
-        return order.order_id
-    known = orders.load(desk, entry_id)
-    return None if known is None else known[0].venue_id
+def _entry_orders(desk: Desk, record: PositionRecord) -> set[int]:
+    """The venue's ids of the entry's orders; from our own records where it has forgotten."""
+    recorded = {k.id: k.venue_id for k in chase.entry_orders(desk, record.decision_id)}
+    found = set()
+    for id_, known in (
+        recorded or {client_id(desk.account, record.decision_id, "e"): None}
+    ).items():
+        order = desk.exchange.order(record.id, id_)
+        venue_id = known if order is None else order.order_id
+        if venue_id is not None:
+            found.add(venue_id)
+    return found
 
 
 def _first_fill(
-    record: PositionRecord, entry_order: int | None, fills: Sequence[Fill]
+    record: PositionRecord, entry_orders: Collection[int], fills: Sequence[Fill]
 ) -> int | None:
     """Where the entry's fills begin: ownership by order; by side only where no order is known."""
-    if entry_order is not None:
-        return next((i for i, f in enumerate(fills) if f.order_id == entry_order), None)
+    if entry_orders:
+        return next((i for i, f in enumerate(fills) if f.order_id in entry_orders), None)
     if record.state == "opening":
         return None
     return next((i for i, f in enumerate(fills) if f.side == record.side), None)
 
 
-def _round_trip(fills: list[Fill]) -> list[Fill]:
-    """Fills until the position is flat."""
+def _round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
+    """Fills until the position is flat and nothing of the entry follows."""
     net = Decimal(0)
+    last = max((i for i, f in enumerate(fills) if f.order_id in entry_orders), default=0)
     for i, fill in enumerate(fills):
         net += fill.quantity if fill.side == "BUY" else -fill.quantity
-        if not net:
+        if not net and i >= last:
             return fills[: i + 1]
     return fills
 

@@ -60,9 +60,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "a new id on every try",
         ENTRY,
-        'entry_id = client_id(desk.account, decision_id, "e")\n    if orders',
-        'entry_id = client_id(desk.account, decision_id, "e", desk.clock.now_ms() % 9)\n'
-        "    if orders",
+        'entry_id = client_id(desk.account, decision_id, "e")\n    first',
+        'entry_id = client_id(desk.account, decision_id, "e", desk.clock.now_ms() % 9)\n    first',
         "crash",
     ),
     Defect(
@@ -148,7 +147,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "sent again without a look-up",
         ORDERS,
-        "            order = _look_up(desk, request, current.sent_at)\n",
+        "            order = _look_up(desk, request, current.sent_at, held)\n",
         "            order = None\n",
         "exchange",
     ),

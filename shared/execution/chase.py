@@ -1,0 +1,308 @@
+"""Entering as a maker: post-only at the touch, moved along with it, then what is left at once.
+
+One order rests at a time; the next is sent only when the one before is known to be over and what
+it executed is counted, so that all of them together never exceed the plan's quantity. Each has an
+id, an intent and a permit of its own, and a price within the plan's worst price and notional. What
+has filled is protected while the rest is still waiting: a position never waits for the chase.
+
+Everything is derived from the orders' records, so that a run that was interrupted is taken up, and
+somebody else (the guardian) can end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from shared.errors import BorsaError, ExchangeError, StoreError
+from shared.execution import orders
+from shared.execution.desk import Desk
+from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder
+from shared.execution.ids import client_id
+from shared.execution.sighting import POSITION_LAG_MS, held_position
+from shared.risk.plan import OrderPlan
+
+EntryStyle = Literal["ioc", "post_only"]
+
+#: Orders of one chase at most, the last one that takes what is left included.
+MAX_ORDERS = 12
+
+#: Seconds between looks at a resting order.
+LOOK_EVERY = 0.5
+
+#: An order is left where it is for at least this long.
+MIN_REST_MS = 1_000
+
+#: Seconds between attempts to cancel and to see the end of an order.
+CANCEL_DELAYS = (0.1, 0.3, 0.9)
+
+#: A post-only order that would have taken: the price has moved, so the next one lies elsewhere.
+WOULD_TAKE = "-5022"
+
+
+class _Total:
+    """What all orders of an entry have executed together."""
+
+    def __init__(self, plan: OrderPlan) -> None:
+        self._plan = plan
+        self.executed = Decimal(0)
+        self.cost = Decimal(0)
+        self._last: VenueOrder | None = None
+
+    def add(self, order: VenueOrder) -> None:
+        self.executed += order.executed_quantity
+        self.cost += order.executed_quantity * (order.average_price or order.price)
+        if order.executed_quantity:
+            self._last = order
+
+    def with_(self, order: VenueOrder) -> VenueOrder | None:
+        """All that is over, and this one as it is now, as if it were one order."""
+        both = _Total(self._plan)
+        both.executed, both.cost, both._last = self.executed, self.cost, self._last
+        both.add(order)
+        return both.order
+
+    @property
+    def order(self) -> VenueOrder | None:
+        if self._last is None:
+            return None
+        return msgspec.structs.replace(
+            self._last,
+            status="FILLED",
+            quantity=self._plan.quantity,
+            executed_quantity=self.executed,
+            average_price=self.cost / self.executed,
+        )
+
+
+def is_chased(desk: Desk, first: orders.OrderRecord | None) -> bool:
+    """Whether an entry is a chase: as its first order was, else as it is set now."""
+    return desk.entry_style == "post_only" if first is None else first.time_in_force == "GTX"
+
+
+def entry_orders(desk: Desk, decision_id: str) -> list[orders.OrderRecord]:
+    """Our records of the orders that a decision's entry has sent so far, first to last."""
+    found: list[orders.OrderRecord] = []
+    for step in range(MAX_ORDERS):
+        known = orders.load(desk, client_id(desk.account, decision_id, "e", step))
+        if known is None:
+            break
+        found.append(known[0])
+        if not is_chased(desk, found[0]):
+            break
+    return found
+
+
+def run(
+    desk: Desk,
+    plan: OrderPlan,
+    began: int,
+    permit: Callable[[str], Callable[[], None]],
+    secure: Callable[[VenueOrder], bool],
+    *,
+    may_place: bool = True,
+) -> orders.Outcome:
+    """Enter, or find out how an entry ended.
+
+    Parameters
+    ----------
+    began : int
+        When the entry began, our clock, UTC ms; the time for resting counts from here.
+    permit : callable
+        Makes the permit of one order from its client id, see :func:`shared.execution.orders.send`.
+    secure : callable
+        Protects what has executed so far, told as one order; ``False`` when the position is
+        closed, which ends the entry.
+    may_place : bool
+        ``False`` to only end what rests and count.
+
+    Returns
+    -------
+    Outcome
+        As of one order over everything that executed; ``unknown`` when the end of one of the
+        orders could not be learned.
+    """
+    total = _Total(plan)
+    deadline = began + desk.chase_ms if may_place else 0
+    reason = "nothing was sent"
+    for step in range(MAX_ORDERS):
+        id_ = client_id(desk.account, plan.decision_id, "e", step)
+        known = orders.load(desk, id_)
+        try:
+            if known is not None:
+                request = _as_sent(plan, known[0])
+                outcome = orders.send(
+                    desk, request, plan.decision_id, may_place=False, held=total.executed
+                )
+            else:
+                last = step == MAX_ORDERS - 1 or desk.clock.now_ms() >= deadline
+                next_ = _next(desk, plan, total, id_, last=last) if may_place else None
+                if next_ is None:
+                    break
+                request = next_
+                outcome = orders.send(
+                    desk, request, plan.decision_id, permit=permit(id_), held=total.executed
+                )
+        except BorsaError as error:
+            # No leave for another order: what has filled stays, the rest is not entered.
+            if isinstance(error, StoreError) or not total.executed:
+                raise
+            reason = str(error)
+            break
+        reason = outcome.reason
+        order = outcome.order
+        if order is not None and order.status not in FINAL_ORDER:
+            order = _follow(desk, plan, order, total, deadline, secure)
+        if outcome.state == "unknown" or (order is None and outcome.state not in orders.DEAD):
+            return orders.Outcome(state="unknown", order=total.order, reason=reason)
+        if order is not None:
+            total.add(order)
+            orders.settle_as(desk, id_, order)
+        so_far = total.order
+        held = so_far is None or not (order and order.executed_quantity) or secure(so_far)
+        desk.kill_switch.release_permit(id_)
+        # What an earlier run left behind is counted and passed over; a fresh refusal ends it.
+        refused = known is None and outcome.state in ("rejected", "not_sent")
+        again = not refused or reason.startswith(WOULD_TAKE)
+        if not held or not again or total.executed >= plan.quantity:
+            break
+        if request.time_in_force == "IOC":
+            break
+    if total.order is None:
+        return orders.Outcome(state="cancelled", reason=reason)
+    return orders.Outcome(state="filled", order=total.order, reason=reason)
+
+
+def conclude(desk: Desk, symbol: str, decision_id: str) -> bool:
+    """End a chase whose run died after its first fill; whether nothing of it rests any more."""
+    over = True
+    for known in entry_orders(desk, decision_id):
+        if known.state in ("intent", "unknown", "open"):
+            order = desk.exchange.order(symbol, known.id)
+            if order is not None and order.status not in FINAL_ORDER:
+                order = _cancel(desk, order)
+                if order is None:
+                    over = False
+                    continue
+            if order is not None:
+                orders.settle_as(desk, known.id, order)
+        desk.kill_switch.release_permit(known.id)
+    return over
+
+
+def _as_sent(plan: OrderPlan, known: orders.OrderRecord) -> OrderRequest:
+    """The request of an order that was recorded; good for looking it up, never for sending."""
+    return OrderRequest(
+        symbol=plan.symbol,
+        side=plan.side,
+        type="LIMIT",
+        time_in_force="IOC" if known.time_in_force == "IOC" else "GTX",
+        price=plan.worst_price,
+        quantity=known.quantity,
+        client_order_id=known.id,
+    )
+
+
+def _next(
+    desk: Desk, plan: OrderPlan, total: _Total, id_: str, *, last: bool
+) -> OrderRequest | None:
+    """The next order, within the plan's price and notional; ``None`` when there is none."""
+    remaining = plan.quantity - total.executed
+    if last:
+        price, force = plan.worst_price, "IOC"
+    else:
+        try:
+            book = desk.exchange.book_ticker(plan.symbol)
+        except ExchangeError:
+            return None
+        price, force = (book.bid_price if plan.side == "BUY" else book.ask_price), "GTX"
+        if _worse(plan.side, price, plan.worst_price):
+            return None
+        # A sale at a better price is a larger position: it must fit the room that was reserved.
+        if total.cost + remaining * price > plan.worst_notional:
+            return None
+    if remaining * price < desk.exchange.instruments()[plan.symbol].min_notional:
+        return None
+    return OrderRequest(
+        symbol=plan.symbol,
+        side=plan.side,
+        type="LIMIT",
+        time_in_force="IOC" if force == "IOC" else "GTX",
+        price=price,
+        quantity=remaining,
+        client_order_id=id_,
+    )
+
+
+def _worse(side: Side, price: Decimal, than: Decimal) -> bool:
+    return price > than if side == "BUY" else price < than
+
+
+def _follow(
+    desk: Desk,
+    plan: OrderPlan,
+    order: VenueOrder,
+    total: _Total,
+    deadline: int,
+    secure: Callable[[VenueOrder], bool],
+) -> VenueOrder | None:
+    """Stay with a resting order until it is over; ``None`` when its end cannot be learned."""
+    since = desk.clock.now_ms()
+    secured = Decimal(0)
+    while order.status not in FINAL_ORDER:
+        now = desk.clock.now_ms()
+        give_up = now >= deadline
+        if order.executed_quantity > secured:
+            so_far = total.with_(order)
+            give_up |= so_far is not None and not secure(so_far)
+            secured = order.executed_quantity
+        elif secured or total.executed:
+            give_up |= _closed_meanwhile(desk, plan, order, total)
+        if give_up or (now - since >= MIN_REST_MS and _left_behind(desk, order)):
+            return _cancel(desk, order)
+        desk.clock.sleep(LOOK_EVERY)
+        try:
+            order = desk.exchange.order(order.symbol, order.client_order_id) or order
+        except ExchangeError:
+            continue  # the deadline ends this as well
+    return order
+
+
+def _closed_meanwhile(desk: Desk, plan: OrderPlan, order: VenueOrder, total: _Total) -> bool:
+    """Whether the part that had filled is closed again: then nothing more is wanted."""
+    so_far = total.with_(order)
+    if so_far is None or desk.clock.now_ms() - so_far.update_time <= POSITION_LAG_MS:
+        return False
+    try:
+        return held_position(desk, plan.symbol) is None
+    except ExchangeError:
+        return False
+
+
+def _left_behind(desk: Desk, order: VenueOrder) -> bool:
+    """Whether the touch has moved away from a resting order."""
+    try:
+        book = desk.exchange.book_ticker(order.symbol)
+    except ExchangeError:
+        return False
+    if order.side == "BUY":
+        return book.bid_price > order.price
+    return book.ask_price < order.price
+
+
+def _cancel(desk: Desk, order: VenueOrder) -> VenueOrder | None:
+    """Cancel and see how the order ended: it may have filled before the cancel arrived."""
+    for pause in (*CANCEL_DELAYS, None):
+        try:
+            desk.exchange.cancel_order(order.symbol, order.client_order_id)
+            found = desk.exchange.order(order.symbol, order.client_order_id)
+            if found is not None and found.status in FINAL_ORDER:
+                return found
+        except ExchangeError:
+            pass
+        if pause is not None:
+            desk.clock.sleep(pause)
+    return None

@@ -1,0 +1,379 @@
+"""Entering post-only: resting, moved along, filled in parts, interrupted at every step.
+
+The books of the exchange decide: never more than the plan, never unprotected, nothing left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from desk import GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
+
+from local.exchange.faults import error_answer
+from shared.execution import assess, emergency, entry
+from shared.execution.entry import EntryResult
+from shared.execution.guardian import guard
+from shared.execution.reconcile import reconcile
+from shared.simulation.orders import Order
+from shared.simulation.settlement import settle
+
+D = Decimal
+CANCEL = ("DELETE", "/fapi/v1/order")
+FLAT = [(60, 0.0)]
+#: A dip that reaches a resting purchase within seconds, and back.
+DIP = [(1, -0.004), (2, 0.0), (60, 0.0)]
+#: Away from a resting purchase, but within the 0.2 % that the plan allows.
+AWAY = [(1, 0.003), (60, 0.003)]
+#: Beyond it.
+GONE = [(1, 0.05), (60, 0.05)]
+
+
+def chasing(open_floor: Callable[..., Floor], knots: Any, **settings: str) -> Floor:
+    floor = open_floor(
+        {"BTCUSDT": knots}, settings={"ENTRY_STYLE": "post_only", **settings}, durable=False
+    )
+    # The exchange moves the price of such a bar in its second third.
+    floor.clock.sleep(20)
+    floor.api.advance()
+    return floor
+
+
+def begun(floor: Floor, side: str = "BUY") -> str:
+    """A decision, not executed yet."""
+    signal = floor.signal("BTCUSDT", side)
+    assert assess.assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
+    return signal.id
+
+
+def enter(floor: Floor, signal: str) -> EntryResult:
+    return entry.open_position(floor.desk, "BTCUSDT", signal)
+
+
+def planned(floor: Floor, signal: str) -> Decimal:
+    decision = assess.load(floor.desk, "BTCUSDT", signal)
+    assert decision is not None
+    assert decision[1].plan is not None
+    return decision[1].plan.quantity
+
+
+def within_plan(floor: Floor, signal: str) -> Decimal:
+    """What the entry's orders executed; together never more than was planned, never two open."""
+    done = sum((o.executed for o in floor.entries()), D(0))
+    assert done <= planned(floor, signal)
+    assert not [o for o in floor.entries() if o.is_open]
+    return done
+
+
+def guarded(floor: Floor, quantity: Decimal) -> None:
+    assert floor.held() == quantity
+    assert sum(s.quantity for s in floor.stops()) >= quantity
+
+
+def in_order(floor: Floor, rounds: int = 2) -> None:
+    """After some rounds nothing is held for the entry but the position itself."""
+    for _ in range(rounds):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guard(floor.desk)
+    reconcile(floor.desk)
+    assert floor.services.kill_switch.outstanding_permits() == {}
+    assert len(floor.services.ledger.read().entries) == bool(floor.held())
+    assert len(floor.stops()) == bool(floor.held())
+
+
+class Meanwhile:
+    """Something happens to the account while an entry rests, at a request of the chase."""
+
+    def __init__(self, floor: Floor, at: int, act: Callable[[Order], None]) -> None:
+        self.looks = 0
+        self.done = False
+
+        def before(method: str, url: str) -> None:
+            resting = list(floor.account.working_orders("BTCUSDT"))
+            if method == "GET" and "/fapi/v1/order" in url and resting and not self.done:
+                self.looks += 1
+                if self.looks == at:
+                    self.done = True
+                    floor.api.advance()
+                    act(resting[0])
+
+        floor.session.before = before
+
+
+def fill(floor: Floor, quantity: str) -> Callable[[Order], None]:
+    """Part of a resting order executes."""
+
+    def act(order: Order) -> None:
+        core, account = floor.venue.core, floor.account
+        settle(core, account, order, order.price, D(quantity), maker=True)
+
+    return act
+
+
+# ---------------------------------------------------------------------- the ways it goes
+
+
+def test_filled_as_a_maker(open_floor):
+    floor = chasing(open_floor, DIP)
+    signal = begun(floor)
+    assert enter(floor, signal).status == "protected"
+    assert within_plan(floor, signal) == planned(floor, signal)
+    assert all(f.maker for f in floor.fills())
+    assert [o.time_in_force for o in floor.entries()] == ["GTX"]
+    guarded(floor, planned(floor, signal))
+    in_order(floor)
+
+
+def test_moved_along_and_at_last_taken(open_floor):
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+    assert enter(floor, signal).status == "protected"
+    assert within_plan(floor, signal) == planned(floor, signal)
+    sent = floor.entries()
+    assert len(sent) >= 3
+    assert [o.time_in_force for o in sent[:-1]] == ["GTX"] * (len(sent) - 1)
+    assert sent[-1].time_in_force == "IOC"
+    assert [o.price for o in sent] == sorted(o.price for o in sent)
+    assert len({o.client_order_id for o in sent}) == len(sent)
+    permits = [b["clientOrderId"] for b in floor.audit("permit")]
+    assert permits == [o.client_order_id for o in sent]
+    in_order(floor)
+
+
+def test_a_price_beyond_the_plan_is_not_followed(open_floor):
+    floor = chasing(open_floor, GONE)
+    signal = begun(floor)
+    assert enter(floor, signal).status == "rejected"
+    assert within_plan(floor, signal) == 0
+    assert floor.leaked() == ({}, [])
+    in_order(floor)
+
+
+def test_a_sale_does_not_follow_where_it_would_be_larger_than_allowed(open_floor):
+    floor = chasing(open_floor, [(1, 0.05), (60, 0.05)])
+    signal = begun(floor, "SELL")
+    enter(floor, signal)
+    plan = assess.load(floor.desk, "BTCUSDT", signal)[1].plan
+    cost = sum(f.quantity * f.price for f in floor.fills())
+    assert cost <= plan.worst_notional
+    in_order(floor)
+
+
+@pytest.mark.parametrize("seconds", ["1", "10"])
+def test_the_time_for_resting_is_kept(open_floor, seconds):
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS=seconds)
+    signal = begun(floor)
+    start = floor.clock.now_ms()
+    assert enter(floor, signal).status == "protected"
+    took = floor.entries()[-1].time - start
+    assert int(seconds) * 1000 <= took <= int(seconds) * 1000 + 1500
+
+
+def test_partly_filled_is_protected_at_once_and_the_rest_goes_on(open_floor):
+    """Invariant 4 is watched throughout: the first part never waits for the chase."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    Meanwhile(floor, 2, fill(floor, "0.001"))
+    stops: list[tuple[int, Decimal]] = []
+    floor.venue.on_event(
+        lambda e: (
+            stops.append((e.time, e.record.quantity))
+            if e.kind == "ALGO" and e.record.status == "NEW" and e.record.type == "STOP_MARKET"
+            else None
+        )
+    )
+    assert enter(floor, signal).status == "protected"
+    full = planned(floor, signal)
+    assert within_plan(floor, signal) == full
+    first = floor.fills()[0]
+    assert stops[0][1] == D("0.001")
+    assert stops[0][0] - first.time <= 1_500
+    assert stops[-1][1] == full
+    guarded(floor, full)
+    in_order(floor)
+
+
+def test_a_small_rest_is_taken(open_floor):
+    """All but one step has filled: the last one is taken when the time is up."""
+    floor = chasing(open_floor, FLAT)
+    signal = begun(floor)
+    full = planned(floor, signal)
+    Meanwhile(floor, 2, fill(floor, str(full - D("0.001"))))
+    assert enter(floor, signal).status == "protected"
+    assert within_plan(floor, signal) == full  # 0.001 BTC is above the 50 USDT minimum
+    in_order(floor)
+
+
+# ---------------------------------------------------------------------- stopped in the middle
+
+
+def stop_everything(floor: Floor) -> Callable[[Order], None]:
+    def act(_order: Order) -> None:
+        evidence = {"operator": "t", "reason": "t", "at": floor.clock.now_ms()}
+        emergency.latch(floor.desk, "manual", evidence, "emergency-1")
+        emergency.flatten_account(floor.desk, "emergency-1")
+
+    return act
+
+
+@pytest.mark.parametrize("part", ["0", "0.001"])
+def test_an_emergency_stop_in_the_middle_cancels_it(open_floor, part):
+    floor = chasing(open_floor, FLAT)
+    signal = begun(floor)
+    stop = stop_everything(floor)
+
+    def act(order: Order) -> None:
+        if D(part):
+            fill(floor, part)(order)
+        stop(order)
+
+    Meanwhile(floor, 3, act)
+    result = enter(floor, signal)
+    assert result.status in ("flat", "declined", "rejected")
+    assert not floor.held()
+    assert within_plan(floor, signal) == D(part)
+    floor.session.before = lambda method, url: None
+    for attempt in range(1, 4):
+        assert emergency.flatten_account(floor.desk, "emergency-1", attempt).flat
+    emergency.settle_all(floor.desk)
+    assert not floor.algos()
+    guard(floor.desk)
+    assert floor.leaked() == ({}, [])
+    assert len(floor.trades()) == bool(D(part))
+
+
+def test_a_latch_alone_refuses_the_next_order(open_floor):
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+
+    def latch(_order: Order) -> None:
+        evidence = {"operator": "t", "reason": "t", "at": floor.clock.now_ms()}
+        emergency.latch(floor.desk, "manual", evidence, "emergency-1")
+
+    Meanwhile(floor, 1, latch)
+    assert enter(floor, signal).status == "declined"
+    assert len(floor.entries()) == 1
+    assert within_plan(floor, signal) == 0
+
+
+# ---------------------------------------------------------------------- answers that fail
+
+ANSWERS = {
+    "unknown": UNKNOWN_503,
+    "lost": LOST,
+    "would take": error_answer(400, -5022, "Due to the order could not be executed as maker."),
+    "margin": error_answer(400, -2019, "Margin is insufficient."),
+    "throttled": error_answer(429, -1015, "Too many new orders."),
+    "down": UNAVAILABLE,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "executed"),
+    [*((name, False) for name in ANSWERS), ("unknown", True), ("lost", True)],
+)
+@pytest.mark.parametrize("which", [1, 2])
+def test_answers_to_its_orders(open_floor, name, executed, which):
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+    count = [0]
+
+    def nth(request: Any) -> bool:
+        if b"bq-e-" in request.body:
+            count[0] += 1
+        return count[0] == which
+
+    floor.break_next(ORDER, ANSWERS[name], executed=executed, where=nth)
+    enter(floor, signal)
+    in_order(floor)
+    done = within_plan(floor, signal)
+    if done:
+        guarded(floor, done)
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        (CANCEL, UNKNOWN_503),
+        (CANCEL, UNAVAILABLE),
+        (GET_ORDER, UNAVAILABLE),
+        (GET_ORDER, NOT_FOUND),
+    ],
+    ids=["cancel unknown", "cancel down", "look-up down", "look-up finds nothing"],
+)
+def test_views_and_cancels_that_fail_for_a_while(open_floor, what, answer):
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+    start = floor.clock.now_ms()
+    floor.break_next(what, answer, times=10_000, seconds=25)
+    enter(floor, signal)
+    floor.clock.sleep(max(0.0, 30 - (floor.clock.now_ms() - start) / 1000))
+    in_order(floor)
+    done = within_plan(floor, signal)
+    if done:
+        guarded(floor, done)
+
+
+# ---------------------------------------------------------------------- killed at every step
+
+
+def test_killed_at_every_effect_and_taken_up(open_floor):
+    """Killed before each change in turn, run again at once, and once more left to the guardian."""
+    effects = _effects(open_floor)
+    assert effects > 20
+    for again in (True, False):
+        for at in range(0, effects, 3 if again else 5):
+            floor = chasing(open_floor, AWAY)
+            floor.expected = {4}  # a killed process protects nothing until somebody looks
+            signal = begun(floor)
+            Meanwhile(floor, 2, fill(floor, "0.001"))
+            meanwhile = floor.session.before
+            left = [at]
+
+            def die(left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] == -1:
+                    raise Crash
+
+            def request(method: str, url: str, seen: Any = meanwhile, die: Any = die) -> None:
+                seen(method, url)
+                if method != "GET":
+                    die()
+
+            floor.session.before = request
+            floor.store.before = lambda name, args, die=die: die()
+            with pytest.raises(Crash):
+                enter(floor, signal)
+            floor.store.before = lambda name, args: None
+            floor.session.before = meanwhile
+            if again:
+                enter(floor, signal)
+            in_order(floor, 2 if again else 6)
+            done = within_plan(floor, signal)
+            if done:
+                guarded(floor, done)
+
+
+def _effects(open_floor: Callable[..., Floor]) -> int:
+    """How many changes one such entry makes, in the store and at the exchange."""
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+    Meanwhile(floor, 2, fill(floor, "0.001"))
+    meanwhile, count = floor.session.before, [0]
+
+    def counted(method: str, url: str) -> None:
+        meanwhile(method, url)
+        count[0] += method != "GET"
+
+    floor.session.before = counted
+
+    def stored(name: str, args: Any) -> None:
+        count[0] += 1
+
+    floor.store.before = stored
+    enter(floor, signal)
+    floor.store.before = lambda name, args: None
+    return count[0]
