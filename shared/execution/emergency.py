@@ -7,14 +7,21 @@ out: the orders behind them are looked up and what they opened is closed as well
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from shared.errors import BorsaError, ExchangeError
-from shared.execution import adopt, flatten, orders, settlement
+from shared.errors import BorsaError, ExchangeError, StoreError
+from shared.execution import adopt, flatten, orders, settlement, strangers
 from shared.execution.desk import Desk
-from shared.execution.exchange import FINAL_ORDER, open_symbols
+from shared.execution.exchange import (
+    FINAL_ORDER,
+    VenueAlgoOrder,
+    VenueOrder,
+    VenuePosition,
+    open_symbols,
+)
 from shared.portfolio import positions
 
 #: Reading back after closing, within one run.
@@ -23,7 +30,10 @@ PAUSE = 0.15
 
 
 class Flattened(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the account after a run. ``flat`` only when the exchange shows nothing at all."""
+    """State of the account after a run. ``flat`` only when the exchange shows nothing at all.
+
+    ``foreign`` names what was not ours and was cancelled or closed all the same.
+    """
 
     flat: bool
     closed: tuple[str, ...]
@@ -31,6 +41,7 @@ class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     remaining: tuple[str, ...]
     outstanding_permits: int
     failures: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
 
 def latch(
@@ -70,6 +81,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     failures: list[str] = []
     remaining: tuple[str, ...] = ()
     outstanding = done = 0
+    foreign: list[str] = []
     for round_ in range(ROUNDS):
         # Permits first: what an order behind one has opened by now is in what is read next. The
         # other way round a fill between the two looks would be missed.
@@ -80,6 +92,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         remaining = tuple(open_symbols(held, plain, algos))
         if not remaining and not outstanding:
             break
+        if not round_:
+            foreign += _foreign(desk, held, plain, algos)
         for symbol in sorted({o.symbol for o in plain}):
             # Entries that still rest would open what is being closed: they go first.
             _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
@@ -116,7 +130,16 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         remaining=remaining,
         outstanding_permits=outstanding,
         failures=tuple(failures),
+        foreign=tuple(dict.fromkeys(foreign)),
     )
+    if result.foreign:
+        desk.alert(
+            "critical",
+            "emergency-foreign",
+            "Emergency stop: orders or positions that are not ours are closed as well",
+            f"{'; '.join(result.foreign)}.",
+            correlation=correlation,
+        )
     desk.note(
         "emergency",
         {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()},
@@ -170,6 +193,21 @@ def _close(desk: Desk, position: Any, correlation: str, attempt: int) -> None:
         flatten.close_position(desk, found[0], "emergency stop")
     else:
         flatten.close_foreign(desk, position, correlation, attempt)
+
+
+def _foreign(
+    desk: Desk,
+    held: Sequence[VenuePosition],
+    plain: Sequence[VenueOrder],
+    algos: Sequence[VenueAlgoOrder],
+) -> list[str]:
+    """What of this nobody here sent or opened, in words; an emergency stop spares none of it."""
+    found = [f"order {o.client_id} on {o.symbol}" for o in strangers.orders(plain, algos)]
+    try:
+        ours = positions.open_records(desk.store, desk.account)
+    except StoreError:
+        return found  # closing does not wait for the store; what it closes is told as far as known
+    return found + [f"position of {p.quantity} {p.symbol}" for p in held if p.symbol not in ours]
 
 
 def _resolve_permits(desk: Desk) -> int:

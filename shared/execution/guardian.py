@@ -12,7 +12,17 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import BorsaError, ExchangeError, NotFound
-from shared.execution import adopt, chase, entry, flatten, protection, settlement, stop_watch, watch
+from shared.execution import (
+    adopt,
+    chase,
+    entry,
+    flatten,
+    protection,
+    settlement,
+    stop_watch,
+    strangers,
+    watch,
+)
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
@@ -167,7 +177,7 @@ def _positions(
         try:
             if record is None:
                 counts["foreign"] += 1
-                _foreign(desk, position)
+                strangers.report_position(desk, position)
                 continue
             unprotected += _position(desk, record, position, algos, counts, served)
         except BorsaError as error:
@@ -181,6 +191,10 @@ def _positions(
             failures.append(f"{symbol}: {type(error).__name__}: {error}")
     try:
         counts["orphans"] += _orphans(desk, algos, held, records)
+        for order in strangers.orders((), algos):
+            # Plain ones are asked for by reconciliation: the list of all of them weighs 40.
+            counts["foreign"] += 1
+            strangers.report_order(desk, order)
     except BorsaError as error:
         failures.append(f"orphans: {type(error).__name__}: {error}")
     return unprotected
@@ -295,30 +309,6 @@ def _take_profit(
     books = Books(desk.clock)
     protection.secure(desk, record, "t", abs(position.quantity), deadline, books)
     books.catch_up()
-
-
-def _foreign(desk: Desk, position: VenuePosition) -> None:
-    """A position no decision of ours explains is reported, never touched."""
-    text = (
-        f"The account holds {position.quantity} {position.symbol} at {position.entry_price}, which "
-        "no decision explains. It is left alone; an emergency stop would close it."
-    )
-    desk.alert(
-        "critical",
-        "foreign-position",
-        f"{position.symbol}: a position that is not ours",
-        text,
-        correlation=f"{position.symbol}:{position.entry_price}",
-    )
-    desk.outbox.compliance.append(
-        {
-            "id": f"foreign-{position.symbol}-{position.update_time}",
-            "kind": "foreign-position",
-            "symbol": position.symbol,
-            "text": text,
-            "time": desk.clock.now_ms(),
-        }
-    )
 
 
 def _orphans(

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.execution import adopt, orders, watch
+from shared.execution import adopt, orders, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
-from shared.execution.ids import client_id, is_ours
+from shared.execution.ids import client_id
 from shared.execution.order_records import ended_as
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -51,10 +51,11 @@ def reconcile(desk: Desk) -> Report:
                 f"{symbol}: the exchange holds {quantity}, our record says {record.quantity}"
             )
             positions.change(desk.store, record, quantity=quantity, updated_at=now)
-    foreign = [o.client_order_id for o in plain if not is_ours(o.client_order_id)]
-    foreign += [a.client_algo_id for a in algos if not is_ours(a.client_algo_id)]
-    watch.foreign_orders(desk, foreign)
-    differences += [f"order {o} was not sent by this application" for o in foreign]
+    foreign = strangers.orders(plain, algos)
+    watch.foreign_orders(desk, [o.client_id for o in foreign])
+    for order in foreign:
+        strangers.report_order(desk, order)
+    differences += [f"order {o.client_id} was not sent by this application" for o in foreign]
     unfinished = _unfinished(desk)
     known = {o.id for o in unfinished}
     for algo in algos:
