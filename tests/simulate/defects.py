@@ -339,7 +339,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "other people's positions are closed",
         "shared/execution/guardian.py",
-        "                _foreign(desk, position)\n",
+        "                strangers.report_position(desk, position)\n",
         "                flatten.close_foreign(desk, position, 'mine', 0)\n",
         "strangers",
         500,
@@ -347,7 +347,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "other people's positions are not reported",
         "shared/execution/guardian.py",
-        "                _foreign(desk, position)\n",
+        "                strangers.report_position(desk, position)\n",
         "                pass\n",
         "strangers",
         1000,
