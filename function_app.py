@@ -2,10 +2,21 @@
 
 import azure.functions as func
 
-from functions import api, approvals, events, guardian, market, reports, research, safety, trading
+from functions import (
+    api,
+    approvals,
+    events,
+    guardian,
+    market,
+    reports,
+    research,
+    safety,
+    stage,
+    trading,
+)
 from functions.durable import df
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (market, trading, approvals, guardian, safety, events, api, reports, research):
+for module in (market, trading, approvals, guardian, safety, events, api, reports, research, stage):
     app.register_functions(module.bp)

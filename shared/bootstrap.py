@@ -19,6 +19,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.audit.log import AuditLog
+    from shared.compliance.evidence import Deployment
     from shared.compliance.stages import StageRules
     from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from shared.risk.stops import StopRules
     from shared.risk.triggers import Thresholds
     from shared.security.secrets import Secrets
+    from shared.security.totp import SecondFactor
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
 
@@ -117,15 +119,19 @@ class Services:
     @cached_property
     def exchange(self) -> Exchange:
         from shared.execution.binance.adapter import BinanceExchange
-        from shared.execution.binance.environment import Credentials, environment
+        from shared.execution.binance.environment import (
+            Credentials,
+            environment,
+            stored_credentials,
+        )
 
         s = self.settings
 
         def credentials() -> Credentials:
-            return Credentials(
-                environment=s.binance_environment,
-                key=self.secrets.get("binance-api-key"),
-                secret=self.secrets.get("binance-api-secret"),
+            return stored_credentials(
+                s.binance_environment,
+                self.secrets.get("binance-api-key"),
+                self.secrets.get("binance-api-secret"),
             )
 
         return BinanceExchange(
@@ -170,13 +176,19 @@ class Services:
     @cached_property
     def kill_switch(self) -> KillSwitch:
         from shared.risk.kill_switch import KillSwitch
+
+        return KillSwitch(self.store, self.clock, self.settings.account_id, self.second_factor)
+
+    @cached_property
+    def second_factor(self) -> SecondFactor:
         from shared.security.totp import SecondFactor
 
-        account = self.settings.account_id
-        factor = SecondFactor(
-            self.store, self.clock, account, lambda: self.secrets.get("totp-secret")
+        return SecondFactor(
+            self.store,
+            self.clock,
+            self.settings.account_id,
+            lambda: self.secrets.get("totp-secret"),
         )
-        return KillSwitch(self.store, self.clock, account, factor)
 
     @cached_property
     def limits(self) -> Limits:
@@ -235,17 +247,37 @@ class Services:
             self.settings.trading_stage, self.settings.binance_environment, self.limits
         )
 
-    @cached_property
+    @property
     def stage_problems(self) -> tuple[str, ...]:
-        """What forbids new exposure on this venue in this stage (invariant 11).
-
-        Evidence is not gathered yet, so there is none: production opens nothing.
-        """
-        from shared.compliance.stages import production_problems
+        """What forbids new exposure on this venue in this stage (invariant 11), as of now."""
+        from shared.compliance import progress, promotion
 
         s = self.settings
-        return production_problems(
-            s.trading_stage, s.binance_environment, (), (), self.clock.now_ms()
+        if s.binance_environment != "production":
+            return ()
+        known = progress.read(self._new_desk())
+        return promotion.problems(known, s.trading_stage, s.binance_environment)
+
+    def deployment(self) -> Deployment:
+        """Where secrets come from and alerts go, for the checklist."""
+        from shared.compliance.evidence import Deployment
+        from shared.errors import ConfigurationError
+        from shared.execution.binance.environment import is_stated
+        from shared.security.secrets import SECRETS
+
+        missing, stated = [], False
+        for name in SECRETS:
+            try:
+                value = self.secrets.get(name)
+            except ConfigurationError:
+                missing.append(name)
+                continue
+            stated = stated or (name == "binance-api-key" and is_stated(value))
+        return Deployment(
+            vault=bool(self.settings.key_vault_uri),
+            secrets_missing=tuple(missing),
+            key_stated=stated,
+            alerts_to=bool(self.settings.alert_url),
         )
 
     @cached_property
@@ -287,7 +319,7 @@ class Services:
         return Markets(s.research_data, Rest(http, self.clock, base_url))
 
     @cached_property
-    def _new_desk(self) -> Callable[[], Desk]:
+    def _new_desk(self) -> Callable[..., Desk]:
         from shared.execution.desk import Desk
 
         return partial(
@@ -304,7 +336,7 @@ class Services:
             sizing=self.sizing,
             stage=self.stage,
             recv_window_ms=self.settings.binance_recv_window_ms,
-            stage_problems=self.stage_problems,
+            environment=self.settings.binance_environment,
             stops=self.stops,
             stop_watch=self.settings.stop_watch,
             entry_style=self.settings.entry_style,
@@ -315,7 +347,9 @@ class Services:
 
     def desk(self) -> Desk:
         """A desk for one invocation, with an outbox of its own."""
-        return self._new_desk()
+        if self.settings.binance_environment != "production":
+            return self._new_desk()
+        return self._new_desk(stage_problems=self.stage_problems)
 
 
 _lock = threading.Lock()

@@ -118,6 +118,15 @@ def parser() -> argparse.ArgumentParser:
     )
     stop.set_defaults(module="local.cli.stop")
 
+    checklist = commands.add_parser(
+        "checklist",
+        help="the pre-live checklist",
+        description="Twelve items, each answered by evidence that the application has gathered "
+        "itself. Exit code 0 when all have passed.",
+    )
+    _state(checklist)
+    checklist.set_defaults(module="local.cli.checklist")
+
     arm = commands.add_parser(
         "arm",
         help="clear the kill switch after an emergency stop",

@@ -136,12 +136,15 @@ def production_problems(
     evidence: Sequence[StageEvidence],
     checklist: Sequence[ChecklistItem],
     now_ms: int,
+    *,
+    tested_at: int | None = None,
 ) -> tuple[str, ...]:
     """What still stands between a stage and its venue; empty when it may trade there.
 
     Production needs testnet evidence and the passed checklist, full production evidence of
     limited production as well: no stage is skipped. Other venues hold no real money and need
-    nothing but a stage that is meant for them.
+    nothing but a stage that is meant for them. ``tested_at`` is when the testnet evidence was
+    judged fresh, where that was before: on the promotion to ``limited``.
     """
     rules = STAGES.get(stage)
     if rules is None:
@@ -150,7 +153,10 @@ def production_problems(
         return (f"stage {stage} does not trade on {environment}",)
     if environment != "production":
         return ()
-    problems = _evidence_problems("testnet", "demo", TESTNET_TRADES, TESTNET_DAYS, evidence, now_ms)
+    fresh_at = now_ms if tested_at is None else tested_at
+    problems = _evidence_problems(
+        "testnet", "demo", TESTNET_TRADES, TESTNET_DAYS, evidence, fresh_at
+    )
     if stage == "full":
         problems += _evidence_problems(
             "limited", "production", LIMITED_TRADES, LIMITED_DAYS, evidence, now_ms

@@ -25,7 +25,8 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
     """
     held, plain = desk.exchange.positions(), desk.exchange.open_orders()
     algos = desk.exchange.open_algo_orders()
-    if desk.kill_switch.ensure().closing:
+    switch = desk.kill_switch.status()
+    if switch is None or switch.closing:
         remaining = open_symbols(held, plain, algos)
         if remaining:
             raise Conflict(f"the account is not flat yet: {', '.join(remaining)}")

@@ -44,6 +44,7 @@ class Desk:
     entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
     watched every few seconds. ``closing_triggers`` are
     those of the kill switch that also close every position.
+    ``environment`` is the venue's.
     """
 
     account: str
@@ -59,6 +60,7 @@ class Desk:
     stage: StageRules
     recv_window_ms: int
     stage_problems: tuple[str, ...] = ()
+    environment: str = "simulated"
     stops: StopRules = field(default_factory=StopRules)
     stop_watch: Decimal = Decimal(0)
     entry_style: Literal["ioc", "post_only"] = "ioc"

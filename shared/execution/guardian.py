@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from shared.compliance import promotion
 from shared.errors import BorsaError, ExchangeError, NotFound
 from shared.execution import (
     adopt,
@@ -96,6 +97,7 @@ def guard(desk: Desk) -> Round:
         unprotected = _positions(desk, venue, records, counts, served, failures)
     if sweeps(desk) and not latched:
         try:
+            promotion.watch(desk)
             latched = watch.activity(desk, account, ledger, switch)
         except BorsaError as error:
             failures.append(f"activity: {type(error).__name__}: {error}")

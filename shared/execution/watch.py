@@ -7,10 +7,10 @@ agree, a restart forgets nothing and clearing forgets everything. A quiet minute
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from math import inf, log, nan, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import (
     ExchangeError,
@@ -45,6 +45,8 @@ RECENT, USUAL = 5, 288
 #: Foreign orders remembered; the threshold is far below.
 FOREIGN = 20
 ORDERS = "orders"
+#: A post-only order that would have taken: refused as it was meant to be.
+WOULD_TAKE = "-5022"
 
 
 def account(desk: Desk, seen: Account, ledger: LedgerView, switch: SwitchStatus) -> str:
@@ -178,18 +180,27 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
     counts = {
         "foreign_orders": sum(at >= since for at in switch.foreign.values()),
         "failed_logins": desk.kill_switch.failed_codes(since),
-        "rejections": 0,
         "unknown_outcomes": 0,
-        "order_storm": 0,
     }
+    rejected, sent = set(), set()
     for order in (d.body for d in page.documents):
-        if leg_of(order["id"]) in ("s", "t"):
+        leg = leg_of(order["id"])
+        if leg in ("s", "t"):
             # Protection follows the market and is refused by it: neither is suspicious.
             continue
-        counts["rejections"] += order["state"] == "rejected"
+        # An entry that chases the price sends several orders for one decision.
+        key = order["decisionId"] if leg == "e" else order["id"]
+        if failed(order):
+            rejected.add(key)
         counts["unknown_outcomes"] += order["state"] == "unknown"
-        counts["order_storm"] += order["createdAt"] >= since
-    return counts
+        if order["createdAt"] >= since:
+            sent.add(key)
+    return counts | {"rejections": len(rejected), "order_storm": len(sent)}
+
+
+def failed(order: Mapping[str, Any]) -> bool:
+    """Whether the venue refused a stored order for another reason than that it was post-only."""
+    return order["state"] == "rejected" and not order.get("reason", "").startswith(WOULD_TAKE)
 
 
 def _latch(desk: Desk, trigger: str, evidence: Evidence) -> str:

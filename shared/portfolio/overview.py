@@ -21,6 +21,7 @@ def overview(desk: Desk) -> dict[str, Any]:
         "time": iso(desk.clock.now_ms()),
         "account": desk.account,
         "stage": desk.stage.name,
+        "stageProblems": list(desk.stage_problems),
         "killSwitch": {
             "state": switch.state,
             "trigger": switch.trigger,

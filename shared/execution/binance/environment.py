@@ -104,6 +104,35 @@ class Credentials:
     private_key: str = field(default="", repr=False)
 
 
+def is_stated(key: str) -> bool:
+    """Whether a stored key says where it was made."""
+    return key.strip().partition(":")[0] in ("simulated", "demo", "production")
+
+
+def stored_credentials(name: EnvironmentName, key: str, secret: str) -> Credentials:
+    """The key as it is stored: ``demo:KEY`` says itself where it was made.
+
+    The text before the colon is the environment's name, written by whoever stored the key. On
+    production it must be there: a setting alone never turns a key into one for real money.
+
+    Raises
+    ------
+    ConfigurationError
+        When a key for production does not say so.
+    """
+    label, _, rest = key.strip().partition(":")
+    if is_stated(key):
+        return Credentials(environment=label, key=rest, secret=secret)  # type: ignore[arg-type]
+    if name == "production":
+        raise ConfigurationError(
+            [
+                "the secret binance-api-key does not say that it is for production: store it as "
+                "production:KEY"
+            ]
+        )
+    return Credentials(environment=name, key=key, secret=secret)
+
+
 def require_match(environment: Environment, credentials: Credentials) -> None:
     """Refuse keys of another environment, and keys that cannot sign.
 

@@ -1,0 +1,261 @@
+"""The pre-live checklist: twelve items, each answered by what the system itself has recorded.
+
+Nobody ticks anything. What has no record has not passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.audit.verify import verify
+from shared.clock import iso
+from shared.compliance import progress, violations
+from shared.compliance.progress import Run
+from shared.compliance.stages import (
+    LIMITED_DAYS,
+    LIMITED_TRADES,
+    TESTNET_DAYS,
+    TESTNET_TRADES,
+    ChecklistItem,
+    StageEvidence,
+)
+from shared.errors import BorsaError
+from shared.execution import drill, orders, protection, watch
+from shared.execution.desk import Desk
+from shared.execution.ids import leg_of
+from shared.market.timeframe import DAY_MS, MINUTE_MS
+from shared.portfolio import positions, trades
+from shared.storage.store import Where
+
+#: Alerts that say that an invariant could not be kept without a last resort.
+BREACHES = ("protection-failed", "close-failed")
+#: Longest from a latch to a verified flat account (invariant 5), milliseconds.
+STOP_MS = 30_000
+#: A drill older than this proves nothing about what is deployed now.
+DRILL_MS = 7 * DAY_MS
+#: Days without a difference between our book and the exchange's.
+CLEAN_DAYS = 7
+#: How far our clock may be from the exchange's, milliseconds.
+CLOCK_MS = 1_000
+#: Part of entries and closes that may be refused or stay unknown.
+ERROR_RATE = 0.02
+#: An alert that is not delivered after this long is lost, milliseconds.
+DELIVERED_MS = 10 * MINUTE_MS
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the composition root knows: where secrets and alerts go.
+
+    ``secrets_missing`` names secrets that cannot be read; ``key_stated`` says whether the stored
+    key names its own environment.
+    """
+
+    vault: bool
+    secrets_missing: tuple[str, ...]
+    key_stated: bool
+    alerts_to: bool
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The evidence of the running stage, with the checklist it answers."""
+
+    evidence: StageEvidence
+    items: tuple[ChecklistItem, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every item passed."""
+        return all(i.passed for i in self.items)
+
+
+def gather(desk: Desk, deployment: Deployment) -> Gathered:
+    """Look at everything now; changes nothing."""
+    now = desk.clock.now_ms()
+    known = progress.read(desk)
+    run = known.run(desk.stage.name, desk.environment) or Run(since=now)
+    closed = _count(desk, trades.CONTAINER, "closedAt", run.since)
+    stops = _stops(desk, run.since)
+    audit = verify(desk.store, desk.account)
+    breaches = [a for a in _alerts(desk, run.since) if a["kind"] in BREACHES]
+    evidence = StageEvidence(
+        stage=desk.stage.name,
+        environment=desk.environment,
+        trades=closed,
+        started_at=run.since,
+        ended_at=now,
+        invariants_violated=len(breaches),
+        emergency_stops_tested=len(stops),
+        audit_verified=audit.ok,
+    )
+    limited = desk.stage.name == "limited"
+    least, days = (LIMITED_TRADES, LIMITED_DAYS) if limited else (TESTNET_TRADES, TESTNET_DAYS)
+
+    def item(id_: str, look: Callable[[], tuple[bool, str]]) -> ChecklistItem:
+        try:
+            passed, text = look()
+        except BorsaError as error:
+            passed, text = False, f"{type(error).__name__}: {error}"
+        return ChecklistItem(id=id_, passed=passed, evidence=text, checked_at=now)
+
+    items = (
+        item("trades", lambda: (closed >= least, f"{closed} closed since {iso(run.since)}")),
+        item("days", lambda: _days(run, days, now)),
+        item("invariants", lambda: _invariants(desk, breaches, now)),
+        item("drill", lambda: _drill(desk, now)),
+        item("emergency-stop", lambda: (bool(stops), f"{len(stops)} stops verified flat")),
+        item("stop-latency", lambda: _latency(stops)),
+        item("reconciliation", lambda: _reconciliation(desk, run, now)),
+        item("alerts", lambda: _delivered(desk, deployment, now)),
+        item("audit", lambda: (audit.ok, f"{audit.records} records, {audit.found} problems")),
+        item("secrets", lambda: _secrets(deployment)),
+        item("clock", lambda: _clock(desk)),
+        item("errors", lambda: _errors(desk, run)),
+    )
+    return Gathered(evidence=evidence, items=items)
+
+
+def breaches_since(desk: Desk, at: int) -> list[str]:
+    """Why a stage may not go on: what happened after ``at`` that must not happen in production."""
+    found = [f"{a['kind']}: {a['title']}" for a in _alerts(desk, at) if a["kind"] in BREACHES]
+    switch = desk.kill_switch.ensure()
+    episodes = [(switch.trigger, switch.latched_at or 0)] + [
+        (e["trigger"], e["latched_at"]) for e in switch.history
+    ]
+    found += [
+        f"kill switch: {trigger}"
+        for trigger, latched_at in episodes
+        if trigger in ("max_drawdown", "suspicious_activity") and latched_at >= at
+    ]
+    return found
+
+
+def _days(run: Run, least: int, now: int) -> tuple[bool, str]:
+    lasted = (now - run.since) / DAY_MS
+    passed = len(run.days) >= least and lasted >= least
+    return passed, f"the guardian ran on {len(run.days)} days within {lasted:.1f}"
+
+
+def _invariants(desk: Desk, breaches: Sequence[dict[str, Any]], now: int) -> tuple[bool, str]:
+    """What was recorded in the stage, and what the exchange shows at this moment."""
+    held, algos = desk.exchange.positions(), desk.exchange.open_algo_orders()
+    records = positions.open_records(desk.store, desk.account)
+    wrong = [f"{a['kind']} at {a['time']}" for a in breaches]
+    wrong += [f"{p.symbol} without a full stop" for p in held if protection.uncovered(p, algos) > 0]
+    wrong += [f"{p.symbol} is not ours" for p in held if p.symbol not in records]
+    wrong += [
+        f"permit {key} was never resolved"
+        for key, at in desk.kill_switch.outstanding_permits().items()
+        if now - at > drill.STALE_PERMIT_MS
+    ]
+    page = desk.store.query(
+        violations.CONTAINER, desk.account, where=[Where("state", "=", "open")], limit=10
+    )
+    wrong += [f"open violation {d.body['id']}" for d in page.documents]
+    return not wrong, "; ".join(wrong[:5]) or f"{len(held)} positions, each with its full stop"
+
+
+def _drill(desk: Desk, now: int) -> tuple[bool, str]:
+    last = drill.last(desk)
+    if last is None:
+        return False, "never drilled"
+    age = now - last.at
+    text = f"{'passed' if last.passed else 'FAILED'} {age / DAY_MS:.1f} days ago"
+    return last.passed and 0 <= age <= DRILL_MS, text
+
+
+def _stops(desk: Desk, since: int) -> list[dict[str, Any]]:
+    """Emergency stops by hand that were verified flat, oldest first."""
+    return [
+        e
+        for e in desk.kill_switch.ensure().history
+        if e["trigger"] == "manual" and e["latched_at"] >= since and e.get("flat_at")
+    ]
+
+
+def _latency(stops: Sequence[dict[str, Any]]) -> tuple[bool, str]:
+    if not stops:
+        return False, "no stop to measure"
+    took = stops[-1]["flat_at"] - stops[-1]["latched_at"]
+    return 0 <= took <= STOP_MS, f"{took} ms from the latch to a verified flat account"
+
+
+def _reconciliation(desk: Desk, run: Run, now: int) -> tuple[bool, str]:
+    since = now - CLEAN_DAYS * DAY_MS
+    differences = [a for a in _alerts(desk, since) if a["kind"] == "reconciliation"]
+    passed = not differences and run.since <= since
+    return passed, f"{len(differences)} differences in the last {CLEAN_DAYS} days"
+
+
+def _delivered(desk: Desk, deployment: Deployment, now: int) -> tuple[bool, str]:
+    """The drill's own alert has arrived, and none is stuck."""
+    if not deployment.alerts_to:
+        return False, "ALERT_LOGIC_APP_URL is empty: alerts are stored, nobody is told"
+    page = desk.store.query(
+        "alerts",
+        desk.account,
+        where=[Where("state", "=", "raised"), Where("time", "<", iso(now - DELIVERED_MS))],
+        order_by="time",
+        limit=100,
+    )
+    last = drill.last(desk)
+    found = desk.store.get("alerts", desk.account, last.alert_id) if last else None
+    arrived = found is not None and found.body["state"] == "delivered"
+    stuck = len(page.documents)
+    text = f"{stuck} not delivered; the last drill's {'was' if arrived else 'was not'}"
+    return arrived and not stuck, text
+
+
+def _secrets(deployment: Deployment) -> tuple[bool, str]:
+    if not deployment.vault:
+        return False, "KEY_VAULT_URI is empty: secrets come from the environment"
+    if deployment.secrets_missing:
+        return False, f"cannot be read: {', '.join(deployment.secrets_missing)}"
+    if not deployment.key_stated:
+        return False, "binance-api-key does not name its environment; store it as demo:KEY"
+    return True, "all in Key Vault; the exchange key names its environment"
+
+
+def _clock(desk: Desk) -> tuple[bool, str]:
+    offset = desk.exchange.server_time() - desk.clock.now_ms()
+    return abs(offset) <= CLOCK_MS, f"the exchange's clock is {offset:+d} ms from ours"
+
+
+def _errors(desk: Desk, run: Run) -> tuple[bool, str]:
+    total = wrong = 0
+    for body in _all(desk, orders.CONTAINER, [Where("createdAt", ">=", run.since)], "createdAt"):
+        if leg_of(body["id"]) not in ("s", "t"):
+            total += 1
+            wrong += watch.failed(body) or body["state"] == "unknown"
+    text = f"{wrong} of {total} entries and closes refused or unknown"
+    return total > 0 and wrong <= ERROR_RATE * total, text
+
+
+def _alerts(desk: Desk, since: int) -> list[dict[str, Any]]:
+    return list(_all(desk, "alerts", [Where("time", ">=", iso(since))], "time"))
+
+
+def _count(desk: Desk, container: str, field: str, since: int) -> int:
+    return sum(1 for _ in _all(desk, container, [Where(field, ">=", since)], field))
+
+
+def _all(
+    desk: Desk, container: str, where: Sequence[Where], order_by: str
+) -> Iterator[dict[str, Any]]:
+    """Every document, page by page."""
+    continuation: str | None = None
+    while True:
+        page = desk.store.query(
+            container,
+            desk.account,
+            where=where,
+            order_by=order_by,
+            limit=1000,
+            continuation=continuation,
+        )
+        yield from (d.body for d in page.documents)
+        continuation = page.continuation
+        if continuation is None:
+            return
