@@ -149,8 +149,8 @@ class StreamHub:
             for key in names:
                 self._listen(connection, key)
             return
-        for name in names[:_MAX_STREAMS]:
-            if name not in connection.streams:
+        for name in names:
+            if name not in connection.streams and len(connection.streams) < _MAX_STREAMS:
                 connection.streams[name] = feed_of(self._api.venue, name, host)
 
     def _command(self, connection: _Connection, text: str, host: str) -> None:
@@ -172,6 +172,10 @@ class StreamHub:
                     connection.account, connection.listen_key = None, ""
         elif method == "LIST_SUBSCRIPTIONS":
             result = [*connection.streams, *filter(None, [connection.listen_key])]
+        else:
+            error = {"code": 2, "msg": f"Invalid request: unknown variant `{method}`"}
+            connection.outbox.put_nowait(_encode({"error": error, "id": number}))
+            return
         connection.outbox.put_nowait(_encode({"result": result, "id": number}))
 
     def _on_event(self, event: VenueEvent) -> None:

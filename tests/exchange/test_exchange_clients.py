@@ -31,7 +31,7 @@ from shared.simulation.venue import Venue
 ROOT = Path(__file__).parents[2]
 DRIVERS = Path(__file__).parent / "clients"
 HOME = ROOT / ".venv-clients"
-PACKAGES = ("ccxt==4.5.90", "binance-sdk-derivatives-trading-usds-futures==18.0.1")
+PACKAGES = ("ccxt==4.5.90", "binance-sdk-derivatives-trading-usds-futures==18.1.0")
 #: Drivers that do the common steps, and where they run.
 STEPS = ("python_binance_sync", "python_binance_async", "official_sdk", "ccxt_unified")
 OTHERS = ("official_sdk_models", "official_sdk_streams", "official_sdk_sockets")

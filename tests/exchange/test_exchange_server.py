@@ -272,6 +272,9 @@ class TestStreams:
                 answers = await read(silent, lambda s: len(s) == 2)
                 assert answers[0] == {"result": None, "id": 7}
                 assert answers[1]["e"] == "bookTicker"
+                await silent.send_str(json.dumps({"method": "LISTEN", "params": [], "id": 8}))
+                told = await read(silent, lambda s: any("error" in m for m in s))
+                assert (told[-1]["error"]["code"], told[-1]["id"]) == (2, 8)
 
         self.run(world, scenario)
 
