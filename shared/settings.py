@@ -104,7 +104,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ENTRY_STYLE", "ioc", "ioc: at once; post_only: rest as a maker first, then at once"),
     Setting("ENTRY_CHASE_SECONDS", "8", "seconds that a post-only entry rests and is moved"),
     Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
-    Setting("VOLATILITY_RATIO", "6", "recent over usual volatility that latches the kill switch"),
+    Setting("VOLATILITY_RATIO", "8", "recent over usual volatility that latches the kill switch"),
     Setting("DISCONNECTION_SECONDS", "300", "silence of the exchange that latches it"),
     Setting(
         "KILL_SWITCH_CLOSES",

@@ -140,7 +140,7 @@ param entryStyle string = 'ioc'
 param entryChaseSeconds int = 8
 
 @description('Recent over usual volatility per bar that latches the kill switch, above 2.')
-param volatilityRatio string = '6'
+param volatilityRatio string = '8'
 
 @description('Seconds without an answer of the exchange that latch the kill switch.')
 @minValue(60)

@@ -23,6 +23,7 @@ from shared.execution import balance, emergency
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account
 from shared.execution.ids import leg_of
+from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.risk.kill_switch import Outage, SwitchStatus, drawdown_evidence
 from shared.risk.ledger import LedgerView
 from shared.risk.triggers import (
@@ -144,6 +145,7 @@ def market(desk: Desk, candles: Columns) -> str:
         [*moves[:-RECENT], *seen[-RECENT:]],
         thresholds=desk.thresholds,
         at=int(times[-1]) + step,
+        bar_ms=step,
         recent=RECENT,
     )
     if evidence is None:
@@ -153,11 +155,15 @@ def market(desk: Desk, candles: Columns) -> str:
 
 
 def moves_much(candles: Columns, floor: float) -> bool:
-    """Whether the last bars move enough to be worth a judgement; looks at nothing else."""
+    """Whether the last bars move enough to be worth a judgement; looks at nothing else.
+
+    ``floor`` is that of one-minute bars, as in the thresholds.
+    """
     last = candles.close[-RECENT - 1 :].tolist()
     if len(last) <= RECENT:
         return False
-    return sqrt(sum(m * m for m in _returns(last)) / RECENT) >= floor * 0.999
+    least = floor * sqrt(duration_ms(candles.timeframe) / MINUTE_MS)
+    return sqrt(sum(m * m for m in _returns(last)) / RECENT) >= least * 0.999
 
 
 def _returns(closes: list[float]) -> list[float]:

@@ -66,7 +66,7 @@ def alarms(columns: Columns, start_ms: int, window: int, thresholds: Thresholds)
     recent = np.sqrt(np.maximum(0.0, squares[ends] - squares[ends - RECENT]) / RECENT)
     past = squares[ends - RECENT] - squares[ends - RECENT - before]
     usual = np.sqrt(np.maximum(0.0, past) / before)
-    floor, ratio = float(thresholds.volatility_floor), float(thresholds.volatility_ratio)
+    floor, ratio = float(thresholds.floor_of(step)), float(thresholds.volatility_ratio)
     closes = columns.open_time[ends] + step
     hit = (recent >= floor * NEAR) & (recent >= usual * ratio * NEAR) & (closes >= start_ms)
     # The differences of long sums are rough where they are small: judge those few exactly.
@@ -104,5 +104,6 @@ def is_abnormal(found: Alarms, row: int, armed_at: int, thresholds: Thresholds) 
     moves = np.where(opened >= armed_at, found.moves[row], 0.0)
     now = float(np.sqrt(np.mean(moves * moves)))
     usual = float(found.usual[row])
-    least = max(float(thresholds.volatility_floor), usual * float(thresholds.volatility_ratio))
+    floor = float(thresholds.floor_of(int(found.step[row])))
+    least = max(floor, usual * float(thresholds.volatility_ratio))
     return usual > 0 and now >= least

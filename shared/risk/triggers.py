@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from shared.errors import ConfigurationError
+from shared.market.timeframe import MINUTE_MS
 from shared.risk.checks import exact, finite, text
 from shared.risk.limits import MAX_DRAWDOWN
 
@@ -44,8 +45,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     volatility_ratio : Decimal
         Recent over usual volatility per bar.
     volatility_floor : Decimal
-        Recent volatility per bar below which no ratio is abnormal: a market waking up is not a
-        crash.
+        Recent volatility of one-minute bars below which no ratio is abnormal: a market waking up
+        is not a crash. Longer bars have it times the square root of their minutes.
     disconnection_seconds : int
         Time without any successful answer of the exchange.
     disconnection_attempts : int
@@ -57,8 +58,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         Part of the wallet balance that may change without a line in the income history.
     """
 
-    volatility_ratio: Decimal = Decimal(6)
-    volatility_floor: Decimal = Decimal("0.004")
+    volatility_ratio: Decimal = Decimal(8)
+    volatility_floor: Decimal = Decimal("0.006")
     disconnection_seconds: int = 300
     disconnection_attempts: int = 3
     rejections: int = 20
@@ -87,6 +88,11 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
                 problems.append(f"{name} is {given}; set a value from {low} to {high}")
         if problems:
             raise ConfigurationError(problems)
+
+    def floor_of(self, bar_ms: int) -> Decimal:
+        """``volatility_floor`` of bars of another length in milliseconds."""
+        with exact():
+            return self.volatility_floor * (Decimal(bar_ms) / MINUTE_MS).sqrt()
 
 
 def drawdown(equity: Decimal, peak: Decimal) -> Decimal:
@@ -119,7 +125,7 @@ def drawdown_evidence(
 
 
 def volatility_evidence(
-    returns: Sequence[float], *, thresholds: Thresholds, at: int, recent: int = 5
+    returns: Sequence[float], *, thresholds: Thresholds, at: int, bar_ms: int, recent: int = 5
 ) -> Evidence | None:
     """Evidence of ``abnormal_volatility`` from log returns per bar, the newest last.
 
@@ -134,7 +140,8 @@ def volatility_evidence(
     with exact():
         base = _rms([float(r) for r in usual])
         now = _rms([float(r) for r in latest])
-        if base <= 0 or now < thresholds.volatility_floor:
+        floor = thresholds.floor_of(bar_ms)
+        if base <= 0 or now < floor:
             return None
         ratio = now / base
     if ratio < thresholds.volatility_ratio:
@@ -144,7 +151,7 @@ def volatility_evidence(
         "usual": text(base),
         "ratio": text(ratio),
         "limit": text(thresholds.volatility_ratio),
-        "floor": text(thresholds.volatility_floor),
+        "floor": text(floor),
         "bars": len(usual),
         "observed_at": at,
     }

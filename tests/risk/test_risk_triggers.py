@@ -60,10 +60,10 @@ def returns(usual: float, latest: list[float], bars: int = 120) -> list[float]:
     ("what", "series", "fires"),
     [
         ("calm", returns(0.001, [0.001] * 5), False),
-        ("six times as wild", returns(0.001, [0.0061] * 5), True),
-        ("five times", returns(0.001, [0.005] * 5), False),
+        ("eight times as wild", returns(0.001, [0.0081] * 5), True),
+        ("seven times", returns(0.001, [0.007] * 5), False),
         ("one jump of 5 %", returns(0.001, [0.0, 0.0, -0.05, 0.0, 0.0]), True),
-        ("six times of next to nothing", returns(0.0001, [0.0007] * 5), False),
+        ("fifty times of next to nothing", returns(0.0001, [0.005] * 5), False),
         ("too short a history", returns(0.001, [0.05] * 5, bars=59), False),
         ("a dead market wakes", returns(0.0, [0.01] * 5), False),
         ("a figure missing", returns(0.001, [0.05, math.nan, 0.05, 0.05, 0.05]), False),
@@ -72,10 +72,21 @@ def returns(usual: float, latest: list[float], bars: int = 120) -> list[float]:
     ],
 )
 def test_volatility(what: str, series: list[float], fires: bool) -> None:
-    evidence = volatility_evidence(series, thresholds=T, at=NOW)
+    evidence = volatility_evidence(series, thresholds=T, at=NOW, bar_ms=60_000)
     assert (evidence is not None) is fires, what
     if evidence is not None:
         assert refusal("abnormal_volatility", evidence, at=NOW, now_ms=NOW, armed_at=0) == ""
+
+
+@pytest.mark.parametrize(
+    ("minutes", "move", "fires"),
+    # 0.6 % times the square root of the minutes: 1.34 % at 5m, 4.65 % at 1h.
+    [(5, 0.0134, False), (5, 0.0135, True), (60, 0.0464, False), (60, 0.0465, True)],
+)
+def test_longer_bars_may_move_more(minutes: int, move: float, fires: bool) -> None:
+    series = returns(0.001, [move] * 5)
+    evidence = volatility_evidence(series, thresholds=T, at=NOW, bar_ms=minutes * 60_000)
+    assert (evidence is not None) is fires
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def judge_alarms(a, s, alarms, until, latches):
             if when[row] - step[row] * (count - n) >= a.armed_at:
                 total += moves[row, n] ** 2
         recent = np.sqrt(total / count)
-        least = max(s.volatility_floor, usual[row] * s.volatility_ratio)
+        floor = s.volatility_floor * np.sqrt(step[row] / MINUTE_MS)
+        least = max(floor, usual[row] * s.volatility_ratio)
         if usual[row] > 0 and recent >= least:
             latch(a, now, s.volatility_closes, latches)
 
