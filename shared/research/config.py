@@ -191,6 +191,13 @@ def from_environment(
         }
     )
     settings = services.settings
+    if settings.entry_style != "ioc":
+        raise ConfigurationError(
+            [
+                f"ENTRY_STYLE is {settings.entry_style}; a backtest knows ioc only: whether a "
+                "resting order would have been filled is not in candles"
+            ]
+        )
     return BacktestConfig(
         symbols=settings.symbols,
         timeframes=settings.timeframes,

@@ -91,6 +91,7 @@ def test_a_coarser_detail_is_made_of_the_candles(
         (["--strategies", "trend:much"], "write NAME or NAME:WEIGHT"),
         (["--set", "MAX_LEVERAGE=50"], "MAX_LEVERAGE"),
         (["--set", "MAX_LEVERAGE"], "write NAME=VALUE"),
+        (["--set", "ENTRY_STYLE=post_only"], "a backtest knows ioc only"),
         (["--set", "NO_SUCH=1"], "there is no setting NO_SUCH"),
         (["--config", "absent.json"], "absent.json"),
         (["--costs", "-1"], "costs is -1"),
