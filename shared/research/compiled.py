@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from shared.research.config import BacktestConfig
     from shared.simulation.contracts import Contract
     from shared.simulation.source import MarketSource
+
+_Settlements = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 #: Sizing methods that the compiled gate knows.
 METHODS = ("fixed_fractional", "volatility_target")
@@ -168,7 +171,20 @@ def _market(
 def _funding(
     source: MarketSource, config: BacktestConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Settlement times and rates by symbol, padded."""
+    """Settlement times and rates by symbol, padded; kept, as a search asks for the same again."""
+    key = (config.symbols, config.start_ms, config.end_ms)
+    kept = _settled.get(source)
+    if kept is None or kept[0] != key:
+        kept = (key, _settlements(source, config))
+        _settled[source] = kept
+    return kept[1]
+
+
+#: Settlements of the last span asked for, by market.
+_settled: WeakKeyDictionary[MarketSource, tuple[Any, _Settlements]] = WeakKeyDictionary()
+
+
+def _settlements(source: MarketSource, config: BacktestConfig) -> _Settlements:
     rows = [source.settlements(s, config.start_ms, config.end_ms) for s in config.symbols]
     longest = max(map(len, rows)) + 1
     times = np.full((len(rows), longest), _NEVER, np.int64)

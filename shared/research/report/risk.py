@@ -12,7 +12,7 @@ from shared.research.montecarlo import QUANTILES, Paths
 from shared.research.report.extras import Jitter
 from shared.research.report.parts import Cell, figures, legend, section, table, tabs
 from shared.research.report.plot import Band, Bars, Line, Panel, chart, plain, shares
-from shared.research.report.words import money, number, percent, safe, tone
+from shared.research.report.words import NONE, money, number, percent, safe, tone
 from shared.research.result import Result
 from shared.research.statistics import Statistics
 from shared.research.synthetic import Redrawn
@@ -97,19 +97,12 @@ def luck(
         if paths is not None
     ]
     body = tabs("luck", pages) if pages else '<p class="dim">Too few trades to redraw.</p>'
-    sure = [
-        ("True Sharpe above zero, one trial", percent(found.probability)),
-        (
-            f"The same after {found.trials:,} trials (deflated)"
-            if found.deflated is not None
-            else "Trials on record",
-            percent(found.deflated) if found.deflated is not None else f"{found.trials:,}",
-        ),
-        (
-            "Days needed to be 95 % sure",
-            f"{number(found.needed_days, 0)} (there are {s.days:,.0f})",
-        ),
-    ]
+    sure = [("True Sharpe above zero, one trial", percent(found.probability))]
+    if found.deflated is not None:
+        sure.append((f"After {found.trials:,} trials (deflated)", percent(found.deflated)))
+    needed = found.needed_days
+    enough = NONE if needed is None else "over 100 years" if needed > 36_500 else number(needed, 0)
+    sure.append(("Days needed to be 95 % sure", f"{enough} (there are {s.days:,.0f})"))
     body += "<h3>How sure is it?</h3>" + figures(sure)
     if jitter is not None and len(jitter.returns):
         body += _jitter(jitter, s)
