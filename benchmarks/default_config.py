@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--family", default="")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the sampler")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     {"families": _families, "choose": _choose, "judge": _judge}[options.step](options)
@@ -151,7 +152,7 @@ def _families(options: argparse.Namespace) -> None:
     windows = walk_forward_windows(
         START, HOLDOUT, train=TRAIN, test=TEST, purge=PURGE, embargo=EMBARGO
     )
-    plan = Plan(method="bayes", objective="sharpe", trials=WINDOW_TRIALS, seed=SEED)
+    plan = Plan(method="bayes", objective="sharpe", trials=WINDOW_TRIALS, seed=options.seed)
     for name in [f"{f}-{t}" for t in TIMEFRAMES for f in FAMILIES]:
         if options.only and name != options.only:
             continue
@@ -172,6 +173,7 @@ def _families(options: argparse.Namespace) -> None:
         whole = statistics(found.result)
         row = {
             "family": name,
+            "seed": options.seed,
             "windows": len(found.steps),
             "sharpe": whole.sharpe,
             "return": whole.total_return,

@@ -117,6 +117,8 @@ def _config(
         if not equals or not name:
             raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
         settings[name] = value
+    if options.config is not None:
+        settings["TRADING_PLAN"] = options.config.read_text(encoding="utf-8")
     return from_environment(
         settings,
         symbols=symbols,

@@ -127,6 +127,9 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="NAME=VALUE",
         help="an application setting as it was in the run (may be repeated)",
     )
+    one.add_argument(
+        "--config", type=Path, metavar="FILE", help="signal configuration as in TRADING_PLAN"
+    )
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     one.set_defaults(module="local.cli.compare")
 

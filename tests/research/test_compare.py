@@ -373,3 +373,12 @@ def test_a_replay_and_a_backtest_differ_in_nothing(
     capsys.readouterr()
     assert main([*base, *smaller]) == 0
     assert "size" in capsys.readouterr().out
+    # Under another signal configuration nothing is traded: every trade is one without a signal.
+    plan = tmp_path / "plan.json"
+    plan.write_text(
+        '{"timeframes": {"5m": {"threshold": 1, "members": [{"strategy": "mean_reversion"}]}}}'
+    )
+    calm = ["--timeframes", "5m", "--config", str(plan), "--out", str(tmp_path / "e")]
+    assert main([*base, *calm]) == 0
+    found = json.loads((tmp_path / "e" / "compare.json").read_text())
+    assert found["matched"] < found["executedTrades"]
