@@ -138,6 +138,8 @@ def _config(timeframe: str, costs: str = "1") -> BacktestConfig:
         start_ms=START,
         end_ms=END,
         costs=Decimal(costs),
+        # The kill switch latches in a violent hour; a person looks and clears it within a day.
+        clear_after_ms=DAY_MS,
     )
 
 
@@ -350,6 +352,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "years": {str(y): float(gains[years == y].sum()) for y in np.unique(years)},
         "decisions": dict(result.decisions),
         "notes": list(result.notes),
+        "latches": sum("latch" in note for note in result.notes),
         "per_symbol": {
             name: float(result.trades.net[result.trades.symbol == place].sum())
             for place, name in enumerate(result.symbols)
