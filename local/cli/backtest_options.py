@@ -71,9 +71,9 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
     one.add_argument(
         "--clear-after",
         type=float,
-        default=0.0,
+        default=24.0,
         metavar="HOURS",
-        help="a person clears the kill switch after that time; default: never",
+        help="a person clears the kill switch after that time (default 24); 0: never",
     )
     one.add_argument(
         "--paths",
