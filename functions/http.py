@@ -17,6 +17,7 @@ from shared.errors import (
     InvalidInput,
     NotFound,
     StoreUnavailable,
+    TooManyRequests,
 )
 
 #: Bodies above this are refused unread.
@@ -68,6 +69,8 @@ def failed(error: BorsaError) -> func.HttpResponse:
     status = next((s for kind, s in _STATUS if isinstance(error, kind)), 500)
     if isinstance(error, TooLarge):
         status = 413
+    elif isinstance(error, TooManyRequests):
+        status = 429
     if status >= 500:
         logging.getLogger("borsa").error("%s: %s", type(error).__name__, error)
     return reply({"error": {"kind": type(error).__name__, "message": str(error)}}, status)

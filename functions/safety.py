@@ -62,6 +62,7 @@ async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResp
         # A misspelt drill must not close positions; whoever wants to stop names no drill.
         raise InvalidInput(f"drill is {req.params['drill']!r}; use true, or leave it out to stop")
     operator = read(req, StopRequest).operator[:100]
+    services().throttle.admit()
     trouble = ""
     try:
         # The very workflow that a stop starts; told that it is a drill it ends at once.
@@ -121,13 +122,15 @@ def clear_kill_switch(
     from shared.execution.clearing import clear
 
     desk = services().desk()
+    response = reply({"state": "armed"})
     try:
         request = read(req, ClearRequest)
+        services().throttle.admit()
         clear(desk, code=request.code, reason=request.reason, operator=request.operator)
     except BorsaError as error:
-        return failed(error)
+        response = failed(error)
     flush(desk.outbox, executions, risk, compliance)
-    return reply({"state": "armed"})
+    return response
 
 
 @bp.orchestration_trigger(context_name="context")

@@ -29,6 +29,7 @@ def checklist(req: func.HttpRequest) -> Any:
     from shared.compliance.promotion import overview
 
     now = services()
+    now.throttle.admit()
     return overview(now.desk(), now.deployment())
 
 
@@ -45,6 +46,7 @@ def promote_stage(
     desk = now.desk()
     try:
         request = read(req, PromoteRequest)
+        now.throttle.admit()
         grant = promote(
             desk,
             now.second_factor,
@@ -54,7 +56,8 @@ def promote_stage(
             reason=request.reason,
             operator=request.operator,
         )
+        response = reply({"stage": grant.stage, "operator": grant.operator, "at": grant.at})
     except BorsaError as error:
-        return failed(error)
+        response = failed(error)
     flush(desk.outbox, executions, risk, compliance)
-    return reply({"stage": grant.stage, "operator": grant.operator, "at": grant.at})
+    return response

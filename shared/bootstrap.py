@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.risk.stops import StopRules
     from shared.risk.triggers import Thresholds
     from shared.security.secrets import Secrets
+    from shared.security.throttle import Throttle
     from shared.security.totp import SecondFactor
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
@@ -177,7 +178,14 @@ class Services:
     def kill_switch(self) -> KillSwitch:
         from shared.risk.kill_switch import KillSwitch
 
-        return KillSwitch(self.store, self.clock, self.settings.account_id, self.second_factor)
+        account, factor = self.settings.account_id, self.second_factor
+        return KillSwitch(self.store, self.clock, account, factor)
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        from shared.security.throttle import Throttle
+
+        return Throttle(self.clock)
 
     @cached_property
     def second_factor(self) -> SecondFactor:

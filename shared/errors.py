@@ -5,6 +5,8 @@
     BorsaError
     ├── ConfigurationError        settings are missing or wrong; names every problem at once
     ├── InvalidInput              a caller's input is wrong; nothing was changed
+    │   ├── CodeRefused           a code of the second factor is wrong, used, or the factor locked
+    │   └── TooManyRequests       asked too often; the same request may succeed later
     ├── StoreError
     │   ├── NotFound              no such document
     │   ├── AlreadyExists         id or unique key is taken
@@ -46,6 +48,14 @@ class ConfigurationError(BorsaError):
 
 class InvalidInput(BorsaError):
     """Input from outside that is refused; nothing was changed."""
+
+
+class CodeRefused(InvalidInput):
+    """A code of the second factor is wrong, was used already, or the factor is locked."""
+
+
+class TooManyRequests(InvalidInput):
+    """Asked too often; the same request may succeed later."""
 
 
 class StoreError(BorsaError):

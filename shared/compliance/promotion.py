@@ -13,6 +13,7 @@ import msgspec
 from shared.clock import iso
 from shared.compliance import evidence, progress
 from shared.compliance.evidence import Deployment
+from shared.compliance.operator import refusals_told
 from shared.compliance.progress import Grant, Progress, Run, Withdrawal
 from shared.compliance.stages import StageEvidence, production_problems
 from shared.errors import Conflict, InvalidInput
@@ -90,7 +91,8 @@ def promote(
         raise Conflict("; ".join(missing))
     if desk.kill_switch.ensure().state != "armed":
         raise Conflict("the kill switch is latched; clear it first")
-    second_factor.verify(code)
+    with refusals_told(desk, f"promote to {stage}", operator):
+        second_factor.verify(code)
     desk.note("stage", {"promoted": msgspec.to_builtins(grant)}, correlation=f"stage-{grant.at}")
     progress.change(desk, lambda p: msgspec.structs.replace(p, grants={**p.grants, stage: grant}))
     desk.alert(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.errors import Conflict
+from shared.compliance.operator import refusals_told
+from shared.errors import Conflict, InvalidInput
 from shared.execution import protection
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder, VenueOrder, VenuePosition, open_symbols
@@ -18,15 +19,17 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
     Raises
     ------
     InvalidInput
-        Wrong or reused code, no reason, no operator; nothing is changed.
+        Not latched, wrong or reused code, no reason, no operator; nothing is changed.
     Conflict
-        The switch is not latched, or the exchange still shows positions or orders; where
+        The exchange still shows positions or orders; where
         positions were held rather than closed, ones that are not ours or lack a full stop.
     """
+    switch = desk.kill_switch.status()
+    if switch is None or switch.state != "latched":
+        raise InvalidInput("the kill switch is not latched")
     held, plain = desk.exchange.positions(), desk.exchange.open_orders()
     algos = desk.exchange.open_algo_orders()
-    switch = desk.kill_switch.status()
-    if switch is None or switch.closing:
+    if switch.closing:
         remaining = open_symbols(held, plain, algos)
         if remaining:
             raise Conflict(f"the account is not flat yet: {', '.join(remaining)}")
@@ -36,7 +39,8 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
             raise Conflict(
                 f"not ours, or without a full stop: {', '.join(unsafe)}; stop to close them"
             )
-    desk.kill_switch.clear(code, reason, operator)
+    with refusals_told(desk, "clear the kill switch", operator):
+        desk.kill_switch.clear(code, reason, operator)
     now = desk.clock.now_ms()
     desk.note(
         "kill_switch",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from shared.clock import Clock, iso
-from shared.errors import AlreadyExists, ConfigurationError, Conflict, InvalidInput, NotFound
+from shared.errors import AlreadyExists, CodeRefused, ConfigurationError, Conflict, NotFound
 from shared.storage.store import Body, Document, Store
 
 CONTAINER = "control"
@@ -92,7 +92,7 @@ class SecondFactor:
 
         Raises
         ------
-        InvalidInput
+        CodeRefused
             When the code is wrong, already used, or the factor is locked.
         """
         secret = self._secret()
@@ -100,7 +100,7 @@ class SecondFactor:
             state, document = self._load()
             now = self._clock.now_ms()
             if now < state.locked_until:
-                raise InvalidInput(
+                raise CodeRefused(
                     f"second factor is locked until {iso(state.locked_until)}: too many wrong codes"
                 )
             step = matching_step(secret, code, now)
@@ -122,7 +122,7 @@ class SecondFactor:
             if accepted:
                 return
             used = step is not None
-            raise InvalidInput(
+            raise CodeRefused(
                 "the code was used already; wait for the next one" if used else "the code is wrong"
             )
 
