@@ -19,6 +19,7 @@ _EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
 #: Commands that pages name without what they need.
 _SPAN = ["--data", "DIR", "--from", "2022-01-01", "--to", "2025-05-30", "--out", "DIR"]
 _NEEDED = {
+    "backtest": _SPAN,
     "optimize": _SPAN,
     "walkforward": _SPAN,
     "lookahead": ["all"],
