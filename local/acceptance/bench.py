@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
+from local.acceptance.evidence import Evidence, plain
 from local.acceptance.recorder import RecordingSession
 from local.acceptance.venues import Place, Stream
 from shared.bootstrap import Services
@@ -55,18 +55,6 @@ class Reply:
         """Binance's error code, 0 without one."""
         code = self.body.get("code", 0) if isinstance(self.body, dict) else 0
         return int(code) if int(code) < 0 else 0
-
-
-@dataclass
-class Evidence:
-    """What a card found."""
-
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    observations: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        return all(check["ok"] for check in self.checks)
 
 
 class Bench:
@@ -126,13 +114,13 @@ class Bench:
         return self._judge(what, True, ok if found is None else found, ok)
 
     def _judge(self, what: str, expected: Any, found: Any, ok: bool) -> bool:
-        row = {"what": what, "expected": _plain(expected), "found": _plain(found), "ok": ok}
+        row = {"what": what, "expected": plain(expected), "found": plain(found), "ok": ok}
         self.evidence.checks.append(row)
         return ok
 
     def observe(self, what: str, found: Any) -> None:
         """Something nobody could tell beforehand: kept, not judged."""
-        self.evidence.observations[what] = _plain(found)
+        self.evidence.observations[what] = plain(found)
 
     # asking
 
@@ -383,48 +371,6 @@ class Bench:
                         reduce_only=True,
                     )
                 )
-
-
-@dataclass(frozen=True)
-class Card:
-    """One acceptance card. ``trades`` when it places orders."""
-
-    number: int
-    title: str
-    group: str
-    run: Callable[[Bench], None]
-    trades: bool = True
-
-    @property
-    def id(self) -> str:
-        return f"TC-{self.number:02d}"
-
-
-CARDS: dict[int, Card] = {}
-
-
-def card(
-    number: int, title: str, group: str, *, trades: bool = True
-) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
-    """Register a function as a card."""
-
-    def register(run: Callable[[Bench], None]) -> Callable[[Bench], None]:
-        CARDS[number] = Card(number, title, group, run, trades)
-        return run
-
-    return register
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value.normalize(), "f") if value.is_finite() else str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _base36(number: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from local.acceptance.bench import Bench, Skip, card
+from local.acceptance.bench import Bench, Skip
+from local.acceptance.card import card
 
 GROUP = "account"
 

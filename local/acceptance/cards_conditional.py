@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from local.acceptance.bench import Bench, card
+from local.acceptance.bench import Bench
+from local.acceptance.card import card
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder
 
 GROUP = "conditional orders"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from local.acceptance.bench import Bench, Reply, card
+from local.acceptance.bench import Bench, Reply
+from local.acceptance.card import card
 from shared.execution.binance.server_clock import ServerClock
 
 GROUP = "connection"

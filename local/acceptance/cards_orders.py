@@ -6,7 +6,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from local.acceptance.bench import Bench, Skip, card
+from local.acceptance.bench import Bench, Skip
+from local.acceptance.card import card
 from shared.execution.exchange import FINAL_ORDER
 
 GROUP = "orders"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from local.acceptance import cards_account, cards_conditional, cards_connection, cards_orders
-from local.acceptance.bench import CARDS, Bench, Card, Evidence, Skip
+from local.acceptance.bench import Bench, Skip
+from local.acceptance.card import CARDS, Card
+from local.acceptance.evidence import Evidence
 from local.acceptance.venues import Place
 from shared.clock import iso
 from shared.errors import BorsaError, ConfigurationError, InvalidInput
