@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -64,11 +65,7 @@ def caveats(
             *_chosen(chosen_here),
             *_assumptions(whole, variations or {}),
             *_instead(whole, benchmarks or {}),
-            *(
-                (NOTE, "Note on the data", note)
-                for note in result.notes
-                if note != few_trades(len(result.trades))  # said above, graver
-            ),
+            *_notes([n for n in result.notes if n != few_trades(len(result.trades))]),
         )
     ]
     order = [SERIOUS, CAUTION, NOTE]
@@ -76,6 +73,19 @@ def caveats(
 
 
 _Found = Iterator[tuple[str, str, str]]
+
+#: What differs between notes that say the same: figures, times, contracts.
+_VARIABLE = re.compile(r"[A-Z]*\d[\d.:,TZ-]*|\b[A-Z]{5,}\b")
+
+
+def _notes(notes: Sequence[str]) -> _Found:
+    """Notes of the engine; of those that differ in names and figures only, the first."""
+    alike: dict[str, list[str]] = {}
+    for note in notes:
+        alike.setdefault(_VARIABLE.sub("#", note), []).append(note)
+    for some in alike.values():
+        more = f" (and {len(some) - 1} more like it)" if len(some) > 1 else ""
+        yield NOTE, "Note on the data", some[0] + more
 
 
 def _result(s: Statistics) -> _Found:

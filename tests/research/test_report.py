@@ -170,6 +170,8 @@ def test_a_full_report(tmp_path: Path) -> None:
     assert page.tags.count("svg") >= 8
     assert beside["statistics"]["sharpe"] == whole.sharpe
     assert len(beside["trades"]) == 240
+    assert beside["equity"]["equity"][-1] == result.equity[-1]
+    assert len(beside["equity"]["time"]) == 301
     first = beside["trades"][0]
     assert first["net"] == result.trades.net[0]
     assert first["exit_reason"] in EXIT_REASONS
@@ -290,6 +292,24 @@ def test_warnings_that_need_more() -> None:
     assert bad is not None
     assert titles(good, overfit=bad.overfitting) == {"Chosen by overfitting": "serious"}
     assert titles(replace(good, notes=("mark price is missing",))) == {"Note on the data": "note"}
+
+
+def test_notes_that_say_the_same_are_told_once() -> None:
+    notes = (
+        "the kill switch latched 1 time(s), first at 2022-05-11T13:00:02.000Z",
+        "the kill switch latched 6 time(s), first at 2023-01-01T00:00:02.000Z",
+        "BTCUSDT: no mark price file",
+        "XRPUSDT: no mark price file",
+        "something else",
+    )
+    result = replace(steady(GOOD), notes=notes)
+    whole, parts = statistics(result), breakdown(result)
+    found = caveats(result, whole, parts, assess(result, paths=200))
+    assert [c.text for c in found] == [
+        notes[0] + " (and 1 more like it)",
+        notes[2] + " (and 1 more like it)",
+        notes[4],
+    ]
 
 
 def test_warnings_of_other_assumptions() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from shared.errors import InvalidInput
 from shared.research.breakdown import Breakdown, breakdown
 from shared.research.caveats import Caveat, caveats
+from shared.research.equity import curve, daily
 from shared.research.luck import Luck, assess
 from shared.research.report import overview, risk, searching, trading
 from shared.research.report.extras import Extras
@@ -84,7 +85,12 @@ def write_report(result: Result, extras: Extras, path: Path) -> dict[str, Any]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(body, "utf-8")
-        beside = {**summary, "trades": _rows(result.trades, result)}
+        by_day = daily(curve(result))
+        beside = {
+            **summary,
+            "equity": {"time": by_day.time, "equity": by_day.equity},
+            "trades": _rows(result.trades, result),
+        }
         path.with_suffix(".json").write_bytes(
             msgspec.json.format(msgspec.json.encode(beside, enc_hook=_plain), indent=1) + b"\n"
         )

@@ -128,8 +128,10 @@ def chart(
         low, high = low - 0.5, high + 0.5
     marks = x_ticks if x_ticks is not None else calendar_ticks(low, high) if times else []
     drawn = "".join(_panel(panel, low, high, marks) for panel in panels)
+    years = [text.isdigit() and len(text) == 4 for _, text in marks] if times else []
+    minor = [not y for y in years] if sum(years) > 1 else [i % 2 > 0 for i in range(len(marks))]
     axis = "".join(
-        f'<span class="{"minor" if i % 2 else ""}" style="left:{_part(x, low, high):.2f}%">'
+        f'<span class="{"minor" if minor[i] else ""}" style="left:{_part(x, low, high):.2f}%">'
         f"{safe(text)}</span>"
         for i, (x, text) in enumerate(marks)
     )
