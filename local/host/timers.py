@@ -74,8 +74,9 @@ class TimerListener:
             handle = loop.call_at(due / 1000 + 2e-6, _wake, wake)
             try:
                 await wake
-            finally:
+            except BaseException:
                 handle.cancel()
+                raise
 
     def stop(self) -> None:
         """End the waiting; a run in progress is finished and remembered first."""

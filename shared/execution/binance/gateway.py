@@ -165,7 +165,7 @@ class Gateway:
 
     def _know_the_time(self, endpoint: Endpoint) -> None:
         # An order is not delayed for a clock that is merely old; -1021 would tell.
-        if not self._server.measured or (endpoint.query and self._server.stale):
+        if self._server.stale if endpoint.query else not self._server.measured:
             self.synchronise()
 
     def _attempt(
