@@ -23,6 +23,7 @@ SECTIONS: dict[str, int] = {
     "calibration": 3,
     "cold_import": 1,  # starts its own fresh processes
     "decision": 3,
+    "together": 3,
     "task_hub": 3,
     "signals": 3,
     "exchange": 3,

@@ -32,6 +32,11 @@ from shared.storage.sqlite import SqliteStore
 START_MS = 1_767_571_260_000
 RUNS: dict[Size, int] = {"full": 30, "quick": 5, "tiny": 1}
 POSITIONS = 10
+#: The larger account, reached over a line of that many seconds and within the real rate limits.
+MANY = 20
+LINE_S = 0.02
+FREE = RateLimits(weight=10**9, orders_10s=10**9, orders_1m=10**9)
+MANY_RUNS: dict[Size, int] = {"full": 5, "quick": 2, "tiny": 1}
 #: Real seconds after which a stop has failed.
 PATIENCE_S = 60.0
 
@@ -121,9 +126,13 @@ def _check(services: Services) -> None:
         raise RuntimeError(f"the workflow said flat, the exchange shows {left}")
 
 
-def _drive(services: Services, url: str, flat: _Flat, symbols: list[str], runs: int) -> list[float]:
+def _drive(
+    services: Services, url: str, flat: _Flat, symbols: list[str], runs: int, pause: float
+) -> list[float]:
     taken = []
     for run in range(runs):
+        if run:
+            time.sleep(pause)
         _open(services, symbols, run)
         taken.append(_stop(url, flat))
         _check(services)
@@ -134,7 +143,9 @@ def _drive(services: Services, url: str, flat: _Flat, symbols: list[str], runs: 
     return taken
 
 
-async def _measure(services: Services, platform: Platform, symbols: list[str], runs: int) -> Any:
+async def _measure(
+    services: Services, platform: Platform, symbols: list[str], runs: int, pause: float
+) -> Any:
     flat = _Flat()
     await platform.start()
     platform.host.on_invocation.append(flat.on_invocation)
@@ -144,20 +155,47 @@ async def _measure(services: Services, platform: Platform, symbols: list[str], r
     url = f"http://127.0.0.1:{listener.port}/api/emergency-stop?code={key}"
     services.kill_switch.ensure()
     try:
-        return await asyncio.to_thread(_drive, services, url, flat, symbols, runs)
+        return await asyncio.to_thread(_drive, services, url, flat, symbols, runs, pause)
     finally:
         await listener.stop()
         await platform.stop()
 
 
-def run(runs: int) -> list[float]:
-    """Milliseconds of each stop; the exchange runs in a thread of its own, on real sockets."""
+def _slow_session(seconds: float) -> Any:
+    """python-binance's session, with a line of that length to the exchange."""
+    import requests
+
+    class Slow(requests.Session):
+        def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+            time.sleep(seconds)
+            return super().request(*args, **kwargs)
+
+    session = Slow()
+    session.trust_env = False
+    return session
+
+
+def run(
+    runs: int,
+    positions: int = POSITIONS,
+    line: float = 0.0,
+    limits: RateLimits = FREE,
+    pause: float = 0.0,
+) -> list[float]:
+    """Milliseconds of each stop; the exchange runs in a thread of its own, on real sockets.
+
+    Parameters
+    ----------
+    line : float
+        Seconds that each request takes longer.
+    pause : float
+        Seconds between stops, so that each begins with a whole rate budget.
+    """
     clock = ScaledClock(START_MS)
-    listed = contracts(POSITIONS)
+    listed = contracts(positions)
     symbols = list(listed)
     ticks = {s: c.instrument.tick_size for s, c in listed.items()}
     venue = Venue(SyntheticMarket(5, symbols, ticks=ticks), start_ms=START_MS, contracts=listed)
-    limits = RateLimits(weight=10**9, orders_10s=10**9, orders_1m=10**9)
     server = ExchangeServer(
         BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET}, limits=limits)
     )
@@ -166,13 +204,14 @@ def run(runs: int) -> list[float]:
             server.url, SYMBOLS=",".join(symbols), TIMEFRAMES="1h", BORSA_TELEMETRY="false"
         )
         store = SqliteStore(":memory:", clock=clock)
-        services = Services(settings, clock=clock, store=store)
+        session = _slow_session(line) if line else None
+        services = Services(settings, clock=clock, store=store, exchange_session=session)
         platform = Platform(clock, services, settings)
         loop = loop_for(clock)
         asyncio.set_event_loop(loop)
         try:
             taken: list[float] = loop.run_until_complete(
-                _measure(services, platform, symbols, runs)
+                _measure(services, platform, symbols, runs, pause)
             )
         finally:
             asyncio.set_event_loop(None)
@@ -190,4 +229,18 @@ def measure(size: Size) -> list[Figure]:
     return [
         Figure(name=f"{name}, p50", value=percentile(taken, 0.5) / 1000, unit="s", note=note),
         Figure(name=f"{name}, p95", value=percentile(taken, 0.95) / 1000, unit="s", goal=2.0),
+        *_many(size),
+    ]
+
+
+def _many(size: Size) -> list[Figure]:
+    """Twenty positions, 20 ms to the exchange, its real rate limits."""
+    # Opening and closing twenty takes 60 orders of the 300 in ten seconds, and some 320 of the
+    # weight of 2400 in a minute: five runs are what fits.
+    taken = run(MANY_RUNS[size], MANY, LINE_S, RateLimits(), pause=5.0)
+    name = f"emergency stop, {MANY} positions, {LINE_S * 1000:.0f} ms to the exchange, rate limits"
+    note = f"{len(taken)} stops, the slowest {max(taken) / 1000:.2f} s"
+    return [
+        Figure(name=f"{name}, p50", value=percentile(taken, 0.5) / 1000, unit="s", note=note),
+        Figure(name=f"{name}, p95", value=percentile(taken, 0.95) / 1000, unit="s", goal=3.0),
     ]

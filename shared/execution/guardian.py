@@ -14,10 +14,10 @@ import msgspec
 from shared.compliance import promotion
 from shared.errors import BorsaError, ExchangeError, NotFound
 from shared.execution import (
-    adopt,
     chase,
     entry,
     flatten,
+    orphans,
     protection,
     settlement,
     stop_watch,
@@ -28,7 +28,7 @@ from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
-from shared.execution.ids import client_id, is_ours
+from shared.execution.ids import client_id
 from shared.execution.sighting import held_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -192,7 +192,7 @@ def _positions(
         except BorsaError as error:
             failures.append(f"{symbol}: {type(error).__name__}: {error}")
     try:
-        counts["orphans"] += _orphans(desk, algos, held, records)
+        counts["orphans"] += orphans.cancel(desk, algos, held, records)
         for order in strangers.orders((), algos):
             # Plain ones are asked for by reconciliation: the list of all of them weighs 40.
             counts["foreign"] += 1
@@ -311,23 +311,6 @@ def _take_profit(
     books = Books(desk.clock)
     protection.secure(desk, record, "t", abs(position.quantity), deadline, books)
     books.catch_up()
-
-
-def _orphans(
-    desk: Desk,
-    algos: Sequence[VenueAlgoOrder],
-    held: Mapping[str, VenuePosition],
-    records: Mapping[str, PositionRecord],
-) -> int:
-    """Cancel our conditional orders that protect nothing: they would fire on the next position."""
-    cancelled = 0
-    for algo in algos:
-        if algo.symbol in held or algo.symbol in records or not is_ours(algo.client_algo_id):
-            continue
-        desk.exchange.cancel_algo_order(algo.client_algo_id)
-        adopt.cancelled(desk, algo, "orphan")
-        cancelled += 1
-    return cancelled
 
 
 def _measure(

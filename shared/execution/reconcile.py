@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.execution import adopt, orders, strangers, watch
+from shared.execution import adopt, orders, orphans, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.ids import client_id
@@ -56,6 +56,8 @@ def reconcile(desk: Desk) -> Report:
     for order in foreign:
         strangers.report_order(desk, order)
     differences += [f"order {o.client_id} was not sent by this application" for o in foreign]
+    # Here too, because the guardian does not read the list while the account is flat.
+    orphans.cancel(desk, algos, by_symbol, records)
     unfinished = _unfinished(desk)
     known = {o.id for o in unfinished}
     for algo in algos:

@@ -108,6 +108,39 @@ def test_more_fills_in_one_millisecond_than_a_page_holds() -> None:
     assert [f.trade_id for f in fills] == list(range(1, 1502))
 
 
+@settings(deadline=None, max_examples=30)
+@given(
+    count=st.integers(0, 2600),
+    days=st.integers(1, 20),
+    seed=st.randoms(use_true_random=False),
+)
+def test_pages_that_are_shuffled_and_doubled(count: int, days: int, seed: Any) -> None:
+    """Whatever order and however often the venue tells of an execution, it is one execution."""
+    bench = Bench()
+    since = START_MS - days * DAY
+    ledger = Ledger(bench, spread(count, since), newest_first=False)
+    honest = ledger.page
+
+    def disturbed(sent: Sent) -> list[dict[str, int]]:
+        rows = honest(sent)
+        if len(rows) < 900:  # a full page stays a full page
+            rows = rows + seed.sample(rows, len(rows) // 10)
+        seed.shuffle(rows)
+        return rows
+
+    ledger.page = disturbed  # type: ignore[method-assign]
+    everything = list(range(1, count + 1))
+    assert [f.trade_id for f in bench.exchange.fills("BTCUSDT", start=since)] == everything
+    assert [i.transaction_id for i in bench.exchange.income(start=since)] == everything
+
+
+def test_transfers_without_an_id_are_all_told() -> None:
+    bench = Bench()
+    rows = [Ledger.entry({"id": 0, "time": START_MS - 100}) for _ in range(3)]
+    bench.script.on("GET", "/fapi/v1/income", Reply(rows))
+    assert len(bench.exchange.income(start=START_MS - 1000)) == 3
+
+
 def test_income_between_two_times() -> None:
     bench = Bench()
     Ledger(bench, spread(10, START_MS - 10_000), newest_first=False)

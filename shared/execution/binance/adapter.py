@@ -278,11 +278,16 @@ class BinanceExchange:
             params = {"startTime": a, "endTime": b, "limit": endpoints.HISTORY_PAGE}
             return self._gateway.fetch(endpoints.INCOME, parse.incomes, params)
 
-        found = [
-            row
-            for rows in history.complete(page, start, last, endpoints.HISTORY_PAGE)
-            for row in rows
-        ]
+        found: list[Income] = []
+        seen: set[tuple[str, int]] = set()
+        for rows in history.complete(page, start, last, endpoints.HISTORY_PAGE):
+            for row in rows:
+                # Unique per type, but a transfer may carry 0.
+                key = (row.income_type, row.transaction_id)
+                if row.transaction_id and key in seen:
+                    continue
+                seen.add(key)
+                found.append(row)
         return sorted(found, key=lambda i: (i.time, i.transaction_id))
 
     def _exchange_now(self) -> int:

@@ -1,0 +1,34 @@
+"""Our conditional orders that protect nothing: they would fire on the next position.
+
+Binance has no one-cancels-other: what is left of a bracket is cancelled when the trade is settled.
+Where the list of open orders lagged at that moment something remains, and is found here, by
+whoever reads the list next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from shared.execution import adopt
+from shared.execution.desk import Desk
+from shared.execution.exchange import VenueAlgoOrder
+from shared.execution.ids import is_ours
+from shared.portfolio import positions
+
+
+def cancel(
+    desk: Desk, algos: Sequence[VenueAlgoOrder], held: Collection[str], recorded: Collection[str]
+) -> int:
+    """Cancel those on symbols with neither a position nor an open record; returns how many."""
+    cancelled = 0
+    for algo in algos:
+        if algo.symbol in held or algo.symbol in recorded or not is_ours(algo.client_algo_id):
+            continue
+        # An entry may have begun since the caller read the records: its stop is no orphan.
+        now = positions.load(desk.store, desk.account, algo.symbol)
+        if now is not None and now[0].state != "closed":
+            continue
+        desk.exchange.cancel_algo_order(algo.client_algo_id)
+        adopt.cancelled(desk, algo, "orphan")
+        cancelled += 1
+    return cancelled
