@@ -330,7 +330,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "other people's stops are cancelled",
-        "shared/execution/guardian.py",
+        "shared/execution/orphans.py",
         " or not is_ours(algo.client_algo_id):\n",
         ":\n",
         "strangers",
