@@ -111,6 +111,12 @@ def _search(one: argparse.ArgumentParser, state: Path) -> None:
         help="sharpe, sortino, calmar, return, profit_factor or expectancy_r",
     )
     one.add_argument(
+        "--choose",
+        default="best",
+        metavar="best|plateau",
+        help="the best point, or of a grid the best neighbourhood",
+    )
+    one.add_argument(
         "--min-trades", type=int, default=20, metavar="N", help="trials with fewer do not count"
     )
     one.add_argument("--seed", type=int, default=7)

@@ -74,6 +74,7 @@ def task(options: argparse.Namespace) -> Task:
         trials=options.trials,
         seed=options.seed,
         minimum_trades=options.min_trades,
+        choose=options.choose,
     )
     if plan.method == "grid":
         space.grid()  # too many points are refused before anything is read

@@ -7,6 +7,7 @@ by making the same proposals again and looking their outcomes up.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from shared.research.trials import Ledger, Trial, Tried, params_key, study_id, u
 from shared.research.workers import Workers
 
 METHODS = ("grid", "bayes")
+CHOICES = ("best", "plateau")
 
 #: Proposals made before their outcomes are told: keeps two or more processors busy, and being
 #: fixed keeps the search the same on any number of them.
@@ -45,6 +47,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Proposals of ``bayes``.
     minimum_trades : int
         Trials with fewer have no score.
+    choose : str
+        ``best`` score, or of a grid the ``plateau``: the point whose score and its neighbours'
+        have the best mean. A neighbour is at most one step away in every parameter; one without
+        a score, or outside the grid, counts as the worst there is.
     """
 
     method: str = "grid"
@@ -52,11 +58,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     trials: int = 100
     seed: int = 7
     minimum_trades: int = 20
+    choose: str = "best"
 
     def __post_init__(self) -> None:
         known_objective(self.objective)
         if self.method not in METHODS:
             raise InvalidInput(f"unknown method {self.method!r}; one of {', '.join(METHODS)}")
+        if self.choose not in CHOICES:
+            raise InvalidInput(f"unknown choice {self.choose!r}; one of {', '.join(CHOICES)}")
+        if self.choose == "plateau" and self.method != "grid":
+            raise InvalidInput("a plateau is found on a grid; use --method grid or --choose best")
         if not 1 <= self.trials <= 100_000:
             raise InvalidInput(f"{self.trials} trials; use 1 to 100,000")
 
@@ -185,13 +196,39 @@ def search(
 
 
 def chosen(found: Sequence[Outcome], plan: Plan) -> Outcome | None:
-    """The outcome with the best score; the first of equal ones."""
+    """The outcome to take; the first of equal ones, ``None`` when none has a score."""
+    scores = [one.score(plan.objective, plan.minimum_trades) for one in found]
+    ranks = _of_plateau(found, scores) if plan.choose == "plateau" else scores
     best, top = None, -np.inf
-    for one in found:
-        score = one.score(plan.objective, plan.minimum_trades)
-        if score is not None and score > top:
-            best, top = one, score
+    for one, score, rank in zip(found, scores, ranks, strict=True):
+        if score is not None and rank is not None and rank > top:
+            best, top = one, rank
     return best
+
+
+def _of_plateau(found: Sequence[Outcome], scores: Sequence[float | None]) -> list[float | None]:
+    """Mean score of each point of a grid and its neighbours."""
+    names = sorted({name for one in found for name in one.params})
+    names = [name for name in names if len({one.params[name] for one in found}) > 1]
+    known = [score for score in scores if score is not None]
+    worst = min(known, default=0.0)
+    steps = {
+        name: {
+            value: i
+            for i, value in enumerate(
+                sorted({one.params[name] for one in found}, key=lambda v: (isinstance(v, str), v))
+            )
+        }
+        for name in names
+    }
+    places = [tuple(steps[name][one.params[name]] for name in names) for one in found]
+    by_place = dict(zip(places, scores, strict=True))
+    means: list[float | None] = []
+    for place in places:
+        around = itertools.product(*((i - 1, i, i + 1) for i in place))
+        values = [by_place.get(other) for other in around]
+        means.append(float(np.mean([worst if v is None else v for v in values])))
+    return means
 
 
 def why_none(found: Sequence[Outcome], plan: Plan) -> str:

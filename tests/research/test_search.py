@@ -17,7 +17,7 @@ from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
 from shared.research.evaluation import Job, Outcome, Runner
 from shared.research.sealed import market_digest, sealed, seen_until
-from shared.research.search import Choice, Plan, Search, search
+from shared.research.search import Choice, Plan, Search, chosen, search
 from shared.research.space import Space, from_file, parse
 from shared.research.trials import Ledger, Trial, packed, unpacked
 from shared.research.walkforward import joined, judge, walk_forward
@@ -240,6 +240,32 @@ def test_a_grid_finds_the_best_of_all_points(tmp_path: Path) -> None:
     assert 0.0 <= found.deflated <= 1.0
 
 
+def test_a_plateau_is_preferred_to_a_needle() -> None:
+    def at(a: int, b: int, score: float | None) -> Outcome:
+        figures = {"sharpe": score, "trades": 99.0}
+        return Outcome(params={"a": a, "b": b}, figures=figures)
+
+    rows = [
+        [9.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 3.0, 2.0],
+        [None, 0.0, 3.0, 4.0, 3.0],
+        [0.0, 0.0, 2.0, 3.0, None],
+    ]
+    grid = [at(10 * x, y, v) for y, row in enumerate(rows) for x, v in enumerate(row)]
+    best, plateau = chosen(grid, Plan()), chosen(grid, Plan(choose="plateau"))
+    assert best is not None
+    assert best.params == {"a": 0, "b": 0}
+    assert plateau is not None
+    # Around (30, 2): 0 + 3 + 2 + 3 + 4 + 3 + 2 + 3 and the worst (0) for what has no score.
+    assert plateau.params == {"a": 30, "b": 2}
+    # A point without a score is never taken, however good its neighbours.
+    alone = [at(0, 0, None), at(1, 0, 1.0), at(2, 0, -5.0)]
+    taken = chosen(alone, Plan(choose="plateau"))
+    assert taken is not None
+    assert taken.params["a"] == 1
+    assert chosen([at(0, 0, None)], Plan(choose="plateau")) is None
+
+
 def test_too_few_trades_are_no_score(tmp_path: Path) -> None:
     found = find(tmp_path / "t", Plan(minimum_trades=100_000))
     assert found.choice is None
@@ -324,6 +350,8 @@ def test_returns_are_kept_as_they_were() -> None:
         ({"method": "magic"}, "grid, bayes"),
         ({"objective": "luck"}, "one of sharpe"),
         ({"trials": 0}, "1 to 100,000"),
+        ({"choose": "luckiest"}, "best, plateau"),
+        ({"choose": "plateau", "method": "bayes"}, "found on a grid"),
     ],
 )
 def test_plans_that_cannot_be_used(plan: dict[str, object], says: str) -> None:
