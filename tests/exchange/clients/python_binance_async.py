@@ -119,7 +119,7 @@ async def run(url: str, key: str, secret: str) -> Reading:
     # An account that is not touched yet stays silent; the listener is on the key's stream now.
     refused = await trade(c)
     wanted = {*MARKET, *PUBLIC, "continuous_kline"}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not (
             wanted <= streams(market)
             and [m for m in user if told(m) == ["ORDER_TRADE_UPDATE", "TRADE", "FILLED"]][3:]
