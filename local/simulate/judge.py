@@ -41,7 +41,7 @@ OVERDUE_MS = 10_000
 STALE_MS = 120_000 + 30_000 + 5_000
 
 #: A position by hand that was there for so long must have been reported.
-REPORTED_MS = 200_000
+REPORTED_MS = 190_000
 
 
 class Judge(Watch):
@@ -314,10 +314,10 @@ class Judge(Watch):
             return
         if self._foreign_since is None:
             self._foreign_since = now
-        if now - max(self._foreign_since, self._disturbed_until) > REPORTED_MS:
+        if now - self._foreign_since > REPORTED_MS:
             self.checked[8] += 1
             told = [a for a in self._all("alerts") if a["kind"] == "foreign-position"]
-            if not any(a["createdAt"] >= self._foreign_since - 1_000 for a in told) and not told:
+            if not any(a["time"] >= iso(self._foreign_since) for a in told):
                 self.broken(8, "a position by hand was never reported", now)
 
     def tick(self) -> None:

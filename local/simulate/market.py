@@ -11,9 +11,6 @@ from shared.market.timeframe import MINUTE_MS
 from shared.simulation.contracts import Contract
 from shared.simulation.source import Bar, Settlement, scheduled_settlement
 
-#: Standard deviation of a minute's return.
-SIGMA = 0.003
-
 
 class RestlessMarket:
     """One-minute bars made on demand, in order, from a seed.
@@ -30,6 +27,8 @@ class RestlessMarket:
         Probability per bar and symbol that it opens away from the last close.
     jump_size : tuple of float
         Between which parts of the price it does.
+    sigma : float
+        Standard deviation of a minute's return.
     """
 
     timeframe = "1m"
@@ -42,9 +41,11 @@ class RestlessMarket:
         start_ms: int,
         jump: float,
         jump_size: tuple[float, float] = (0.02, 0.09),
+        sigma: float = 0.003,
     ) -> None:
         self._start = start_ms
         self._jump, self._jump_size = jump, jump_size
+        self._sigma = sigma
         self._ticks = {s: c.instrument.tick_size for s, c in contracts.items()}
         self._digits = {
             s: max(0, -int(tick.normalize().as_tuple().exponent or 0))
@@ -73,10 +74,10 @@ class RestlessMarket:
         begin = self._close[symbol]
         if draw.random() < self._jump:
             begin += draw.choice((-1, 1)) * draw.uniform(*self._jump_size)
-        end = begin + draw.gauss(0.0, SIGMA)
+        end = begin + draw.gauss(0.0, self._sigma)
         self._close[symbol] = end
-        high = max(begin, end) + abs(draw.gauss(0.0, SIGMA / 2))
-        low = min(begin, end) - abs(draw.gauss(0.0, SIGMA / 2))
+        high = max(begin, end) + abs(draw.gauss(0.0, self._sigma / 2))
+        low = min(begin, end) - abs(draw.gauss(0.0, self._sigma / 2))
         o, h, low_, c = (self._price(symbol, math.exp(x)) for x in (begin, high, low, end))
         basis = 1 + draw.uniform(-1e-4, 1e-4)
         marks = (round(x * basis, 8) for x in (o, h, low_, c))

@@ -42,7 +42,7 @@ class Stranger:
     def act(self, step: int) -> None:
         """Do one thing, whatever the seed says."""
         draw = random.Random(f"stranger|{self._seed}|{step}")
-        what = draw.choice(("rest", "rest", "stop", "open", "open", "close", "cancel"))
+        what = draw.choice(("rest", "stop", "open", "open", "open", "close", "cancel"))
         try:
             getattr(self, f"_{what}")(draw)
             self.acts += 1
@@ -105,7 +105,6 @@ class Stranger:
                 type="STOP_MARKET",
                 quantity=self._quantity(symbol, 200),
                 trigger_price=self._price(symbol, "1.35" if buy else "0.7"),
-                reduce_only=True,
                 client_algo_id=self._name(),
             ),
         )

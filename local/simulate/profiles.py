@@ -68,7 +68,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to
     its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
     restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the exchange's clock is
-    off. ``jump_size`` bounds the gaps, as parts of the price. ``funding`` lets a settlement fall
+    off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is the standard deviation
+    of a minute's return. ``funding`` lets a settlement fall
     into the episode. ``silence`` is the probability that nothing of the market is heard for some
     minutes. ``strangers`` is the probability that somebody trades by hand on the account;
     ``approvals`` has a person approve every trade, or not. ``triggers`` are those that may latch
@@ -83,6 +84,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     jump: float = 0.0
     skew_ms: int = 0
     jump_size: tuple[float, float] = (0.02, 0.09)
+    sigma: float = 0.003
     funding: bool = False
     silence: float = 0.0
     strangers: float = 0.0
@@ -147,8 +149,9 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="gaps",
-            meaning="price gaps past every stop, liquidation, funding, with a failing exchange",
-            rates={k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
+            meaning="a wild market: gaps past every stop, liquidation, funding; a failing exchange",
+            rates={k: _scaled(m, 2.0) for k, m in _EXCHANGE.items()},
+            sigma=0.008,
             jump=0.06,
             jump_size=(0.03, 0.35),
             funding=True,
@@ -167,7 +170,7 @@ PROFILES: dict[str, Profile] = {
             meaning="somebody trades by hand on the account; emergency stops; a failing exchange",
             rates={k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
             stop=0.03,
-            strangers=0.5,
+            strangers=0.8,
             triggers=("suspicious_activity",),
         ),
         Profile(

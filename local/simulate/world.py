@@ -124,7 +124,13 @@ class World:
         contracts = contracts_of((*PRICES, BY_HAND))
         prices = PRICES | {BY_HAND: 0.3}
         self._market = RestlessMarket(
-            seed, contracts, prices, start, profile.jump, profile.jump_size
+            seed,
+            contracts,
+            prices,
+            start,
+            profile.jump,
+            profile.jump_size,
+            profile.sigma,
         )
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)

@@ -112,14 +112,12 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "latch forgotten on restart",
-        "shared/bootstrap.py",
-        "        return KillSwitch(self.store, self.clock, account, factor)\n",
-        "        from shared.storage.store import Patch\n\n"
-        "        found = KillSwitch(self.store, self.clock, account, factor)\n"
-        "        found.ensure()\n"
-        '        self.store.patch("control", account, "kill-switch",'
-        ' [Patch("set", "state", "armed")])\n'
-        "        return found\n",
+        SWITCH,
+        "        self._second_factor = second_factor\n",
+        "        self._second_factor = second_factor\n"
+        "        if self._get() is not None:\n"
+        "            armed = [Patch('set', 'state', 'armed')]\n"
+        "            store.patch(CONTAINER, account, 'kill-switch', armed)\n",
         "stops",
     ),
     Defect(
@@ -251,9 +249,9 @@ DEFECTS: tuple[Defect, ...] = (
         "no room above for a sale",
         "shared/risk/proposal.py",
         "    dearest = max(worst if long else price * (1 + slip), price, facts.mark)\n",
-        "    dearest = max(worst, price, facts.mark)\n",
-        "exchange",
-        4000,
+        "    dearest = worst\n",
+        "gaps",
+        500,
     ),
     Defect(
         "fees forgotten",
@@ -293,7 +291,7 @@ DEFECTS: tuple[Defect, ...] = (
         ENTRY,
         "            _look_at_price(desk, plan)\n",
         "            pass\n",
-        "exchange",
+        "gaps",
         4000,
     ),
     Defect(
@@ -334,7 +332,7 @@ DEFECTS: tuple[Defect, ...] = (
         " or not is_ours(algo.client_algo_id):\n",
         ":\n",
         "strangers",
-        500,
+        1000,
     ),
     Defect(
         "other people's positions are closed",
