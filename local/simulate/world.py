@@ -464,6 +464,9 @@ class World:
             if wrong:
                 self.judge.broken(6, "cleared with a wrong code", now)
             self.judge.cleared()
+        elif b"locked until" in answer.body:
+            # Too many wrong codes: nobody clears for a while, and that is right.
+            self._flat_since = now
         elif self._flat_since is not None and now > self._flat_since + CLEAR_MS:
             self.judge.broken(6, f"cannot be cleared: {answer.body.decode()[:300]}", now)
 

@@ -246,14 +246,6 @@ DEFECTS: tuple[Defect, ...] = (
         100,
     ),
     Defect(
-        "no room above for a sale",
-        "shared/risk/proposal.py",
-        "    dearest = max(worst if long else price * (1 + slip), price, facts.mark)\n",
-        "    dearest = worst\n",
-        "gaps",
-        500,
-    ),
-    Defect(
         "fees forgotten",
         "shared/portfolio/trades.py",
         "    net = gross - fees + funding\n",

@@ -165,9 +165,8 @@ class Proof:
         for defect in defects:
             row = self.found.get(self.key(defect))
             if row is not None and row["invariants"]:
-                within[defect.profile] = max(
-                    within.get(defect.profile, 0), row["episodes"] * PER_EPISODE
-                )
+                # As many decisions are as many episodes: those before the hit, and its own.
+                within[defect.profile] = max(within.get(defect.profile, 0), row["decisions"])
         return {p: n for p, n in within.items() if self.control.get(p, {"within": 0})["within"] < n}
 
 
