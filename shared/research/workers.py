@@ -7,9 +7,12 @@ search must not see is not there. The market is handed over once, as a file, not
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import pickle
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -48,7 +51,7 @@ class Workers:
         if self.count:
             self._folder = tempfile.TemporaryDirectory(prefix="borsa-search-")
             self._pool = ProcessPoolExecutor(
-                self.count, multiprocessing.get_context("spawn"), initializer=_quiet
+                self.count, multiprocessing.get_context("spawn"), initializer=_begin
             )
         return self
 
@@ -109,9 +112,18 @@ class Workers:
 _loaded: tuple[str, Runner, Market] | None = None
 
 
-def _quiet() -> None:
+def _begin() -> None:
     """Ctrl-C goes to every process of the terminal; the one that waits for us answers it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A caller that was killed takes its processes with it: nobody else would end them."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _load(path: str) -> tuple[Runner, Market]:
