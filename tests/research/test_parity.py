@@ -143,6 +143,25 @@ def test_synthetic_market(settings: dict[str, str], least: int, reason: str) -> 
     )
 
 
+def test_an_abnormal_market_latches_both() -> None:
+    """Open positions keep their stops; nothing is opened any more."""
+    symbols = ("BTCUSDT", "ETHUSDT")
+    source = SyntheticMarket(7, symbols)
+    # 2025-05-17T10:00, three hours before the jump.
+    start = START + 13 * DAY_MS + 10 * 3_600_000
+    end = start + 6 * 3_600_000
+    settings = {"TRADING_PLAN": BUSY, "VOLATILITY_RATIO": "4"}
+    theirs = trades_of_replay(source, symbols, start, end, {"TIMEFRAMES": "5m", **settings})
+    config = from_environment(
+        settings, symbols=symbols, timeframes=("5m",), start_ms=start, end_ms=end
+    )
+    result = ExactEngine(source, config).run()
+    assert trades_of_backtest(result) == theirs
+    assert result.decisions["kill_switch"] > 0
+    assert "2025-05-17T13:05:02.000Z" in result.notes[-1]
+    assert any(opened > start for _, opened, *_ in theirs)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no recorded market beside the repository")
 def test_recorded_market() -> None:
     symbols = ("BTCUSDT", "ETHUSDT")

@@ -33,6 +33,12 @@ def cache_folder() -> str:
     return str(Path(base) / "borsa-kernels" / digest.hexdigest()[:16])
 
 
+def is_cold() -> bool:
+    """Whether nothing is compiled yet, so that the next call takes seconds longer."""
+    folder = cache_folder()
+    return not folder or not any(Path(folder).rglob("*.nbi"))
+
+
 def kernel(function: F) -> F:
     """A compiled function; without a writable cache folder it is compiled in each process."""
     before = numba.config.CACHE_DIR
