@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import azure.functions as func
+import msgspec
 
 from functions import deadletter
 from functions.annotations import EventBatch
@@ -38,10 +39,12 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
     consumer_group="trader",
     cardinality=func.Cardinality.MANY,
 )
+@bp.event_hub_output(arg_name="risk", event_hub_name="risk", connection=CONNECTION)
 @starts_workflows(bp)
-async def on_market(events: EventBatch, client: str) -> None:
+async def on_market(events: EventBatch, risk: Events, client: str) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
-    signals, stop = await asyncio.to_thread(_signals, events)
+    told: list[dict[str, Any]] = []
+    signals, stop = await asyncio.to_thread(_signals, events, told)
     if stop:
         try:
             await start_once(client, "emergency_workflow", stop, {"attempt": 0})
@@ -53,11 +56,16 @@ async def on_market(events: EventBatch, client: str) -> None:
         try:
             await start_once(client, "trade_workflow", signal.id, request)
         except Exception as error:  # noqa: BLE001 - one signal must not take the others along
-            await asyncio.to_thread(_not_started, signal, error)
+            await asyncio.to_thread(_not_started, signal, error, told)
+    if told:
+        risk.set([msgspec.json.encode(alert).decode() for alert in told])
 
 
-def _signals(events: EventBatch) -> tuple[list[Any], str]:
-    """Signals that act, and the emergency workflow that an abnormal market calls for, if any."""
+def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any], str]:
+    """Signals that act, and the emergency workflow that an abnormal market calls for, if any.
+
+    Alerts are added to ``told``.
+    """
     from shared.execution import emergency, watch
     from shared.market.events import decode
 
@@ -75,19 +83,22 @@ def _signals(events: EventBatch) -> tuple[list[Any], str]:
             desk = services().desk()
             if watch.market(desk, candles) in desk.closing_triggers:
                 stops.add(emergency.workflow_id(desk))
+            told.extend(desk.outbox.risk)
         return engine.save(signal)
 
     found = deadletter.each("market", events, process)
     return [s for s in found if s is not None and s.side is not None], "".join(stops)
 
 
-def _not_started(signal: Any, error: Exception) -> None:
+def _not_started(signal: Any, error: Exception, told: list[dict[str, Any]]) -> None:
     """The batch does not come again, so a person is told that this signal came to nothing."""
     logging.getLogger("borsa").error("%s: workflow not started: %s", signal.id, error)
-    services().desk().alert(
+    desk = services().desk()
+    desk.alert(
         "critical",
         "workflow-not-started",
         f"{signal.symbol}: a signal could not be acted upon",
         f"The workflow of {signal.id} did not start: {error}. Nothing was opened.",
         correlation=signal.id,
     )
+    told.extend(desk.outbox.risk)

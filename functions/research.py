@@ -31,11 +31,12 @@ async def start_sweep(req: func.HttpRequest, client: str) -> func.HttpResponse:
 
 async def _start(req: func.HttpRequest, client: str) -> func.HttpResponse:
     from shared.research import sweep
+    from shared.research.sweep_plan import SweepRequest, planned
 
     _allowed()
-    request = read(req, sweep.SweepRequest)
+    request = read(req, SweepRequest)
     own = services()
-    plan = await asyncio.to_thread(sweep.planned, request, own.clock.now_ms())
+    plan = await asyncio.to_thread(planned, request, own.clock.now_ms())
     found, created = await asyncio.to_thread(sweep.create, own.store, plan)
     await _run(found, client)
     return reply(

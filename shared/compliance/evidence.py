@@ -103,7 +103,7 @@ def gather(desk: Desk, deployment: Deployment) -> Gathered:
     items = (
         item("trades", lambda: (closed >= least, f"{closed} closed since {iso(run.since)}")),
         item("days", lambda: _days(run, days, now)),
-        item("invariants", lambda: _invariants(desk, breaches, now)),
+        item("invariants", lambda: _invariants(desk, breaches, run.since, now)),
         item("drill", lambda: _drill(desk, now)),
         item("emergency-stop", lambda: (bool(stops), f"{len(stops)} stops verified flat")),
         item("stop-latency", lambda: _latency(stops)),
@@ -138,7 +138,9 @@ def _days(run: Run, least: int, now: int) -> tuple[bool, str]:
     return passed, f"the guardian ran on {len(run.days)} days within {lasted:.1f}"
 
 
-def _invariants(desk: Desk, breaches: Sequence[dict[str, Any]], now: int) -> tuple[bool, str]:
+def _invariants(
+    desk: Desk, breaches: Sequence[dict[str, Any]], since: int, now: int
+) -> tuple[bool, str]:
     """What was recorded in the stage, and what the exchange shows at this moment."""
     held, algos = desk.exchange.positions(), desk.exchange.open_algo_orders()
     records = positions.open_records(desk.store, desk.account)
@@ -151,7 +153,10 @@ def _invariants(desk: Desk, breaches: Sequence[dict[str, Any]], now: int) -> tup
         if now - at > drill.STALE_PERMIT_MS
     ]
     page = desk.store.query(
-        violations.CONTAINER, desk.account, where=[Where("state", "=", "open")], limit=10
+        violations.CONTAINER,
+        desk.account,
+        where=[Where("state", "=", "open"), Where("time", ">=", since)],
+        limit=10,
     )
     wrong += [f"open violation {d.body['id']}" for d in page.documents]
     return not wrong, "; ".join(wrong[:5]) or f"{len(held)} positions, each with its full stop"

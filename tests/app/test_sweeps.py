@@ -187,11 +187,16 @@ def test_cancelled_and_resumed(floor: Floor, monkeypatch: pytest.MonkeyPatch) ->
     done = found["chunksDone"]
     assert 2 <= done < 6
     kept = results(floor, identity)
+    run_again: list[str] = []
+    floor.store.before = lambda name, args: (
+        run_again.append(args[1]["id"]) if (args[0], name) == ("research", "create") else None
+    )
     status, again = ask(floor, {}, f"/{identity}/resume")
     assert (status, again["state"]) == (202, "running")
     floor.run(30)
     found = look(floor, identity)
     assert (found["state"], found["chunksDone"], found["generation"]) == ("done", 6, 2)
+    assert sorted(run_again) == [f"chunk-{n:05d}" for n in range(done, 6)]
     rows = results(floor, identity)
     assert rows[: len(kept)] == kept
     assert compared(rows) == expected(floor)

@@ -278,6 +278,8 @@ def test_the_move_that_was_cleared_does_not_latch_again_and_the_next_one_does(op
     )
     floor.minutes(31.2)
     assert trigger(floor) == "abnormal_volatility"
+    # Told at once, not only when the guardian finds it undelivered.
+    assert [e["kind"] for e in floor.events("risk")].count("kill-switch") == 1
     assert clear(floor) == 200
     floor.minutes(13)
     assert trigger(floor) is None

@@ -193,6 +193,11 @@ def test_an_emergency_stop_closes_everything_and_only_a_person_arms_again(
     assert (short.returncode, "not armed" in short.stdout) == (1, True)
     armed = run(tmp_path, "arm", "--reason", "it was only a test")
     assert (armed.returncode, armed.stdout) == (0, "armed\n"), armed.stdout
+    drilled = run(tmp_path, "stop", "--drill")
+    assert (drilled.returncode, "nothing was stopped" in drilled.stdout) == (0, True), drilled
+    items = run(tmp_path, "checklist")
+    assert (items.returncode, "of 12 passed" in items.stdout) == (1, True), items
+    assert "passed 0.0 days ago" in next(x for x in items.stdout.splitlines() if " drill " in x)
     assert again.api("GET", "status").json()["killSwitch"]["state"] == "armed"
     assert again.interrupt() == 0
     assert Books(again.state).entries == books.entries

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @cache
 def cache_folder() -> str:
-    """Where the machine code of these very sources is kept."""
+    """Where the machine code of these very sources is kept; empty when that cannot be written."""
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
@@ -30,7 +30,12 @@ def cache_folder() -> str:
         or os.environ.get("XDG_CACHE_HOME")
         or str(Path.home() / ".cache")
     )
-    return str(Path(base) / "borsa-kernels" / digest.hexdigest()[:16])
+    folder = Path(base) / "borsa-kernels" / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(folder) if os.access(folder, os.W_OK) else ""
 
 
 def is_cold() -> bool:
@@ -41,12 +46,12 @@ def is_cold() -> bool:
 
 def kernel(function: F) -> F:
     """A compiled function; without a writable cache folder it is compiled in each process."""
+    folder = cache_folder()
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = cache_folder()
+    # Only while numba looks: other users of it in this process keep their own folder.
+    numba.config.CACHE_DIR = folder
     try:
-        compiled: F = numba.njit(cache=True, error_model="numpy")(function)
-    except (RuntimeError, OSError):
-        compiled = numba.njit(error_model="numpy")(function)
+        compiled: F = numba.njit(cache=bool(folder), error_model="numpy")(function)
     finally:
         numba.config.CACHE_DIR = before
     return compiled
