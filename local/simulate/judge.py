@@ -87,7 +87,7 @@ class Judge(Watch):
         self._naked: dict[str, tuple[int, int]] = {}
         self._waited: dict[str, int] = defaultdict(int)
         self._closing: dict[str, int] = {}
-        self._decision_entries: dict[str, set[str]] = defaultdict(set)
+        self._decision_entries: dict[str, dict[str, Order]] = defaultdict(dict)
         #: When the switch was last latched with our knowledge; ``None`` while armed.
         self.stopped_at: int | None = None
         self._was_flat = False
@@ -198,8 +198,17 @@ class Judge(Watch):
     def _entry(self, order: Order, intent: dict[str, Any], at: int) -> None:
         decision = str(intent.get("decisionId", ""))
         entries = self._decision_entries[decision]
-        entries.add(order.client_order_id)
-        if len(entries) > 1:
+        entries.setdefault(order.client_order_id, order)
+        first, *others = entries.values()
+        # Several only as a chase: one at a time, together never more than the first asked for.
+        earlier = [
+            self._account.orders.get(o.order_id, o)
+            for o in entries.values()
+            if o.client_order_id != order.client_order_id
+        ]
+        wanted = order.quantity + sum((o.executed for o in earlier), Decimal(0))
+        chased = first.time_in_force == "GTX" and not any(o.is_open for o in earlier)
+        if others and (not chased or wanted > first.quantity):
             self.broken(2, f"decision {decision} was sent as {sorted(entries)}", at)
         if order.reduce_only:
             self.broken(2, f"entry {order.client_order_id} is reduce-only", at)
