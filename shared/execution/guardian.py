@@ -19,6 +19,7 @@ from shared.execution import (
     flatten,
     orphans,
     protection,
+    replacement,
     settlement,
     stop_watch,
     strangers,
@@ -233,7 +234,7 @@ def _position(
     if record.exit_reason or stops.time_is_up(record, desk.clock.now_ms()):
         counts["closed"] += flatten.close_position(desk, record, "time exit")
         return False
-    counts["orphans"] += protection.prune(desk, record, position, algos)
+    counts["orphans"] += replacement.prune(desk, record, position, algos)
     counts["trailed"] += _trail(desk, record, position)
     _take_profit(desk, record, position, algos)
     return False
@@ -272,7 +273,7 @@ def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
     step = stops.next_stop(record, position.mark_price, tick, record.rules, _atr(desk, record))
     if step.best_price != record.best_price:
         record = positions.change(desk.store, record, best_price=step.best_price)
-    return step.move and protection.move_stop(
+    return step.move and replacement.move_stop(
         desk, record, position, step.stop_price, reason=step.layer
     )
 
