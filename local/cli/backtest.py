@@ -18,6 +18,7 @@ from shared.market.files import load_market
 from shared.research.backtest import run as backtest
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.exact import Progress
+from shared.research.kernel.compiler import is_cold
 from shared.research.market import WARMUP_BARS, history
 from shared.research.report.assemble import HOLD
 from shared.research.report.extras import Extras
@@ -43,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     with _progress(options.quiet) as progress:
         progress(0.0, "signals")
         table = signals(source, config)
-        progress(0.1, f"{len(table)} signals in {table.bars} bars")
+        state = f"{len(table)} signals in {table.bars} bars"
+        progress(0.1, f"{state}; compiling, this time only" if is_cold() else state)
         result = backtest(source, config, table=table, progress=progress)
         took = time.perf_counter() - began
         varied: dict[str, Statistics] = {}
