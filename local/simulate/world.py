@@ -185,6 +185,7 @@ class World:
         self._unheard: list[bytes] = []
         self._silent_minutes = 0
         self._stop_wanted = False
+        self._mistyped = 0
         self._flat_since: int | None = None
         self._begun = 0
         self.decided = self.stops = self.restarts = 0
@@ -448,7 +449,9 @@ class World:
         import pyotp
 
         code = pyotp.TOTP(TOTP_SECRET).at(now // 1000)
-        wrong = draw.random() < 0.3
+        # Five wrong codes in a row would lock the second factor for longer than this waits.
+        wrong = draw.random() < 0.3 and self._mistyped < 3
+        self._mistyped += wrong
         body = {
             "code": f"{(int(code) + 1) % 1_000_000:06d}" if wrong else code,
             "reason": "simulated: everything was looked at",
@@ -463,6 +466,7 @@ class World:
         if answer.status == 200:
             if wrong:
                 self.judge.broken(6, "cleared with a wrong code", now)
+            self._mistyped = 0
             self.judge.cleared()
         elif b"locked until" in answer.body:
             # Too many wrong codes: nobody clears for a while, and that is right.

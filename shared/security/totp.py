@@ -105,6 +105,9 @@ class SecondFactor:
                 )
             step = matching_step(secret, code, now)
             accepted = step is not None and step > state.last_step
+            if step is not None and not accepted:
+                # No guess: whoever was cut off after it counted tries the same code once more.
+                raise CodeRefused("the code was used already; wait for the next one")
             if accepted and step is not None:
                 after = _State(last_step=step, wrong_at=state.wrong_at)
             else:
@@ -121,10 +124,7 @@ class SecondFactor:
                 continue
             if accepted:
                 return
-            used = step is not None
-            raise CodeRefused(
-                "the code was used already; wait for the next one" if used else "the code is wrong"
-            )
+            raise CodeRefused("the code is wrong")
 
     def failures_since(self, since: int) -> int:
         """How many wrong codes were given since then (UTC ms); the newest are remembered."""
