@@ -162,13 +162,13 @@ def flatten_account(
     payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Cancel and close everything, read back. Failing only means: again."""
-    from shared.errors import ExchangeError, StoreError
+    from shared.errors import BorsaError, ExchangeError
     from shared.execution import emergency
 
     desk = services().desk()
     try:
         result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])
-    except (ExchangeError, StoreError) as error:
+    except BorsaError as error:
         logging.getLogger("borsa").error("flatten: %s: %s", type(error).__name__, error)
         if isinstance(error, ExchangeError):
             emergency.unreachable(desk, error, payload["workflow"], payload["attempt"])

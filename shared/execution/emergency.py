@@ -3,17 +3,23 @@
 The latch comes first and is the only thing the caller waits for; flattening is repeated by the
 emergency workflow until the account is verified flat. Permits issued before the latch are waited
 out: the orders behind them are looked up and what they opened is closed as well.
+
+While the store fails everything is cancelled and closed all the same, and the books follow; the
+account only counts as flat once the permits have been read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from shared.errors import BorsaError, ExchangeError, StoreError
+from shared.errors import BorsaError, ExchangeError, StoreError, StoreUnavailable
 from shared.execution import adopt, flatten, orders, settlement, strangers
+from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import (
     FINAL_ORDER,
@@ -23,6 +29,7 @@ from shared.execution.exchange import (
     open_symbols,
 )
 from shared.portfolio import positions
+from shared.storage.patience import at_most
 
 #: Reading back after closing, within one run.
 ROUNDS = 6
@@ -32,7 +39,8 @@ PAUSE = 0.15
 class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     """State of the account after a run. ``flat`` only when the exchange shows nothing at all.
 
-    ``foreign`` names what was not ours and was cancelled or closed all the same.
+    ``foreign`` names what was not ours and was cancelled or closed all the same. While the store
+    fails ``outstanding_permits`` is at least one: none has been ruled out.
     """
 
     flat: bool
@@ -82,10 +90,11 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     remaining: tuple[str, ...] = ()
     outstanding = done = 0
     foreign: list[str] = []
+    books = Books(desk.clock)
     for round_ in range(ROUNDS):
         # Permits first: what an order behind one has opened by now is in what is read next. The
         # other way round a fill between the two looks would be missed.
-        outstanding = _resolve_permits(desk)
+        outstanding = _permits(desk, books)
         held = desk.exchange.positions()
         plain = desk.exchange.open_orders()
         algos = desk.exchange.open_algo_orders()
@@ -93,7 +102,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         if not remaining and not outstanding:
             break
         if not round_:
-            foreign += _foreign(desk, held, plain, algos)
+            foreign += _foreign(desk, held, plain, algos, books)
         for symbol in sorted({o.symbol for o in plain}):
             # Entries that still rest would open what is being closed: they go first.
             _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
@@ -107,6 +116,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
                 position,
                 correlation,
                 attempt * ROUNDS + round_,
+                books,
             )
         # The stops stay until their position is gone: a close that fails must not leave it naked.
         still = {p.symbol for p in desk.exchange.positions()} if held else set()
@@ -115,7 +125,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
             for algo in algos:
                 if algo.symbol == symbol:
-                    adopt.cancelled(desk, algo, "emergency stop")
+                    write = partial(adopt.cancelled, desk, algo, "emergency stop")
+                    _try(failures, symbol, _write, books, write)
                     cancelled += 1
         if round_ and len(closed) + cancelled == done:
             # Nothing moves: the workflow comes back after a pause, within the rate limits.
@@ -123,6 +134,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         done = len(closed) + cancelled
         if round_:
             desk.clock.sleep(PAUSE)
+    _try(failures, "records", books.catch_up)
     result = Flattened(
         flat=not remaining and not outstanding,
         closed=tuple(dict.fromkeys(closed)),
@@ -132,39 +144,73 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         failures=tuple(failures),
         foreign=tuple(dict.fromkeys(foreign)),
     )
+    if _tell(desk, result, correlation, attempt):
+        return result
+    # Not told, not over: the next run finds the account flat and tells it.
+    return msgspec.structs.replace(result, flat=False)
+
+
+def _tell(desk: Desk, result: Flattened, correlation: str, attempt: int) -> bool:
+    """Write down and announce what a run did; ``False`` when the store took not all of it.
+
+    Comes last, and each part by itself: nothing of it may keep the account open.
+    """
+    steps: list[Callable[[], object]] = []
     if result.foreign:
-        desk.alert(
-            "critical",
-            "emergency-foreign",
-            "Emergency stop: orders or positions that are not ours are closed as well",
-            f"{'; '.join(result.foreign)}.",
+        steps.append(
+            partial(
+                desk.alert,
+                "critical",
+                "emergency-foreign",
+                "Emergency stop: orders or positions that are not ours are closed as well",
+                f"{'; '.join(result.foreign)}.",
+                correlation=correlation,
+            )
+        )
+    steps.append(
+        partial(
+            desk.note,
+            "emergency",
+            {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()},
             correlation=correlation,
         )
-    desk.note(
-        "emergency",
-        {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()},
-        correlation=correlation,
     )
     if result.flat:
-        desk.kill_switch.note_flat(desk.clock.now_ms())
-        desk.alert(
-            "info",
-            "emergency-flat",
-            "Emergency stop: the account is flat",
-            f"Verified on the exchange: no positions, no orders. Closed {list(result.closed)}.",
-            correlation=correlation,
+        steps.append(partial(desk.kill_switch.note_flat, desk.clock.now_ms()))
+        steps.append(
+            partial(
+                desk.alert,
+                "info",
+                "emergency-flat",
+                "Emergency stop: the account is flat",
+                f"Verified on the exchange: no positions, no orders. Closed {list(result.closed)}.",
+                correlation=correlation,
+            )
         )
     else:
-        desk.alert(
-            "critical",
-            "emergency-not-flat",
-            "Emergency stop: the account is NOT flat yet",
-            f"Remaining {list(remaining)}, unresolved permits {outstanding}; retrying. "
-            f"{'; '.join(failures[-3:])}",
-            correlation=correlation,
-            once=str(attempt),
+        steps.append(
+            partial(
+                desk.alert,
+                "critical",
+                "emergency-not-flat",
+                "Emergency stop: the account is NOT flat yet",
+                f"Remaining {list(result.remaining)}, unresolved permits "
+                f"{result.outstanding_permits}; retrying. {'; '.join(result.failures[-3:])}",
+                correlation=correlation,
+                once=str(attempt),
+            )
         )
-    return result
+    told = True
+    for step in steps:
+        try:
+            step()
+        except BorsaError as error:
+            # A chain that is broken stays broken: only what the store may still take is repeated.
+            told = told and not isinstance(error, StoreError)
+            logging.getLogger("borsa").error(
+                "emergency stop, not fully recorded: %s: %s", type(error).__name__, error
+            )
+    return told
 
 
 def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int) -> None:
@@ -187,12 +233,47 @@ def settle_all(desk: Desk) -> int:
     return settled
 
 
-def _close(desk: Desk, position: Any, correlation: str, attempt: int) -> None:
-    found = positions.load(desk.store, desk.account, position.symbol)
-    if found is not None and found[0].state != "closed":
-        flatten.close_position(desk, found[0], "emergency stop")
-    else:
-        flatten.close_foreign(desk, position, correlation, attempt)
+def _permits(desk: Desk, books: Books) -> int:
+    """Permits that are not resolved; at least one while the store does not say."""
+    if not books.late:
+        try:
+            with at_most(STORE_MS / 1000):
+                return _resolve_permits(desk)
+        except StoreError:
+            books.give_up()
+    return 1
+
+
+def _write(books: Books, step: Callable[[], object]) -> None:
+    """Write now, however long it takes; once the store has failed, at the end of the run."""
+    if not books.late:
+        try:
+            step()
+            return
+        except StoreUnavailable:
+            books.give_up()
+    books.write(step, None)
+
+
+def _close(
+    desk: Desk, position: VenuePosition, correlation: str, attempt: int, books: Books
+) -> None:
+    if not books.late:
+        try:
+            found = positions.load(desk.store, desk.account, position.symbol)
+            if found is not None and found[0].state != "closed":
+                flatten.close_position(desk, found[0], "emergency stop", books)
+            else:
+                flatten.close_foreign(desk, position, correlation, attempt)
+            return
+        except StoreUnavailable:
+            books.give_up()
+        # The order may be on its way all the same: look again, then close without the store.
+        held = next((p for p in desk.exchange.positions() if p.symbol == position.symbol), None)
+        if held is None:
+            return
+        position = held
+    flatten.close_unrecorded(desk, position, "emergency stop", correlation, attempt, books)
 
 
 def _foreign(
@@ -200,9 +281,12 @@ def _foreign(
     held: Sequence[VenuePosition],
     plain: Sequence[VenueOrder],
     algos: Sequence[VenueAlgoOrder],
+    books: Books,
 ) -> list[str]:
     """What of this nobody here sent or opened, in words; an emergency stop spares none of it."""
     found = [f"order {o.client_id} on {o.symbol}" for o in strangers.orders(plain, algos)]
+    if books.late:
+        return found
     try:
         ours = positions.open_records(desk.store, desk.account)
     except StoreError:

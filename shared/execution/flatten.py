@@ -135,8 +135,37 @@ def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason:
 
 def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
+    orders.send(desk, _foreign_close(desk, venue, correlation, attempt), correlation)
+
+
+def close_unrecorded(
+    desk: Desk, venue: VenuePosition, reason: str, correlation: str, attempt: int, books: Books
+) -> None:
+    """Close a position while the store does not say whose it is; the record follows.
+
+    The order has the id of :func:`close_foreign`: one that just left is found, not repeated.
+    """
+    request = _foreign_close(desk, venue, correlation, attempt)
+    sent_at = desk.clock.now_ms()
+    outcome = unrecorded.send(desk, request)
+
+    def keep() -> None:
+        found = positions.load(desk.store, desk.account, venue.symbol)
+        record = found[0] if found is not None and found[0].state != "closed" else None
+        decision_id = correlation if record is None else record.decision_id
+        unrecorded.keep(desk, request, decision_id, sent_at, outcome)
+        if record is not None:
+            _note(desk, record, request.client_order_id, outcome.state, reason)
+            positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
+
+    books.write(keep, None)
+
+
+def _foreign_close(
+    desk: Desk, venue: VenuePosition, correlation: str, attempt: int
+) -> OrderRequest:
     what = f"{correlation}|{venue.symbol}|{venue.update_time}|{venue.quantity}"
-    orders.send(desk, market_close(venue, client_id(desk.account, what, "x", attempt)), correlation)
+    return market_close(venue, client_id(desk.account, what, "x", attempt))
 
 
 def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:

@@ -6,6 +6,7 @@ nothing depends on any single function having finished.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
@@ -71,14 +72,26 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def guard(desk: Desk) -> Round:
-    """One round over the whole account."""
+    """One round over the whole account.
+
+    Raises
+    ------
+    StoreError, AuditBroken
+        The ledger or the switch could not be read, or a latch not be recorded; positions were
+        looked after all the same.
+    """
     account, venue = desk.exchange.account_and_positions()
     records = _records(desk, venue)
-    ledger = desk.ledger.update_equity(account.equity)
-    switch = desk.kill_switch.ensure()
-    latched = watch.account(desk, account, ledger, switch)
+    try:
+        ledger = desk.ledger.update_equity(account.equity)
+        switch = desk.kill_switch.ensure()
+        latched = watch.account(desk, account, ledger, switch)
+    except BorsaError:
+        # Who is naked gets his stop first. What was reserved is left to a round that can read it.
+        _blindly(desk, venue, records)
+        raise
     drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
-    counts = {"repaired": 0, "trailed": 0, "closed": 0, "settled": 0, "foreign": 0, "orphans": 0}
+    counts = _nothing()
     unprotected = 0
     failures: list[str] = []
     outstanding = switch.outstanding
@@ -127,6 +140,21 @@ def guard(desk: Desk) -> Round:
         near=near,
         **counts,
     )
+
+
+def _nothing() -> dict[str, int]:
+    return dict.fromkeys(("repaired", "trailed", "closed", "settled", "foreign", "orphans"), 0)
+
+
+def _blindly(
+    desk: Desk, venue: Sequence[VenuePosition], records: Mapping[str, PositionRecord]
+) -> None:
+    """Look after the positions without knowing what the ledger and the switch say."""
+    failures: list[str] = []
+    if venue or records:
+        _positions(desk, venue, records, _nothing(), (), failures)
+    for failure in failures:
+        logging.getLogger("borsa").error("guardian: %s", failure)
 
 
 def sweeps(desk: Desk) -> bool:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from local.clock import VirtualClock
 from shared.errors import InvalidInput, StoreUnavailable
-from shared.execution import entry, guardian, reconcile, unrecorded
+from shared.execution import emergency, entry, guardian, reconcile, unrecorded
 from shared.execution.books import STORE_MS, Books
 from shared.execution.exchange import OrderRequest
 from shared.storage.patience import patience
@@ -39,6 +39,8 @@ class Outage:
         self.clock = clock
         self._inner: Store = SqliteStore(":memory:", clock=clock)
         self.fails: Callable[[], bool] = lambda: False
+        #: Which of the operations, by their arguments.
+        self.concerns: Callable[..., bool] = lambda *arguments: True
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
@@ -46,7 +48,7 @@ class Outage:
             return value
 
         def operation(*arguments: Any, **named: Any) -> Any:
-            if self.fails():
+            if self.fails() and self.concerns(*arguments):
                 raise StoreUnavailable("the store is down")
             return value(*arguments, **named)
 
@@ -233,6 +235,88 @@ def test_nothing_that_could_open_leaves_without_its_record(open_floor):
     with pytest.raises(InvalidInput, match="intent comes first"):
         unrecorded.send(floor.desk, order)
     assert not floor.orders()
+
+
+# ---------------------------------------------------------------------- stop and guardian
+
+
+def opened(floor: Floor, *symbols: str) -> None:
+    for symbol in symbols:
+        signal = floor.signal(symbol)
+        approve(floor, signal)
+        assert entry.open_position(floor.desk, symbol, signal.id).status == "protected"
+
+
+def assert_nothing_open(floor: Floor) -> None:
+    for symbol in floor.venue.symbols:
+        assert not floor.held(symbol)
+        assert not floor.algos(symbol)
+
+
+@pytest.mark.parametrize("after", range(0, 16, 3), ids=lambda n: f"after {n} operations")
+def test_an_emergency_stop_closes_while_the_store_fails(open_floor, after):
+    """Latched, and then the store is gone, at once or in the middle; a stranger's is closed too."""
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 3, 4, 7, 8}
+    opened(floor, "BTCUSDT", "ETHUSDT")
+    floor.trade_by_hand("XRPUSDT", "BUY", "100")
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    operations = 0
+
+    def fails() -> bool:
+        nonlocal operations
+        operations += 1
+        return operations > after
+
+    outage.fails = fails
+    first = emergency.flatten_account(floor.desk, "stop")
+    assert not first.flat, "permits cannot be ruled out"
+    assert_nothing_open(floor)
+    assert len(floor.fills("BTCUSDT")) == 2
+    assert not emergency.flatten_account(floor.desk, "stop", 1).flat
+
+    outage.fails = lambda: False
+    assert emergency.flatten_account(floor.desk, "stop", 2).flat
+    emergency.settle_all(floor.desk)
+    floor.clock.sleep(120)
+    floor.api.advance()
+    guardian.guard(floor.desk)
+    reconcile.reconcile(floor.desk)
+    assert "emergency-flat" in floor.alerts()
+    assert sorted(t["symbol"] for t in floor.trades()) == ["BTCUSDT", "ETHUSDT"]
+    assert floor.leaked() == ({}, [])
+
+
+def test_an_outage_of_a_second_loses_no_record_of_a_stop(open_floor):
+    """The store fails when the stop begins and answers again before the run is over."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT", "ETHUSDT")
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    until = floor.clock.now_ms() + 100
+    outage.fails = lambda: floor.clock.now_ms() < until
+    emergency.flatten_account(floor.desk, "stop")
+    assert emergency.flatten_account(floor.desk, "stop", 1).flat
+    emergency.settle_all(floor.desk)
+    assert {t["exitReason"] for t in floor.trades()} == {"emergency stop"}
+    assert_all_recorded(floor)
+
+
+@pytest.mark.parametrize("unread", ["kill-switch", "risk-ledger"])
+def test_the_guardian_protects_although_ledger_or_switch_cannot_be_read(open_floor, unread):
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {4}
+    opened(floor, "BTCUSDT")
+    for stop in floor.stops():
+        floor.venue.cancel_algo_order(floor.account, stop)
+    floor.clock.sleep(60)
+    floor.api.advance()
+    outage.fails = lambda: True
+    outage.concerns = lambda *arguments: unread in arguments
+    with pytest.raises(StoreUnavailable):
+        guardian.guard(floor.desk)
+    assert [s.quantity for s in floor.stops()] == [FULL]
 
 
 # ---------------------------------------------------------------------- the books themselves
