@@ -246,6 +246,7 @@ def _fill(row: Any, contract: Contract) -> None:
     row["take_bound"] = float(i.market_take_bound)
     row["percent_up"], row["percent_down"] = float(i.multiplier_up), float(i.multiplier_down)
     row["spread_bps"], row["depth_per_bps"] = contract.spread_bps, contract.depth_per_bps
+    row["range_share"] = contract.range_share
     row["taker_fee"] = float(contract.taker_fee)
     row["liquidation_fee"] = float(i.liquidation_fee)
     if len(contract.brackets) > MAX_BRACKETS:

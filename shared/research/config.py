@@ -58,7 +58,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     deposit : Decimal
         USDT on the account at the start.
     costs : Decimal
-        Factor on fees and spread: 2 for a stress. At 0 the spread is still a tick.
+        Factor on fees and on the whole spread, also on what a bar's range adds to it: 2 for a
+        stress. The depth of the book stays as it is, and at 0 the spread is still a tick.
     order : str
         ``rule``: the order of a bar's extremes as in replay and live simulation; ``adverse`` and
         ``favourable``: that extreme of the open position first, always (compiled engine only).
@@ -223,4 +224,5 @@ def _with_costs(contract: Contract, factor: Decimal) -> Contract:
         maker_fee=contract.maker_fee * factor,
         taker_fee=contract.taker_fee * factor,
         spread_bps=contract.spread_bps * float(factor),
+        range_share=contract.range_share * float(factor),
     )

@@ -17,8 +17,6 @@ from shared.simulation.contracts import Contract
 DISTANCES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 #: Share of one basis point's depth that rests at the touch.
 TOUCH_SHARE = 0.1
-#: Share of a bar's range by which the spread widens.
-RANGE_SHARE = 0.02
 
 
 class AnyBook(Protocol):
@@ -49,7 +47,7 @@ class Book:
 
     def __init__(self, contract: Contract, price: float, bar_range: float) -> None:
         tick = contract.tick
-        half = max(tick, price * contract.spread_bps / 1e4, bar_range * RANGE_SHARE) / 2
+        half = max(tick, price * contract.spread_bps / 1e4, bar_range * contract.range_share) / 2
         self._contract = contract
         self._price = price
         # The small epsilon keeps a price that is on the grid from slipping a tick.

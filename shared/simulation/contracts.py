@@ -28,8 +28,9 @@ class Bracket(msgspec.Struct, frozen=True, kw_only=True):
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """A listed perpetual with everything the venue needs to trade it.
 
-    ``spread_bps`` is the usual spread between bid and ask, ``depth_per_bps`` the USDT offered on
-    each side per basis point away from the touch. Fees are fractions of notional.
+    ``spread_bps`` is the usual spread between bid and ask, ``range_share`` the share of a bar's
+    range to which it widens, ``depth_per_bps`` the USDT offered on each side per basis point away
+    from the touch. Fees are fractions of notional.
     """
 
     instrument: Instrument
@@ -42,6 +43,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     onboard_date: int
     maker_fee: Decimal = Decimal("0.0002")
     taker_fee: Decimal = Decimal("0.0005")
+    range_share: float = 0.02
     max_orders: int = 200
     tick: float = 0.0
 

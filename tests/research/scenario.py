@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from shared.market.candle import Columns
 from shared.market.timeframe import MINUTE_MS
@@ -26,6 +27,7 @@ from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
 from shared.simulation.candles import CandleSource
+from shared.simulation.contracts import Contract
 
 #: 2025-05-04T12:00Z, between two settlements of funding.
 NOON = 1_746_360_000_000
@@ -80,6 +82,14 @@ def table(symbols: Sequence[str], signals: str, start: int, options: Mapping[str
     )
 
 
+class _FreeOfFees(BacktestConfig, frozen=True, kw_only=True):
+    """No fees, and of the spread only what the bar's range and the tick make of it."""
+
+    def contracts(self) -> dict[str, Contract]:
+        free = {"maker_fee": Decimal(0), "taker_fee": Decimal(0), "spread_bps": 0.0}
+        return {s: replace(c, **free) for s, c in super().contracts().items()}
+
+
 def play(
     engine: str,
     bars: str | Mapping[str, str],
@@ -103,7 +113,7 @@ def play(
         funding={s: [*funding, far] for s in symbols},
     )
     own = {k: Decimal(v) if isinstance(v, str) and k != "stage" else v for k, v in options.items()}
-    config = BacktestConfig(
+    config = (BacktestConfig if "costs" in own else _FreeOfFees)(
         symbols=symbols,
         timeframes=("1m",),
         start_ms=start,
@@ -114,7 +124,7 @@ def play(
         ),
         stops=StopRules(**{k: v for k, v in own.items() if k in _STOPS}),
         deposit=own.get("deposit", Decimal(5000)),
-        costs=own.get("costs", Decimal(0)),
+        costs=own.get("costs", Decimal(1)),
         clear_after_ms=own.get("clear_after_ms", 0),
         stage=str(options.get("stage", "paper")),
     )

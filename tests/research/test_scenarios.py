@@ -56,6 +56,28 @@ EXITS = [
     Case(
         "gap over a short target", "2000 1900", "sell@0", [SHORT + "1900.01 1:00.000 take profit"]
     ),
+    # The factor on costs is on the whole spread, also on what the bar's range adds to it.
+    Case(
+        "a stop with the costs as they are",
+        "2000 2000/2000/1960/1970",
+        "buy@0",
+        [LONG + "1979.6 1:10.000 stop"],
+        {"costs": "1"},
+    ),
+    Case(
+        "a stop with costs doubled",
+        "2000 2000/2000/1960/1970",
+        "buy@0",
+        [LONG + "1979.2 1:10.000 stop"],
+        {"costs": "2"},
+    ),
+    Case(
+        "a stop without costs",
+        "2000 2000/2000/1960/1970",
+        "buy@0",
+        [LONG + "1979.99 1:10.000 stop"],
+        {"costs": "0"},
+    ),
     # Stop and target in one bar: the adverse extreme comes first. Half a spread of 1.00.
     Case(
         "long, stop and target in one bar",

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from shared.research.kernel.compiler import kernel
-from shared.simulation.book import DISTANCES, RANGE_SHARE, TOUCH_SHARE
+from shared.simulation.book import DISTANCES, TOUCH_SHARE
 
 LEVELS = np.array(DISTANCES)
 
@@ -16,7 +16,7 @@ LEVELS = np.array(DISTANCES)
 def touch(contract, price, bar_range):
     """Bid and ask in ticks around the undisturbed price."""
     tick = contract.tick
-    half = max(tick, price * contract.spread_bps / 1e4, bar_range * RANGE_SHARE) / 2
+    half = max(tick, price * contract.spread_bps / 1e4, bar_range * contract.range_share) / 2
     bid = max(1.0, math.floor((price - half) / tick + 1e-6))
     ask = max(bid + 1.0, math.ceil((price + half) / tick - 1e-6))
     return bid, ask

@@ -28,6 +28,7 @@ CONTRACT = np.dtype(
         ("percent_up", np.float64),
         ("percent_down", np.float64),
         ("spread_bps", np.float64),
+        ("range_share", np.float64),
         ("depth_per_bps", np.float64),
         ("taker_fee", np.float64),
         ("liquidation_fee", np.float64),
