@@ -315,7 +315,8 @@ def _resolve_permits(desk: Desk) -> int:
         conclusive = desk.clock.now_ms() - issued_at > (
             orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
         )
-        if (found is not None and found.status in FINAL_ORDER) or conclusive:
+        # One that is found and has not ended can fill, however old its permit is.
+        if found.status in FINAL_ORDER if found is not None else conclusive:
             desk.kill_switch.release_permit(key)
         else:
             unresolved += 1

@@ -262,6 +262,9 @@ def _position(
     if record.exit_reason or stops.time_is_up(record, desk.clock.now_ms()):
         counts["closed"] += flatten.close_position(desk, record, "time exit")
         return False
+    if _in_workflow(desk, record):
+        # It may be growing: the stop of its full size must not be replaced by one of this look's.
+        return False
     counts["orphans"] += replacement.prune(desk, record, position, algos)
     counts["trailed"] += _trail(desk, record, position)
     _take_profit(desk, record, position, algos)
@@ -271,6 +274,10 @@ def _position(
 def _without_position(desk: Desk, record: PositionRecord, counts: dict[str, int]) -> None:
     """A record whose symbol is flat: an entry that came to nothing, or a closed trade."""
     if record.state == "opening" and not _resolved(desk, record):
+        return
+    # What still rests of the entry goes first: filled after the trade was booked it would be a
+    # position that nobody answers for. It may have filled since this round looked.
+    if not chase.conclude(desk, record.id, record.decision_id) or held_position(desk, record.id):
         return
     if settlement.settle_closed(desk, record) is not None:
         counts["settled"] += 1

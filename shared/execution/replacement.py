@@ -70,8 +70,9 @@ def prune(
         if not any(a.client_algo_id == keep and a.status == "NEW" for a in mine):
             continue
         for algo in mine:
-            # One that has triggered is at work: it is not in the way.
-            if algo.client_algo_id != keep and algo.status == "NEW":
+            # One that has triggered is at work: it is not in the way. One for more than was seen
+            # may be younger than that look: a position grows while its entry is still filling.
+            if algo.client_algo_id != keep and algo.status == "NEW" and algo.quantity <= quantity:
                 desk.exchange.cancel_algo_order(algo.client_algo_id)
                 adopt.cancelled(desk, algo, "replaced", record.decision_id)
                 cancelled += 1

@@ -409,14 +409,22 @@ class Floor:
     def fills(self, symbol: str = "BTCUSDT") -> list[Trade]:
         return [t for t in self.venue.ledger(MAIN).fills if t.symbol == symbol]
 
-    def trade_by_hand(self, symbol: str, side: str, quantity: str) -> Order:
+    def trade_by_hand(
+        self, symbol: str, side: str, quantity: str, prevention: str = "EXPIRE_MAKER"
+    ) -> Order:
         """Somebody trades on the same account past the application."""
         from shared.simulation.orders import NewOrder
 
         self.api.advance()
         return self.venue.place_order(
             self.account,
-            NewOrder(symbol=symbol, side=side, type="MARKET", quantity=D(quantity)),
+            NewOrder(
+                symbol=symbol,
+                side=side,
+                type="MARKET",
+                quantity=D(quantity),
+                self_trade_prevention=prevention,
+            ),
         )
 
     # ------------------------------------------------------------------ what the application says

@@ -13,7 +13,7 @@ import pytest
 from desk import GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
 
 from local.exchange.faults import error_answer
-from shared.execution import assess, emergency, entry
+from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
 from shared.execution.reconcile import reconcile
@@ -257,6 +257,126 @@ def test_a_latch_alone_refuses_the_next_order(open_floor):
     assert enter(floor, signal).status == "declined"
     assert len(floor.entries()) == 1
     assert within_plan(floor, signal) == 0
+
+
+# ---------------------------------------------------------------------- others at the same time
+
+
+class Dead(Exception):
+    """The process of the chase ends here."""
+
+
+def stop_now(floor: Floor, *, closing: bool = True) -> None:
+    evidence = {"operator": "t", "reason": "t", "at": floor.clock.now_ms()}
+    emergency.latch(floor.desk, "manual", evidence, "emergency-1", closing=closing)
+
+
+def die_at_look(floor: Floor, signal: str, at: int, part: str = "") -> None:
+    """The chase's process ends at a look at its resting order; ``part`` had filled before."""
+    looks = [0]
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if method == "GET" and "/fapi/v1/order" in url and resting:
+            looks[0] += 1
+            if looks[0] == 2 and part:
+                floor.api.advance()
+                fill(floor, part)(resting[0])
+            if looks[0] == at:
+                raise Dead
+
+    floor.session.before = before
+    with pytest.raises(Dead):
+        enter(floor, signal)
+    floor.session.before = lambda method, url: None
+
+
+def test_a_round_of_the_guardian_leaves_the_stop_of_a_position_that_grows(open_floor):
+    """It has read the smaller position; the chase fills more and protects it before it prunes."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    plan = assess.load(floor.desk, "BTCUSDT", signal)[1].plan
+    state = {"looks": 0, "round": False, "grown": False}
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if state["round"] and not state["grown"] and "openAlgoOrders" in url:
+            state["grown"] = True
+            floor.api.advance()
+            fill(floor, "0.001")(resting[0])
+            order = floor.desk.exchange.order("BTCUSDT", resting[0].client_order_id)
+            total = chase._Total(plan).with_(order)
+            assert entry._secure(floor.desk, plan, total)
+            guarded(floor, D("0.002"))
+        elif method == "GET" and "/fapi/v1/order" in url and resting and not state["round"]:
+            state["looks"] += 1
+            if state["looks"] == 2:
+                floor.api.advance()
+                fill(floor, "0.001")(resting[0])
+            if state["looks"] == 4:
+                state["round"] = True
+                guard(floor.desk)
+                assert state["grown"]
+                guarded(floor, D("0.002"))
+
+    floor.session.before = before
+    assert enter(floor, signal).status == "protected"
+    guarded(floor, planned(floor, signal))
+    in_order(floor)
+
+
+def test_what_rests_of_a_dead_chase_is_cancelled_before_its_trade_is_booked(open_floor):
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    # The rest fills while nobody is there; somebody sells by hand, without permit and record.
+    floor.expected = {1, 4, 7}
+    signal = begun(floor)
+    die_at_look(floor, signal, 3, "0.001")
+    floor.trade_by_hand("BTCUSDT", "SELL", "0.001", "NONE")
+    floor.clock.sleep(20)
+    floor.api.advance()
+    filled = [False]
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if resting and method == "DELETE" and not filled[0]:
+            # The last moment at which it still can.
+            filled[0] = True
+            floor.api.advance()
+            fill(floor, "0.002")(resting[0])
+
+    floor.session.before = before
+    guard(floor.desk)
+    assert filled[0]
+    assert floor.trades() == []
+    assert floor.held() == D("0.002")
+    in_order(floor)
+    guarded(floor, D("0.002"))
+
+
+def test_an_emergency_stop_waits_for_an_entry_that_rests_however_old_its_permit(open_floor):
+    """It fills between the look at the positions and the one at the orders."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    floor.expected = {4}  # its process is dead
+    signal = begun(floor)
+    die_at_look(floor, signal, 14)
+    stop_now(floor)
+    filled = [False]
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if method == "GET" and "openOrders" in url and resting and not filled[0]:
+            filled[0] = True
+            floor.api.advance()
+            fill(floor, "0.004")(resting[0])
+
+    floor.session.before = before
+    result = emergency.flatten_account(floor.desk, "emergency-1")
+    assert filled[0]
+    assert result.flat == (not floor.held())
+    assert emergency.flatten_account(floor.desk, "emergency-1", 1).flat
+    assert not floor.held()
+    in_order(floor)
+    emergency.settle_all(floor.desk)
 
 
 # ---------------------------------------------------------------------- answers that fail
