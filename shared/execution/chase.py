@@ -11,7 +11,7 @@ somebody else (the guardian) can end it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -96,6 +96,13 @@ def entry_orders(desk: Desk, decision_id: str) -> list[orders.OrderRecord]:
     return found
 
 
+def release_permits(desk: Desk, decision_id: str) -> None:
+    """Release what was issued for an entry that is over: a chase takes a permit for each order."""
+    first = client_id(desk.account, decision_id, "e")
+    for id_ in dict.fromkeys((first, *(k.id for k in entry_orders(desk, decision_id)))):
+        desk.kill_switch.release_permit(id_)
+
+
 def run(
     desk: Desk,
     plan: OrderPlan,
@@ -128,11 +135,16 @@ def run(
     total = _Total(plan)
     deadline = began + desk.chase_ms if may_place else 0
     reason = "nothing was sent"
+    unsent = MAX_ORDERS
     for step in range(MAX_ORDERS):
         id_ = client_id(desk.account, plan.decision_id, "e", step)
         known = orders.load(desk, id_)
+        unsent = step + 1
         try:
             if known is not None:
+                if _ruled_out(known[0]):
+                    reason = known[0].reason
+                    break
                 request = _as_sent(plan, known[0])
                 outcome = orders.send(
                     desk, request, plan.decision_id, may_place=False, held=total.executed
@@ -141,15 +153,25 @@ def run(
                 last = step == MAX_ORDERS - 1 or desk.clock.now_ms() >= deadline
                 next_ = _next(desk, plan, total, id_, last=last) if may_place else None
                 if next_ is None:
+                    unsent = step
                     break
                 request = next_
                 outcome = orders.send(
                     desk, request, plan.decision_id, permit=permit(id_), held=total.executed
                 )
         except BorsaError as error:
-            # No leave for another order: what has filled stays, the rest is not entered.
-            if isinstance(error, StoreError) or not total.executed:
+            if isinstance(error, StoreError):
                 raise
+            if isinstance(error, ExchangeError):
+                if not total.executed:
+                    raise
+                unsent = step
+            else:
+                # No leave for this attempt, and what an earlier one left is conclusively absent.
+                desk.kill_switch.release_permit(id_)
+                if not total.executed and _rule_out(desk, plan, unsent, str(error)):
+                    raise
+            # What has filled stays, the rest is not entered.
             reason = str(error)
             break
         reason = outcome.reason
@@ -167,21 +189,53 @@ def run(
         # What an earlier run left behind is counted and passed over; a fresh refusal ends it.
         refused = known is None and outcome.state in ("rejected", "not_sent")
         again = not refused or reason.startswith(WOULD_TAKE)
-        if not held or not again or total.executed >= plan.quantity:
+        if request.time_in_force == "IOC" or total.executed >= plan.quantity:
+            unsent = MAX_ORDERS  # whoever else counts the same orders ends here as well
             break
-        if request.time_in_force == "IOC":
+        if not held or not again:
             break
+    if not _rule_out(desk, plan, unsent, f"the entry has ended: {reason}"):
+        # Another run of the same decision has gone further: its order is not counted here.
+        return orders.Outcome(state="unknown", order=total.order, reason=reason)
     if total.order is None:
         return orders.Outcome(state="cancelled", reason=reason)
     return orders.Outcome(state="filled", order=total.order, reason=reason)
 
 
+def _ruled_out(known: orders.OrderRecord) -> bool:
+    """Whether an order was given up before anybody had tried to send it: the chase ends there."""
+    return known.state == "not_sent" and not known.attempts
+
+
+def _rule_out(desk: Desk, of: OrderPlan | orders.OrderRecord, step: int, reason: str) -> bool:
+    """Make an end final: nobody sends the next order; ``False`` when somebody has begun to.
+
+    What is reserved and what is recorded may be let go only after this. A run that was slow, or
+    frozen, between two orders finds the refusal in the place of its intent.
+    """
+    if step >= MAX_ORDERS:
+        return True
+    request = OrderRequest(
+        symbol=of.symbol,
+        side="BUY" if of.side == "BUY" else "SELL",
+        type="LIMIT",
+        time_in_force="GTX",
+        quantity=of.quantity,
+        client_order_id=client_id(desk.account, of.decision_id, "e", step),
+    )
+    return orders.never_send(desk, request, of.decision_id, reason)
+
+
 def conclude(desk: Desk, symbol: str, decision_id: str) -> bool:
     """End a chase whose run died after its first fill; whether nothing of it rests any more."""
-    over = True
-    for known in entry_orders(desk, decision_id):
+    sent = entry_orders(desk, decision_id)
+    over = not sent or _ended(sent) or _rule_out(desk, sent[0], len(sent), "the entry has ended")
+    for known in sent:
         if known.state in ("intent", "unknown", "open"):
             order = desk.exchange.order(symbol, known.id)
+            if order is None and _may_arrive(desk, known):
+                over = False
+                continue
             if order is not None and order.status not in FINAL_ORDER:
                 order = _cancel(desk, order)
                 if order is None:
@@ -191,6 +245,19 @@ def conclude(desk: Desk, symbol: str, decision_id: str) -> bool:
                 orders.settle_as(desk, known.id, order)
         desk.kill_switch.release_permit(known.id)
     return over
+
+
+def _ended(sent: Sequence[orders.OrderRecord]) -> bool:
+    """Whether the records say themselves that no further order follows."""
+    executed = sum((k.executed_quantity for k in sent), Decimal(0))
+    last = sent[-1]
+    return last.time_in_force == "IOC" or _ruled_out(last) or executed >= sent[0].quantity
+
+
+def _may_arrive(desk: Desk, known: orders.OrderRecord) -> bool:
+    """Whether an order that is not found may still be executed: "not found" is too early then."""
+    life = orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
+    return desk.clock.now_ms() - known.sent_at <= life
 
 
 def _as_sent(plan: OrderPlan, known: orders.OrderRecord) -> OrderRequest:
@@ -254,7 +321,7 @@ def _follow(
     secured = Decimal(0)
     while order.status not in FINAL_ORDER:
         now = desk.clock.now_ms()
-        give_up = now >= deadline
+        give_up = now >= deadline or _stopped(desk)
         if order.executed_quantity > secured:
             so_far = total.with_(order)
             give_up |= so_far is not None and not secure(so_far)
@@ -269,6 +336,15 @@ def _follow(
         except ExchangeError:
             continue  # the deadline ends this as well
     return order
+
+
+def _stopped(desk: Desk) -> bool:
+    """Whether the switch was latched meanwhile, or cannot be read: what rests adds exposure."""
+    try:
+        status = desk.kill_switch.status()
+    except StoreError:
+        return True
+    return status is None or status.state != "armed"
 
 
 def _closed_meanwhile(desk: Desk, plan: OrderPlan, order: VenueOrder, total: _Total) -> bool:

@@ -19,7 +19,7 @@ from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenueOrder
 from shared.execution.ids import client_id
-from shared.execution.sighting import at_least_filled, opened, sighted
+from shared.execution.sighting import at_least_filled, sighted
 from shared.portfolio import positions
 from shared.risk.decision import DecisionInputs, OrderPlan
 from shared.risk.exposure import positions_as_exposure
@@ -83,21 +83,17 @@ def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
 def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
     """Find out how an interrupted entry ended; never sends. ``None`` while still unknown."""
     stored = load(desk, record.id, record.decision_id)
+    plan = None if stored is None else stored[1].plan
     entry_id = client_id(desk.account, record.decision_id, "e")
     first = _first(desk, entry_id)
-    if stored is None or stored[1].plan is None or first is None:
-        abandon(desk, record.id, record.decision_id, "interrupted before anything was sent")
+    if stored is None or plan is None or first is None:
+        why = "interrupted before anything was sent"
+        if plan and not orders.never_send(desk, _request(plan, entry_id), plan.decision_id, why):
+            return None  # it was only slow: its order is looked up in the next round
+        abandon(desk, record.id, record.decision_id, why)
         return EntryResult(decision_id=record.decision_id, status="rejected", reason="never sent")
-    inputs, decision = stored
-    result = _enter(
-        desk,
-        stored[1].plan,
-        entry_id,
-        first,
-        decision.decided_at,
-        inputs.signal.timeframe,
-        may_place=False,
-    )
+    frame, at = stored[0].signal.timeframe, stored[1].decided_at
+    result = _enter(desk, plan, entry_id, first, at, frame, may_place=False)
     _note(desk, result)
     return None if result.status == "unknown" else result
 
@@ -214,6 +210,13 @@ def _enter(
 
     books = Books(desk.clock)
     chased = chase.is_chased(desk, first)
+    covered: list[Decimal] = []
+
+    def secure(total: VenueOrder) -> bool:
+        guarded = _secure(desk, plan, total)
+        covered[:] = [total.executed_quantity] if guarded else []
+        return guarded
+
     try:
         if chased:
             outcome = chase.run(
@@ -221,7 +224,7 @@ def _enter(
                 plan,
                 position.opened_at,
                 lambda id_: _permit(desk, plan, id_, decided_at),
-                lambda total: _secure(desk, plan, total),
+                secure,
                 may_place=may_place,
             )
         else:
@@ -244,7 +247,7 @@ def _enter(
         return nothing_opened(desk, position, outcome.reason)
     filled = outcome.state == "filled"
     # If not known to be final: the symbol was free, so what it holds on our side is this entry.
-    venue = opened(desk, plan, outcome, books) if filled else sighted(desk, plan)
+    venue = at_least_filled(desk, plan, outcome, books) if filled else sighted(desk, plan)
     if venue is None:
         books.catch_up()
     if venue is None and not filled:
@@ -263,6 +266,9 @@ def _enter(
         found = positions.load(desk.store, desk.account, plan.symbol)
         position = position if found is None else found[0]
         since = began if outcome.order is None else outcome.order.update_time
+        if outcome.order is not None and covered == [outcome.order.executed_quantity]:
+            # All of it has its stop: a venue that hesitates now is no reason to close it.
+            since = desk.clock.now_ms()
     try:
         guarded = protection.protect(desk, position, venue, since, books)
     finally:
@@ -309,7 +315,8 @@ def _secure(desk: Desk, plan: OrderPlan, total: VenueOrder) -> bool:
     if found is None or found[0].decision_id != plan.decision_id or found[0].state == "closed":
         return False
     try:
-        venue = at_least_filled(desk, plan, total, books)
+        filled = orders.Outcome(state="filled", order=total)
+        venue = at_least_filled(desk, plan, filled, books)
         return protection.protect(desk, found[0], venue, total.update_time, books)
     finally:
         books.catch_up()
@@ -358,7 +365,7 @@ def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
             exit_reason=f"never opened: {reason}",
             quantity=Decimal(0),
         )
-    desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
+    chase.release_permits(desk, decision_id)
     desk.ledger.release(decision_id)
 
 

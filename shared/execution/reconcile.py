@@ -7,10 +7,9 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.execution import adopt, orders, orphans, strangers, watch
+from shared.execution import adopt, chase, orders, orphans, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
-from shared.execution.ids import client_id
 from shared.execution.order_records import ended_as
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -87,11 +86,11 @@ def _decision(records: Mapping[str, PositionRecord], symbol: str) -> str:
 
 def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
     """Reservations whose decision came to nothing: its workflow died before it could say so."""
-    for decision_id, entry in desk.ledger.read().entries.items():
-        if decision_id in open_decisions or now - entry.at < RESERVATION_MS:
+    for decision_id, reserved in desk.ledger.read().entries.items():
+        if decision_id in open_decisions or now - reserved.at < RESERVATION_MS:
             continue
-        desk.note("risk", {"released": decision_id, "at": entry.at}, correlation=decision_id)
-        desk.kill_switch.release_permit(client_id(desk.account, decision_id, "e"))
+        desk.note("risk", {"released": decision_id, "at": reserved.at}, correlation=decision_id)
+        chase.release_permits(desk, decision_id)
         desk.ledger.release(decision_id)
 
 

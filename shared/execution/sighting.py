@@ -59,11 +59,12 @@ def opened(
 
 
 def at_least_filled(
-    desk: Desk, plan: OrderPlan, total: VenueOrder, books: Books
+    desk: Desk, plan: OrderPlan, outcome: orders.Outcome, books: Books
 ) -> VenuePosition | None:
     """As :func:`opened`, never smaller than what is known to have filled; ``None`` once closed."""
-    venue = opened(desk, plan, orders.Outcome(state="filled", order=total), books)
-    if venue is not None and abs(venue.quantity) < total.executed_quantity:
+    venue = opened(desk, plan, outcome, books)
+    total = outcome.order
+    if venue is not None and total is not None and abs(venue.quantity) < total.executed_quantity:
         return msgspec.structs.replace(venue, quantity=_signed(plan, total))
     return venue
 

@@ -10,13 +10,26 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
+from desk import (
+    ALGO,
+    GET_ALGO,
+    GET_ORDER,
+    LOST,
+    NOT_FOUND,
+    OPEN_ALGOS,
+    ORDER,
+    UNAVAILABLE,
+    UNKNOWN_503,
+    Crash,
+    Floor,
+)
 
 from local.exchange.faults import error_answer
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
 from shared.execution.reconcile import reconcile
+from shared.portfolio import positions
 from shared.simulation.orders import Order
 from shared.simulation.settlement import settle
 
@@ -377,6 +390,154 @@ def test_an_emergency_stop_waits_for_an_entry_that_rests_however_old_its_permit(
     assert not floor.held()
     in_order(floor)
     emergency.settle_all(floor.desk)
+
+
+def between_orders(floor: Floor, act: Callable[[], None], after: int = 1) -> None:
+    """Something happens while a live chase has nothing resting, before its next order."""
+    done = [False]
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if not done[0] and "bookTicker" in url and not resting and len(floor.entries()) >= after:
+            done[0] = True
+            floor.api.advance()
+            act()
+
+    floor.session.before = before
+
+
+@pytest.mark.parametrize("part", ["", "0.001"])
+def test_a_slow_run_sends_nothing_after_the_guardian_has_ended_its_entry(open_floor, part):
+    floor = chasing(open_floor, [(1, 0.001), (60, 0.001)], ENTRY_CHASE_SECONDS="10")
+    floor.expected = {4}  # the first part waits for its slow process
+    signal = begun(floor)
+    ended: list[int] = []
+    looks = [0]
+
+    def slow() -> None:
+        floor.clock.sleep(16)
+        floor.api.advance()
+        guard(floor.desk)
+        ended.append(len(floor.entries()))
+        assert len(floor.services.ledger.read().entries) == bool(part)
+
+    between_orders(floor, slow)
+    then = floor.session.before
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if part and method == "GET" and "/fapi/v1/order" in url and resting and not ended:
+            looks[0] += 1
+            if looks[0] == 2:
+                floor.api.advance()
+                fill(floor, part)(resting[0])
+        then(method, url)
+
+    floor.session.before = before
+    enter(floor, signal)
+    assert ended == [len(floor.entries())]
+    assert within_plan(floor, signal) == D(part or "0")
+    in_order(floor)
+
+
+def test_an_entry_that_was_only_slow_before_its_first_order_is_not_sent_after_it_was_given_up(
+    open_floor,
+):
+    floor = chasing(open_floor, FLAT)
+    signal = begun(floor)
+    slow = [True]
+
+    def before(method: str, url: str) -> None:
+        if slow[0] and "bookTicker" in url:
+            slow[0] = False
+            floor.clock.sleep(16)
+            floor.api.advance()
+            guard(floor.desk)
+            assert floor.leaked() == ({}, [])
+
+    floor.session.before = before
+    assert enter(floor, signal).status == "rejected"
+    assert floor.entries() == []
+    in_order(floor)
+
+
+def test_an_order_on_its_way_keeps_the_guardian_from_freeing_anything(open_floor):
+    """The other order of things: the slow run has stored its next intent first."""
+    floor = chasing(open_floor, [(1, 0.001), (60, 0.001)], ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    seen: list[Any] = []
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        sending = method == "POST" and "/fapi/v1/order" in url and not resting
+        if sending and len(floor.entries()) == 1 and not seen:
+            seen.append(None)
+            floor.api.advance()
+            record = positions.load(floor.desk.store, floor.desk.account, "BTCUSDT")[0]
+            seen[0] = chase.conclude(floor.desk, "BTCUSDT", record.decision_id)
+            assert floor.services.kill_switch.outstanding_permits()
+
+    floor.session.before = before
+    # That order is followed to its end, and none comes after it.
+    assert enter(floor, signal).status == "rejected"
+    assert seen == [False]
+    assert len(floor.entries()) == 2
+    in_order(floor)
+
+
+def test_a_latch_that_only_holds_ends_an_entry_that_rests(open_floor):
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    latched: list[int] = []
+
+    def latch(_order: Order) -> None:
+        stop_now(floor, closing=False)
+        latched.append(floor.clock.now_ms())
+
+    Meanwhile(floor, 2, latch)
+    assert enter(floor, signal).status == "declined"
+    (order,) = floor.entries()
+    assert order.status == "CANCELED"
+    assert order.update_time - latched[0] <= 1_500
+    assert floor.leaked() == ({}, [])
+    in_order(floor)
+
+
+def test_a_latch_between_two_attempts_leaves_no_permit(open_floor):
+    """The second order's first attempt had its permit, its second gets none: clear must work."""
+    floor = chasing(open_floor, AWAY)
+    signal = begun(floor)
+    count = [0]
+
+    def second(request: Any) -> bool:
+        count[0] += b"bq-e-" in request.body
+        if count[0] == 2 and floor.services.kill_switch.ensure().state == "armed":
+            stop_now(floor, closing=False)
+        return count[0] == 2
+
+    floor.break_next(ORDER, UNKNOWN_503, executed=False, where=second)
+    assert enter(floor, signal).status == "declined"
+    assert floor.leaked() == ({}, [])
+
+
+def test_a_covered_position_outlives_a_venue_that_hesitates(open_floor):
+    """Its stop is live; three seconds in which nobody can look at it are no reason to close."""
+    floor = chasing(open_floor, [(1, 0.0015), (60, 0.0015)], ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    Meanwhile(floor, 1, fill(floor, "0.001"))
+    refused = error_answer(400, -2019, "Margin is insufficient.")
+
+    def last(request: Any) -> bool:
+        if b"IOC" not in request.body:
+            return False
+        for what in (ALGO, GET_ALGO, OPEN_ALGOS):
+            floor.break_next(what, UNAVAILABLE, times=1000, seconds=3)
+        return True
+
+    floor.break_next(ORDER, refused, where=last)
+    assert enter(floor, signal).status == "protected"
+    guarded(floor, D("0.001"))
+    in_order(floor)
 
 
 # ---------------------------------------------------------------------- answers that fail
