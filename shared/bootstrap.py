@@ -257,13 +257,21 @@ class Services:
 
     @property
     def stage_problems(self) -> tuple[str, ...]:
-        """What forbids new exposure on this venue in this stage (invariant 11), as of now."""
+        """What forbids new exposure on this venue in this stage (invariant 11), as of now.
+
+        Evidence that cannot be read forbids it too, and nothing else: every desk asks here, those
+        that close and protect as well.
+        """
         from shared.compliance import progress, promotion
+        from shared.errors import StoreError
 
         s = self.settings
         if s.binance_environment != "production":
             return ()
-        known = progress.read(self._new_desk())
+        try:
+            known = progress.read(self._new_desk())
+        except StoreError as error:
+            return (f"the evidence of stage {s.trading_stage} cannot be read: {error}",)
         return promotion.problems(known, s.trading_stage, s.binance_environment)
 
     def deployment(self) -> Deployment:

@@ -12,9 +12,9 @@ import msgspec
 
 from shared.clock import day
 from shared.compliance.stages import ChecklistItem, StageEvidence
-from shared.errors import AlreadyExists, Conflict, NotFound
+from shared.errors import AlreadyExists, Conflict, NotFound, StoreError
 from shared.execution.desk import Desk
-from shared.storage.store import Body
+from shared.storage.store import Body, Document
 
 CONTAINER = "control"
 PROGRESS_ID = "stage"
@@ -70,14 +70,30 @@ def run_key(stage: str, environment: str) -> str:
 def read(desk: Desk) -> Progress:
     """What is stored; empty where nothing is."""
     document = desk.store.get(CONTAINER, desk.account, PROGRESS_ID)
-    return Progress() if document is None else msgspec.convert(document.body, Progress)
+    return _decoded(document)
+
+
+def _decoded(document: Document | None) -> Progress:
+    """What the document says.
+
+    Raises
+    ------
+    StoreError
+        When it is not what this version, or any, would have written.
+    """
+    if document is None:
+        return Progress()
+    try:
+        return msgspec.convert(document.body, Progress)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"document {PROGRESS_ID} cannot be read: {error}") from error
 
 
 def change(desk: Desk, how: Callable[[Progress], Progress]) -> Progress:
     """Apply a change to exactly the version it was judged on."""
     while True:
         document = desk.store.get(CONTAINER, desk.account, PROGRESS_ID)
-        known = Progress() if document is None else msgspec.convert(document.body, Progress)
+        known = _decoded(document)
         changed = how(known)
         if changed == known:
             return known

@@ -15,7 +15,7 @@ from shared import bootstrap
 from shared.bootstrap import Services
 from shared.clock import day
 from shared.compliance.evidence import Deployment
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, StoreUnavailable
 from shared.execution import assess, emergency, entry, guardian
 from shared.market.timeframe import DAY_MS
 from shared.storage.store import put
@@ -367,3 +367,47 @@ def test_a_key_of_another_environment_sends_no_request(open_floor, environment, 
         wrong.exchange.account()
     assert not asked
     floor.session.before = lambda method, url: None
+
+
+UNREADABLE = {
+    "a grant of another form": {"grants": {"limited": {"stage": "limited"}}},
+    "no run at all": {"runs": None},
+    "a date for a time": {"runs": {"limited-production": {"since": "2025-05-05"}}},
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("store", ["unreadable", "failing"])
+def test_evidence_that_cannot_be_read_closes_the_entrance_and_no_exit(open_floor, store, body):
+    """The guardian protects and a stop stops, whatever has become of the stage's document."""
+    floor = proven(open_floor)
+    assert promote(floor)[0] == 200
+    floor.run(300 - floor.clock.now_ms() / 1000 % 300 + 2)
+    live = production(floor)
+    bootstrap.use(live)
+    signal = floor.signal("ETHUSDT")
+    assess.assess(live.desk(), "ETHUSDT", signal.id)
+    assert entry.open_position(live.desk(), "ETHUSDT", signal.id).status == "protected"
+    if store == "failing":
+        get = floor.store._inner.get
+
+        def fails(container: str, partition: str, id_: str) -> Any:
+            if id_ == "stage":
+                raise StoreUnavailable("throttled")
+            return get(container, partition, id_)
+
+        floor.store._inner.get = fails
+    else:
+        put(floor.store, "control", "main", {"id": "stage", "scope": "main", **body})
+    (problem,) = live.desk().stage_problems
+    assert "cannot be read" in problem
+    other = floor.signal("BTCUSDT")
+    assess.assess(live.desk(), "BTCUSDT", other.id)
+    assert entry.open_position(live.desk(), "BTCUSDT", other.id).status == "declined"
+    for stop in floor.stops("ETHUSDT"):
+        floor.venue.cancel_algo_order(floor.account, stop)
+    floor.timer("guardian")
+    assert floor.stops("ETHUSDT")
+    assert floor.http("POST", "/api/emergency-stop", {"operator": "ada"}).status == 202
+    floor.run(5)
+    assert not floor.held("ETHUSDT")
