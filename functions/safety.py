@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import azure.functions as func
@@ -82,7 +83,7 @@ async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResp
 
 
 async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResponse:
-    from shared.errors import InvalidInput, StoreError
+    from shared.errors import BorsaError, InvalidInput, StoreError
     from shared.execution import emergency
 
     try:
@@ -93,23 +94,34 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     now = desk.clock.now_ms()
     evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
     try:
-        await asyncio.to_thread(emergency.latch, desk, "manual", evidence, f"emergency-{now}")
+        first = await asyncio.to_thread(desk.kill_switch.latch, "manual", evidence, now)
     except StoreError:
         status = await asyncio.to_thread(desk.kill_switch.status)
         if status is None or status.state != "latched":
             raise
-        # Latched, but audit or alert could not be written: closing comes first.
-        logging.getLogger("borsa").exception("emergency stop latched, not fully recorded")
-    # A stop during a stop joins the workflow that is at it.
-    workflow = await asyncio.to_thread(emergency.workflow_id, desk)
+        first = status.latched_at == now  # only the answer was lost
+    try:
+        # A stop during a stop joins the workflow that is at it.
+        workflow = await asyncio.to_thread(emergency.workflow_id, desk)
+    except StoreError:
+        workflow = f"emergency-{now}"
+    # Closing comes first: audit and alert may be slow, or fail.
+    answered: dict[str, Any] = {"state": "latched", "workflow": workflow}
     try:
         await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
     except Exception:
         # Without Durable the stop still stops: flatten in this very request.
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
         result = await asyncio.to_thread(emergency.flatten_account, desk, workflow)
-        return reply({"state": "latched", "flat": result.flat, "workflow": None}, 202)
-    return reply({"state": "latched", "workflow": workflow}, 202)
+        answered |= {"flat": result.flat, "workflow": None}
+    tell = partial(
+        emergency.tell_latched, desk, "manual", evidence, f"emergency-{now}", first=first
+    )
+    try:
+        await asyncio.to_thread(tell)
+    except BorsaError:
+        logging.getLogger("borsa").exception("emergency stop latched, not fully recorded")
+    return reply(answered, 202)
 
 
 @bp.route(route="kill-switch/clear", methods=["POST"])

@@ -44,6 +44,10 @@ from shared.storage.store import Document, Store, Where
 
 _DAY_MS = 86_400_000
 
+#: An end of the chain that was seen longer ago than this is looked up in the head first, instead of
+#: walking over all that other processes appended meanwhile.
+FRESH_MS = 200
+
 
 @lru_cache(maxsize=64)
 def _day(number: int) -> str:
@@ -70,6 +74,7 @@ class AuditLog:
         self._tail: AuditRecord | None = None
         self._head: Document | None = None
         self._first = ""
+        self._seen_at = 0
 
     # ------------------------------------------------------------------ append
 
@@ -174,8 +179,15 @@ class AuditLog:
     # ------------------------------------------------------------------ where the chain ends
 
     def _current_tail(self) -> AuditRecord:
-        """The last record there is, as far as we know; walks only what others appended."""
+        """The last record there is, as far as we know; walks only what others just appended.
+
+        Comes before the claim of a key: what is skipped here is older than the claim, so a record
+        with that key is not among it, or the claim is and names where to look.
+        """
         tail = self._tail
+        if tail is not None and not 0 <= self._clock.now_ms() - self._seen_at < FRESH_MS:
+            tail = self._tail = self._ahead(tail)
+            self._seen_at = self._clock.now_ms()
         if tail is None:
             start, lost = self._start()
             tail = self._walk(start)
@@ -225,9 +237,17 @@ class AuditLog:
 
     def _from_head(self) -> AuditRecord | None:
         self._head = self._store.get(HEAD_CONTAINER, self._account, HEAD_ID)
-        if self._head is None:
-            return None
-        at = self._head.body
+        return None if self._head is None else self._headed(self._head)
+
+    def _ahead(self, tail: AuditRecord) -> AuditRecord:
+        """The head's record where it is further than ``tail``."""
+        self._head = self._store.get(HEAD_CONTAINER, self._account, HEAD_ID)
+        if self._head is None or self._head.body["seq"] <= tail.seq:
+            return tail
+        return self._headed(self._head)
+
+    def _headed(self, head: Document) -> AuditRecord:
+        at = head.body
         found = self._at(at["day"], at["seq"])
         if found is None or found.hash != at["hash"]:
             raise AuditBroken(f"record {at['seq']} on {at['day']} is not what the head says")
@@ -251,6 +271,7 @@ class AuditLog:
     def _advance(self, tail: AuditRecord) -> None:
         """Remember the end of the chain, here and in the head; the head never moves back."""
         self._tail = tail
+        self._seen_at = self._clock.now_ms()
         body = {
             "id": HEAD_ID,
             "scope": self._account,

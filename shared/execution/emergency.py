@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import BorsaError, ExchangeError, StoreError, StoreUnavailable
+from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
 from shared.execution import adopt, flatten, orders, settlement, strangers
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
@@ -61,6 +61,20 @@ def latch(
     """
     now = desk.clock.now_ms()
     first = desk.kill_switch.latch(trigger, evidence, at=now, closing=closing)
+    tell_latched(desk, trigger, evidence, correlation, first=first, closing=closing)
+    return first
+
+
+def tell_latched(
+    desk: Desk,
+    trigger: str,
+    evidence: dict[str, Any],
+    correlation: str,
+    *,
+    first: bool,
+    closing: bool = True,
+) -> None:
+    """Write down and announce a latch; whoever closes positions does that before."""
     desk.note(
         "kill_switch",
         {"state": "latched", "trigger": trigger, "evidence": evidence, "first": first},
@@ -74,7 +88,6 @@ def latch(
         f"No order that adds exposure is sent any more; {then}.",
         correlation=correlation,
     )
-    return first
 
 
 def workflow_id(desk: Desk) -> str:
@@ -266,7 +279,7 @@ def _close(
             else:
                 flatten.close_foreign(desk, position, correlation, attempt)
             return
-        except StoreUnavailable:
+        except (StoreUnavailable, AuditBroken):
             books.give_up()
         # The order may be on its way all the same: look again, then close without the store.
         held = next((p for p in desk.exchange.positions() if p.symbol == position.symbol), None)

@@ -287,6 +287,40 @@ def test_stop_is_latched_even_if_it_cannot_be_recorded(open_floor):
     assert_flat(floor)
 
 
+def test_a_broken_audit_chain_does_not_keep_the_account_open(open_floor):
+    """The record the head names is not what it was: nothing can be appended any more."""
+    floor = open_floor()
+    # The trade cannot be written to a chain that is broken; the position is closed all the same.
+    floor.expected = {7, 8}
+    floor.trade()
+    floor.run(5)
+    head = floor.store.get("control", "main", "audit-head")
+    floor.store.replace("control", {**head.body, "hash": "0" * 64}, etag=head.etag)
+    floor.services.audit._tail = None  # another instance
+    stop(floor)
+    floor.run(5)
+    assert_flat(floor)
+    assert "emergency-flat" in floor.alerts()
+
+
+def test_closing_begins_before_the_stop_is_recorded(open_floor):
+    floor = open_floor()
+    floor.trade()
+    floor.run(5)
+    steps = []
+
+    def started(request) -> bool:
+        steps.append("workflow")
+        return False
+
+    floor.durable_refuses = started
+    floor.store.before = lambda name, args: steps.append(args[0])
+    stop(floor)
+    assert steps.index("control") < steps.index("workflow") < steps.index("audit")
+    floor.run(5)
+    assert_flat(floor)
+
+
 def test_pressing_twice_runs_one_workflow(open_floor):
     floor = open_floor()
     floor.trade()

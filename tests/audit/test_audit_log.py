@@ -302,6 +302,49 @@ def test_a_rival_at_any_write(clock, point, before, same_key):
     assert after in records
 
 
+class Counted:
+    """A store that counts what is asked of it."""
+
+    def __init__(self, store):
+        self._store = store
+        self.operations = 0
+
+    def __getattr__(self, name):
+        self.operations += name in ("get", "create", "replace", "patch", "query")
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("key", ["mine", ""], ids=["keyed", "unkeyed"])
+def test_an_idle_process_does_not_walk_what_others_appended(store, clock, key):
+    """The same few operations, whether ten or three hundred records behind."""
+    needed = []
+    counted = Counted(store)
+    idle, busy = AuditLog(counted, clock, "main"), AuditLog(store, clock, "main")
+    for behind in (10, 300):
+        idle.append("incident", {"behind": behind})
+        for n in range(behind):
+            busy.append("incident", {"n": n}, key=f"{behind}-{n}")
+        clock.sleep(60)
+        counted.operations = 0
+        idle.append("kill_switch", {"behind": behind}, key=key and f"{key}-{behind}")
+        needed.append(counted.operations)
+    assert needed[0] == needed[1] <= 6
+    assert verify(store, "main").ok
+
+
+def test_what_was_skipped_is_searched_for_a_key_that_was_claimed(store, clock):
+    """An idle process repeats what another wrote long ago: the first record, not another."""
+    idle, busy = AuditLog(store, clock, "main"), AuditLog(store, clock, "main")
+    idle.append("incident", {})
+    first = busy.append("trade", {"id": 1}, key="once")
+    for n in range(20):
+        busy.append("incident", {"n": n})
+    clock.sleep(60)
+    assert idle.append("trade", {"id": 1}, key="once") == first
+    with pytest.raises(AlreadyExists):
+        idle.append("trade", {"id": 2}, key="once")
+
+
 def test_threads_and_processes_append_without_loss(store):
     clocks = [VirtualClock(MAY_4 + DAY * 1000 - 30 + n) for n in range(4)]
     logs = [AuditLog(store, each, "main") for each in clocks for _ in range(2)]
