@@ -18,11 +18,10 @@ from typing import Any
 import msgspec
 
 from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
-from shared.execution import adopt, flatten, orders, settlement, strangers
+from shared.execution import adopt, flatten, permits, settlement, strangers
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import (
-    FINAL_ORDER,
     VenueAlgoOrder,
     VenueOrder,
     VenuePosition,
@@ -251,7 +250,7 @@ def _permits(desk: Desk, books: Books) -> int:
     if not books.late:
         try:
             with at_most(STORE_MS / 1000):
-                return _resolve_permits(desk)
+                return permits.resolve(desk)
         except StoreError:
             books.give_up()
     return 1
@@ -305,35 +304,6 @@ def _foreign(
     except StoreError:
         return found  # closing does not wait for the store; what it closes is told as far as known
     return found + [f"position of {p.quantity} {p.symbol}" for p in held if p.symbol not in ours]
-
-
-def _resolve_permits(desk: Desk) -> int:
-    """Permits whose order may still come to be.
-
-    One whose order is known to the venue is resolved (what it opened is closed with the rest);
-    one that the venue does not know is resolved when its request cannot be executed any more.
-    """
-    open_permits = desk.kill_switch.outstanding_permits()
-    unresolved = 0
-    for key, issued_at in sorted(open_permits.items()):
-        known = orders.load(desk, key)
-        found = None
-        if known is not None:
-            try:
-                found = desk.exchange.order(known[0].symbol, key)
-            except ExchangeError:
-                unresolved += 1
-                continue
-        # A permit leads to a request within the claim's life, or to none.
-        conclusive = desk.clock.now_ms() - issued_at > (
-            orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
-        )
-        # One that is found and has not ended can fill, however old its permit is.
-        if found.status in FINAL_ORDER if found is not None else conclusive:
-            desk.kill_switch.release_permit(key)
-        else:
-            unresolved += 1
-    return unresolved
 
 
 def _try(failures: list[str], symbol: str, action: Any, *arguments: Any) -> bool:

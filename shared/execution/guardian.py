@@ -18,7 +18,9 @@ from shared.execution import (
     chase,
     entry,
     flatten,
+    latecomers,
     orphans,
+    permits,
     protection,
     replacement,
     settlement,
@@ -109,6 +111,12 @@ def guard(desk: Desk) -> Round:
             if client_id(desk.account, r.decision_id, "e") in outstanding
         }
         unprotected = _positions(desk, venue, records, counts, served, failures)
+    if any(desk.clock.now_ms() - at > WORKFLOW_GRACE_MS for at in outstanding.values()):
+        # Whoever took them has died, or ended without a word: a latch would wait for them.
+        try:
+            permits.resolve(desk)
+        except BorsaError as error:
+            failures.append(f"permits: {type(error).__name__}: {error}")
     if sweeps(desk) and not latched:
         try:
             promotion.watch(desk)
@@ -207,6 +215,9 @@ def _positions(
         record = records.get(position.symbol)
         try:
             if record is None:
+                if latecomers.close(desk, position):
+                    counts["closed"] += 1
+                    continue
                 counts["foreign"] += 1
                 strangers.report_position(desk, position)
                 continue

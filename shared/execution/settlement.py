@@ -40,15 +40,15 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         The trade; ``None`` while the fills are not complete yet, or when nothing was ever opened.
     """
     start = record.opened_at - LOOK_BACK_MS
-    entry_orders = _entry_orders(desk, record)
+    entry_ids = entry_orders(desk, record)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
-    first = _first_fill(record, entry_orders, fills)
+    first = _first_fill(record, entry_ids, fills)
     if first is None:
         # A record that is "open" was seen as a position: its fills come, however late.
         if record.state == "opening" and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
             _never_opened(desk, record)
         return None
-    mine = _round_trip(fills[first:], entry_orders)
+    mine = _round_trip(fills[first:], entry_ids)
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -98,7 +98,7 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
     entry.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 
-def _entry_orders(desk: Desk, record: PositionRecord) -> set[int]:
+def entry_orders(desk: Desk, record: PositionRecord) -> set[int]:
     """The venue's ids of the entry's orders; from our own records where it has forgotten."""
     recorded = {k.id: k.venue_id for k in chase.entry_orders(desk, record.decision_id)}
     found = set()

@@ -28,6 +28,7 @@ from local.exchange.faults import error_answer
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
+from shared.execution.ids import client_id
 from shared.execution.reconcile import reconcile
 from shared.portfolio import positions
 from shared.simulation.orders import Order
@@ -483,6 +484,55 @@ def test_an_order_on_its_way_keeps_the_guardian_from_freeing_anything(open_floor
     assert seen == [False]
     assert len(floor.entries()) == 2
     in_order(floor)
+
+
+def test_what_an_entry_opens_after_its_record_was_closed_is_closed_not_taken_for_a_stranger(
+    open_floor,
+):
+    """The order was sent, nobody could find it for long enough, and then it filled."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    floor.expected = {1, 4, 8}
+    signal = begun(floor)
+    floor.break_next(ORDER, LOST, executed=True)
+    die_at_look(floor, signal, 1)
+    (order,) = floor.entries()
+    floor.break_next(GET_ORDER, NOT_FOUND, times=1000, seconds=60)
+    floor.clock.sleep(20)
+    guard(floor.desk)
+    assert floor.leaked() == ({}, [])
+    floor.clock.sleep(60)
+    floor.api.advance()
+    fill(floor, "0.002")(order)
+    seen = guard(floor.desk)
+    assert (seen.closed, seen.foreign) == (1, 0)
+    assert not floor.held()
+    assert "late-fill" in floor.alerts()
+
+
+def test_what_somebody_buys_by_hand_after_a_trade_stays_a_stranger_s(open_floor):
+    floor = chasing(open_floor, DIP)
+    floor.expected = {1, 4, 7, 8}
+    signal = begun(floor)
+    enter(floor, signal)
+    floor.trade_by_hand("BTCUSDT", "SELL", str(floor.held()))
+    in_order(floor)
+    floor.trade_by_hand("BTCUSDT", "BUY", "0.002")
+    seen = guard(floor.desk)
+    assert (seen.closed, seen.foreign) == (0, 1)
+    assert floor.held() == D("0.002")
+
+
+def test_a_permit_that_a_dead_process_left_is_resolved_without_a_stop(open_floor):
+    """Nothing of the decision is left but the permit of its second order."""
+    floor = chasing(open_floor, FLAT)
+    key = client_id("main", "a-decision", "e", 1)
+    floor.services.kill_switch.acquire_permit(key)
+    guard(floor.desk)
+    assert list(floor.services.kill_switch.outstanding_permits()) == [key]
+    floor.clock.sleep(20)
+    stop_now(floor, closing=False)
+    guard(floor.desk)
+    assert floor.services.kill_switch.outstanding_permits() == {}
 
 
 def test_a_latch_that_only_holds_ends_an_entry_that_rests(open_floor):

@@ -5,12 +5,14 @@ The books of the exchange decide: what is protected, closed and booked is always
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import msgspec
 import pytest
-from desk import Floor
+from desk import POSITIONS, Floor
 
+from local.exchange.faults import ApiResponse
 from shared.execution import assess, emergency, entry, flatten, orders
 from shared.execution.guardian import guard
 from shared.portfolio import positions
@@ -49,6 +51,28 @@ def booked(floor: Floor, symbol: str) -> None:
     assert bought == sold == D(trade["quantity"])
     assert floor.leaked() == ({}, [])
     assert not floor.algos(symbol)
+
+
+def test_an_entry_is_protected_for_what_filled_though_the_positions_lag(open_floor):
+    """They show half of it, for a moment: the stop is for what the order says."""
+    floor = open_floor({"BTCUSDT": ()}, durable=False)
+    true_answer = floor.faults.after
+    lagging = [1]
+
+    def after(request, response):
+        response = true_answer(request, response)
+        if (request.method, request.path) != POSITIONS or not floor.fills() or not lagging[0]:
+            return response
+        lagging[0] -= 1
+        rows = json.loads(response.body)
+        for row in rows:
+            row["positionAmt"] = str(D(row["positionAmt"]) / 2)
+        return ApiResponse(response.status, response.headers, json.dumps(rows).encode())
+
+    floor.faults.after = after
+    opened(floor, "BTCUSDT")
+    assert not lagging[0]
+    assert [s.quantity for s in floor.stops()] == [floor.held()]
 
 
 def test_entry(open_floor):

@@ -231,8 +231,8 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "permits not waited out",
-        EMERGENCY,
-        "        if (found is not None and found.status in FINAL_ORDER) or conclusive:",
+        "shared/execution/permits.py",
+        "        if found.status in FINAL_ORDER if found is not None else conclusive:",
         "        if True:",
         "stops",
         4000,

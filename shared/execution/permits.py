@@ -1,0 +1,37 @@
+"""Which permits have served: what they led to is over, or cannot be executed any more."""
+
+from __future__ import annotations
+
+from shared.errors import ExchangeError
+from shared.execution import orders
+from shared.execution.desk import Desk
+from shared.execution.exchange import FINAL_ORDER
+
+
+def resolve(desk: Desk) -> int:
+    """Release the permits whose order is over; how many may still come to be.
+
+    One whose order is known to the venue is resolved (what it opened is closed with the rest);
+    one that the venue does not know is resolved when its request cannot be executed any more.
+    """
+    open_permits = desk.kill_switch.outstanding_permits()
+    unresolved = 0
+    for key, issued_at in sorted(open_permits.items()):
+        known = orders.load(desk, key)
+        found = None
+        if known is not None:
+            try:
+                found = desk.exchange.order(known[0].symbol, key)
+            except ExchangeError:
+                unresolved += 1
+                continue
+        # A permit leads to a request within the claim's life, or to none.
+        conclusive = desk.clock.now_ms() - issued_at > (
+            orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
+        )
+        # One that is found and has not ended can fill, however old its permit is.
+        if found.status in FINAL_ORDER if found is not None else conclusive:
+            desk.kill_switch.release_permit(key)
+        else:
+            unresolved += 1
+    return unresolved
