@@ -15,7 +15,7 @@ from shared.errors import InvalidInput
 from shared.market.files import load_market
 from shared.market.timeframe import duration_ms
 from shared.research.config import BacktestConfig, from_environment
-from shared.research.market import WARMUP_BARS
+from shared.research.market import WARMUP_BARS, what_is_missing
 from shared.research.result import Result
 from shared.research.runner import BacktestRunner
 from shared.research.sealed import Market
@@ -91,14 +91,7 @@ def task(options: argparse.Namespace) -> Task:
         deposit=options.deposit,
         clear_after_ms=round(options.clear_after * 3_600_000),
     )
-    notes = [
-        *(f"{s}: no mark price file" for s, m in market.items() if m.mark is None),
-        *(
-            f"{s}: no funding file; 0.01 % every 8 hours"
-            for s, m in market.items()
-            if not m.funding
-        ),
-    ]
+    notes = what_is_missing(market, config.start_ms, config.end_ms)
     return Task(market, config, settings, space, plan, Ledger(options.ledger), tuple(notes))
 
 

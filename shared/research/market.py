@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.candle import Columns
 from shared.market.files import SymbolMarket, load_market
 from shared.market.resample import resample
-from shared.market.timeframe import duration_ms
+from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.simulation.candles import CandleSource
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Bars before the range that strategies may need for their first signal.
 WARMUP_BARS = 30_000
+#: The longest time between two settlements of funding.
+FUNDING_MS = 8 * 3_600_000
 
 
 def from_files(
@@ -45,20 +48,64 @@ def from_files(
     markets = load_market(folder, symbols, start_ms, end_ms, warmup_bars=WARMUP_BARS)
     if detail:
         markets = {s: _coarser(m, detail) for s, m in markets.items()}
-    notes = [
-        f"{s}: no mark price file; the mark price is the contract price"
-        for s, m in markets.items()
-        if m.mark is None
-    ]
-    notes += [
-        f"{s}: no funding file; 0.01 % every 8 hours"
-        for s, m in markets.items()
-        if m.funding is None
-    ]
     source = source_of(markets)
     start = max(m.start_ms for m in markets.values())
     end = min(m.end_ms for m in markets.values())
-    return source, start, end, notes
+    return source, start, end, what_is_missing(markets, start, end)
+
+
+def what_is_missing(markets: Mapping[str, SymbolMarket], start_ms: int, end_ms: int) -> list[str]:
+    """Notes on mark prices and funding that files do not have for the whole range."""
+    notes = [_missing_mark(s, m, start_ms, end_ms) for s, m in markets.items()]
+    notes += [_missing_funding(s, m, start_ms, end_ms) for s, m in markets.items()]
+    return [note for note in notes if note]
+
+
+def _missing_mark(symbol: str, market: SymbolMarket, start_ms: int, end_ms: int) -> str:
+    import numpy as np
+
+    mark = market.mark
+    if mark is None:
+        return f"{symbol}: no mark price file; the mark price is the contract price"
+    step = duration_ms(mark.timeframe)
+    wanted = np.arange(start_ms - start_ms % step, end_ms, step, dtype=np.int64)
+    absent = wanted[~np.isin(wanted, mark.open_time)]
+    if not len(absent):
+        return ""
+    instead = (
+        "there it is the contract price"
+        if mark.timeframe == market.candles.timeframe
+        else "there the distance to the contract price is interpolated"
+    )
+    return (
+        f"{symbol}: {len(absent):,} of {len(wanted):,} mark prices are missing, the first at "
+        f"{iso(int(absent[0]))}; {instead}"
+    )
+
+
+def _missing_funding(symbol: str, market: SymbolMarket, start_ms: int, end_ms: int) -> str:
+    import numpy as np
+
+    if market.funding is None:
+        return f"{symbol}: no funding file; 0.01 % every 8 hours"
+    time = market.funding.time
+    inside = time[(time >= start_ms) & (time < end_ms)]
+    edges = np.concatenate(([start_ms], inside, [end_ms]))
+    # Recorded settlements are some milliseconds late now and then.
+    holes = np.flatnonzero(np.diff(edges) > FUNDING_MS + MINUTE_MS)
+    if not len(holes):
+        return ""
+    at = int(holes[0])
+    instead = "none is paid there"
+    if holes[-1] == len(edges) - 2:
+        # The last hole reaches to the end: from the last known settlement on it is scheduled.
+        instead = "0.01 % every 8 hours after the last known rate" + (
+            ", none in the other holes" if len(holes) > 1 else ""
+        )
+    return (
+        f"{symbol}: funding is missing from {iso(int(edges[at]))} to {iso(int(edges[at + 1]))}"
+        f"{f' and in {len(holes) - 1} more places' if len(holes) > 1 else ''}; {instead}"
+    )
 
 
 def _coarser(market: SymbolMarket, detail: str) -> SymbolMarket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from local.cli.main import main
+from shared.research.market import from_files
 from shared.simulation.synthetic import SyntheticMarket
 
 #: 2025-05-04
@@ -64,6 +66,47 @@ def test_results_agree_with_each_other(
     assert np.isclose(equity["equity"].iloc[-1], 5000 + net, atol=1e-6)
     assert report["settings"]["limits"]["max_leverage"] == 3
     assert (out / "report.html").read_text().startswith("<!")
+
+
+@pytest.mark.parametrize(
+    ("settlements", "says"),
+    [
+        (range(-60, 30), []),
+        (
+            range(-60, 12),
+            ["2025-05-07T16:00:00.000Z to 2025-05-14", "0.01 % every 8 hours after the last"],
+        ),
+        (range(6, 30), ["2025-05-04T00:00:00.000Z to 2025-05-06T00", "none is paid there"]),
+        (
+            [*range(-60, 3), *range(9, 30)],
+            ["2025-05-04T16:00:00.000Z to 2025-05-07T00", "none is paid there"],
+        ),
+        (
+            [*range(-60, 3), *range(9, 20)],
+            ["T16:00:00.000Z to 2025-05-07T00:00:00.000Z and in 1 more", "none in the other"],
+        ),
+    ],
+)
+def test_funding_for_a_part_of_the_range_is_told(
+    folder: Path, settlements: Iterable[int], says: list[str]
+) -> None:
+    times = [START + n * 8 * 3_600_000 for n in settlements]
+    table = pd.DataFrame({"funding_time": times, "funding_rate": 0.0003})
+    table.to_csv(folder / "BTCUSDT-funding.csv", index=False)
+    *_, notes = from_files(folder, ["BTCUSDT"], START, START + 10 * DAY)
+    assert len(notes) == (1 if says else 0)
+    assert all(words in notes[0] for words in says)
+
+
+def test_mark_prices_for_a_part_of_the_range_are_told(folder: Path) -> None:
+    file = folder / "BTCUSDT-15m-mark.csv"
+    whole = pd.read_csv(file)
+    whole[whole["open_time"] < START + 4 * DAY].to_csv(file, index=False)
+    *_, notes = from_files(folder, ["BTCUSDT"], START, START + 10 * DAY)
+    assert notes[0].startswith(
+        "BTCUSDT: 576 of 960 mark prices are missing, the first at 2025-05-08T00:00:00.000Z; "
+        "there it is the contract price"
+    )
 
 
 def test_a_coarser_detail_is_made_of_the_candles(
