@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from local.cli.data_options import Commands, amount
-from local.cli.dates import end_moment, moment, names
+from local.cli.dates import count, end_moment, hours, moment, names
 
 
 def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -27,7 +27,7 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
     )
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
-    one.add_argument("--seed", type=int, default=7, help="of the generator")
+    one.add_argument("--seed", type=count, default=7, help="of the generator")
     one.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
     one.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
     one.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
@@ -70,14 +70,14 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     one.add_argument(
         "--clear-after",
-        type=float,
+        type=hours,
         default=24.0,
         metavar="HOURS",
         help="a person clears the kill switch after that time (default 24); 0: never",
     )
     one.add_argument(
         "--paths",
-        type=int,
+        type=count,
         default=0,
         metavar="N",
         help="also on N markets of the same bars redrawn",

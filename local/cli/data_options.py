@@ -6,7 +6,7 @@ import argparse
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from local.cli.dates import end_moment, moment, names
+from local.cli.dates import count, end_moment, moment, names
 from shared.research.data.hosts import ARCHIVE, REST
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -114,7 +114,7 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
     market = one.add_mutually_exclusive_group(required=True)
     market.add_argument("--data", type=Path, metavar="DIR", help="candle files of the period")
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
-    one.add_argument("--seed", type=int, default=7, help="of the generator")
+    one.add_argument("--seed", type=count, default=7, help="of the generator")
     one.add_argument("--symbols", type=names, default=(), metavar="A,B", help="of the trades")
     one.add_argument("--timeframes", type=names, default=(), metavar="1h", help="of the trades")
     one.add_argument("--from", dest="start", type=moment, metavar="DATE", help="of the trades")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from local.cli.data_options import Commands, amount
-from local.cli.dates import end_moment, moment, names
+from local.cli.dates import count, end_moment, hours, moment, names
 
 
 def add_searches(commands: Commands[argparse.ArgumentParser], state: Path) -> None:
@@ -28,10 +28,14 @@ def add_searches(commands: Commands[argparse.ArgumentParser], state: Path) -> No
         help="the end of the range that the search does not see (default: a quarter; 0d: none)",
     )
     optimize.add_argument(
-        "--jitter", type=int, default=40, metavar="N", help="variations around the best parameters"
+        "--jitter",
+        type=count,
+        default=40,
+        metavar="N",
+        help="variations around the best parameters",
     )
     optimize.add_argument(
-        "--paths", type=int, default=20, metavar="N", help="synthetic markets to run the best on"
+        "--paths", type=count, default=20, metavar="N", help="synthetic markets to run the best on"
     )
     optimize.set_defaults(module="local.cli.optimize")
 
@@ -81,7 +85,7 @@ def add_lookahead(commands: Commands[argparse.ArgumentParser]) -> None:
     one.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
     one.add_argument("--bars", type=int, default=3000, help="of the built-in market")
     one.add_argument("--cuts", type=int, default=24, help="bars at which the future is taken away")
-    one.add_argument("--seed", type=int, default=7)
+    one.add_argument("--seed", type=count, default=7)
     one.add_argument(
         "--param", action="append", default=[], metavar="fast=10", help="of the strategy"
     )
@@ -117,15 +121,15 @@ def _search(one: argparse.ArgumentParser, state: Path) -> None:
         help="the best point, or of a grid the best neighbourhood",
     )
     one.add_argument(
-        "--min-trades", type=int, default=20, metavar="N", help="trials with fewer do not count"
+        "--min-trades", type=count, default=20, metavar="N", help="trials with fewer do not count"
     )
-    one.add_argument("--seed", type=int, default=7)
+    one.add_argument("--seed", type=count, default=7)
     one.add_argument(
         "--workers", type=int, default=min(os.cpu_count() or 1, 16), metavar="N", help="processes"
     )
     one.add_argument(
         "--clear-after",
-        type=float,
+        type=hours,
         default=24.0,
         metavar="HOURS",
         help="a person clears a latched kill switch after so long (default: %(default)s; 0: never)",

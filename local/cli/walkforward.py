@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from local.cli.searching import boundary, noted, now_ms, progress, task, written
 from shared.clock import iso
 from shared.market.timeframe import duration_ms
+from shared.research.config import BacktestConfig
 from shared.research.report.assemble import HOLD, hold
 from shared.research.report.extras import Extras
 from shared.research.report.page import write_report
-from shared.research.space import params_text
+from shared.research.space import Space, params_text
 from shared.research.statistics import Statistics, statistics
 from shared.research.walkforward import WalkForward, walk_forward
 from shared.research.windows import span, walk_forward_windows
@@ -21,8 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """0 when at least one window was traded."""
     asked = task(options)
     config = asked.config
-    longest = max(duration_ms(t) for t in config.timeframes)
-    purge = span(options.purge) if options.purge else config.sizing.max_holding_bars * longest
+    purge = span(options.purge) if options.purge else longest_holding(asked.space, config)
     windows = walk_forward_windows(
         config.start_ms,
         boundary(config.end_ms, config),
@@ -66,6 +67,19 @@ def run(options: argparse.Namespace) -> int:
     )
     _tell(options, found, statistics(result))
     return 0
+
+
+def longest_holding(space: Space, config: BacktestConfig) -> int:
+    """Milliseconds that a position of any trial may be held."""
+    searched = [
+        value
+        for parameter in space.parameters
+        if parameter.name == "MAX_HOLDING_BARS"
+        for value in (parameter.values or (parameter.high,))
+        if not isinstance(value, str)
+    ]
+    bars = max(searched) if searched else config.sizing.max_holding_bars
+    return math.ceil(bars) * max(duration_ms(t) for t in config.timeframes)
 
 
 def _tell(options: argparse.Namespace, found: WalkForward, whole: Statistics) -> None:

@@ -4,7 +4,7 @@ Parameters are named
 
 * ``threshold``, ``quorum``, ``crossing``: of every ensemble of the configuration,
 * ``trend.fast``: a parameter of a strategy, ``trend.weight``: its weight (0 leaves it out),
-* ``RISK_PER_TRADE``: an application setting of limits, sizing or stops, as in ``docs/settings.md``.
+* ``RISK_PER_TRADE``: an application setting of :data:`SEARCHABLE`, as in ``docs/settings.md``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,32 @@ from shared.research.sealed import Market
 from shared.research.signals import signals
 from shared.research.space import Params, Value
 from shared.research.votes import VoteBook
+from shared.settings import SETTINGS
 from shared.simulation.candles import CandleSource
 from shared.strategies.config import EnsembleConfig, SignalConfig, problems
 
 _ENSEMBLE = ("threshold", "quorum", "crossing")
 #: Parts of a configuration that application settings decide.
-_FROM_SETTINGS = ("limits", "sizing", "stops")
+_FROM_SETTINGS = ("limits", "sizing", "stops", "thresholds", "closing_triggers", "stage")
+#: The settings that those parts are made of; any other would be varied without any effect.
+SEARCHABLE = (
+    "TRADING_STAGE",
+    "MAX_LEVERAGE",
+    "MAX_POSITION_NOTIONAL",
+    "MAX_TOTAL_NOTIONAL",
+    "MAX_DAILY_LOSS",
+    "MAX_DRAWDOWN",
+    "RISK_PER_TRADE",
+    "TARGET_VOLATILITY",
+    "MAX_HOLDING_BARS",
+    "STOP_ATR",
+    "REWARD_RISK",
+    "TRAIL_ACTIVATION",
+    "BREAK_EVEN_AT",
+    "TRAIL_ATR",
+    "VOLATILITY_RATIO",
+    "KILL_SWITCH_CLOSES",
+)
 
 
 class BacktestRunner:
@@ -86,6 +106,16 @@ def with_params(
     """
     own = {name: _text(value) for name, value in params.items() if name.isupper()}
     rest = {name: value for name, value in params.items() if not name.isupper()}
+    idle = [name for name in own if name not in SEARCHABLE]
+    if idle:
+        raise ConfigurationError(
+            [
+                f"{name} cannot be searched: a backtest does not depend on it"
+                if any(s.name == name for s in SETTINGS)
+                else f"there is no setting {name}; a search may vary {', '.join(SEARCHABLE)}"
+                for name in idle
+            ]
+        )
     if own:
         made = from_environment(
             {**(settings or {}), **own},

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from shared.errors import InvalidInput
 from shared.market.candle import Columns
 from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.simulation.contracts import DEFAULT_CONTRACTS
@@ -51,6 +52,11 @@ class SyntheticMarket:
         Symbols with a tick size in ``ticks`` or among the venue's default contracts.
     ticks : mapping of str to Decimal, optional
         Tick sizes of further symbols.
+
+    Raises
+    ------
+    InvalidInput
+        A symbol has no tick size.
     """
 
     timeframe = "1m"
@@ -63,10 +69,15 @@ class SyntheticMarket:
         ticks: Mapping[str, Decimal] | None = None,
     ) -> None:
         self.seed = seed
-        self._ticks = {
-            symbol: (ticks or {}).get(symbol) or DEFAULT_CONTRACTS[symbol].instrument.tick_size
-            for symbol in symbols
-        }
+        known = {s: c.instrument.tick_size for s, c in DEFAULT_CONTRACTS.items()} | dict(
+            ticks or {}
+        )
+        unknown = [symbol for symbol in symbols if symbol not in known]
+        if unknown:
+            raise InvalidInput(
+                f"no contract for {', '.join(unknown)}; there are {', '.join(known)}"
+            )
+        self._ticks = {symbol: known[symbol] for symbol in symbols}
         self._days: OrderedDict[tuple[str, int], NDArray[np.float64]] = OrderedDict()
         self._bars: OrderedDict[tuple[str, int], list[Bar]] = OrderedDict()
 

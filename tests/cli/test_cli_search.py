@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from local.cli.main import main
+from local.cli.walkforward import longest_holding
+from shared.research.config import from_environment
+from shared.research.space import Space, parse
 from shared.research.trials import Ledger
 
 START = 1_672_531_200_000  # 2023-01-01
@@ -184,3 +187,19 @@ def test_lookahead_on_candle_files(candles: Path, capsys: pytest.CaptureFixture[
     assert main([*words, "--from", "2023-02-01", "--to", "2023-04-30"]) == 0
     assert main(words) == 2
     assert "--from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("param", "bars"),
+    [
+        ("trend.fast=5:50:5", 48),
+        ("MAX_HOLDING_BARS=24,336,100", 336),
+        ("MAX_HOLDING_BARS=24:90:10", 84),
+        ("MAX_HOLDING_BARS=24:30000", 30000),
+    ],
+)
+def test_the_gap_is_as_long_as_any_trial_may_hold_a_position(param: str, bars: int) -> None:
+    config = from_environment(
+        {}, symbols=("BTCUSDT",), timeframes=("15m", "1h"), start_ms=0, end_ms=10
+    )
+    assert longest_holding(Space([parse(param)]), config) == bars * 3_600_000

@@ -21,7 +21,10 @@ DAY = 86_400_000
 
 
 def backtest(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = main(["backtest", *words])
+    try:
+        code = main(["backtest", *words])
+    except SystemExit as stopped:  # argparse
+        code = int(stopped.code or 0)
     told = capsys.readouterr()
     return code, told.out, told.err
 
@@ -139,7 +142,13 @@ def test_a_coarser_detail_is_made_of_the_candles(
         (["--config", "absent.json"], "absent.json"),
         (["--costs", "-1"], "costs is -1"),
         (["--deposit", "0"], "deposit is 0"),
-        (["--clear-after", "-1"], "clear_after_ms"),
+        (["--clear-after", "-1"], "'-1' is no number of hours"),
+        (["--clear-after", "nan"], "'nan' is no number of hours"),
+        (["--clear-after", "inf"], "'inf' is no number of hours"),
+        (["--seed", "-1"], "'-1' is no whole number"),
+        (["--seed", "5000000000"], "5000000000 is above 4294967295"),
+        (["--to", "9999-12-31"], "write a year from 1970 to 2999"),
+        (["--paths", "-3"], "'-3' is no whole number"),
     ],
 )
 def test_what_cannot_be_done_is_told(
@@ -161,6 +170,18 @@ def test_what_cannot_be_done_is_told(
     code, _, err = backtest(capsys, *(w for pair in given.items() for w in pair), "--quiet")
     assert code == 2
     assert says in err
+
+
+def test_the_built_in_market_says_which_contracts_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = backtest(
+        capsys,
+        "--synthetic", "--symbols", "BTCUSDT,FOOUSDT", "--from", "2025-05-04",
+        "--to", "2025-05-05", "--out", str(tmp_path), "--quiet",
+    )  # fmt: skip
+    assert code == 2
+    assert "no contract for FOOUSDT; there are BTCUSDT, ETHUSDT" in err
 
 
 def test_the_exact_engine_says_the_same(

@@ -14,7 +14,7 @@ from shared.research.backtest import run
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.evaluation import Job
 from shared.research.market import source_of
-from shared.research.runner import BacktestRunner, with_params
+from shared.research.runner import SEARCHABLE, BacktestRunner, with_params
 from shared.research.space import Params
 from shared.research.synthetic import synthetic_market
 
@@ -56,6 +56,30 @@ def test_settings_change_limits_sizing_and_stops() -> None:
     assert made.signals == config().signals
 
 
+def test_every_setting_that_can_be_searched_changes_the_configuration() -> None:
+    other = {
+        "TRADING_STAGE": "limited",
+        "MAX_LEVERAGE": 2,
+        "MAX_POSITION_NOTIONAL": 300,
+        "MAX_TOTAL_NOTIONAL": 900,
+        "MAX_DAILY_LOSS": 50,
+        "MAX_DRAWDOWN": 0.05,
+        "RISK_PER_TRADE": 0.002,
+        "TARGET_VOLATILITY": 0.1,
+        "MAX_HOLDING_BARS": 12,
+        "STOP_ATR": 3,
+        "REWARD_RISK": 4,
+        "TRAIL_ACTIVATION": 1.5,
+        "BREAK_EVEN_AT": 1,
+        "TRAIL_ATR": 3,
+        "VOLATILITY_RATIO": 4,
+        "KILL_SWITCH_CLOSES": "abnormal_volatility",
+    }
+    assert set(other) == set(SEARCHABLE)
+    made = [with_params(config(), {name: value}) for name, value in other.items()]
+    assert len({repr(c) for c in (config(), *made)}) == len(other) + 1
+
+
 def test_settings_that_the_configuration_was_made_from_stay() -> None:
     settings = {"MAX_HOLDING_BARS": "12"}
     base = from_environment(
@@ -78,6 +102,9 @@ def test_settings_that_the_configuration_was_made_from_stay() -> None:
         ({"trend.fast": 0}, "fast"),
         ({"MAX_PROFIT": 1}, "there is no setting MAX_PROFIT"),
         ({"MAX_LEVERAGE": 50}, "MAX_LEVERAGE"),
+        ({"RATE_BUDGET": "shared"}, "RATE_BUDGET cannot be searched"),
+        ({"TRADING_PLAN": "{}"}, "TRADING_PLAN cannot be searched"),
+        ({"SYMBOLS": "ETHUSDT"}, "SYMBOLS cannot be searched"),
         (
             {
                 f"{name}.weight": 0
