@@ -132,7 +132,7 @@ class FunctionHost:
             clock=self.clock,
             timeout=self.config.function_timeout,
             dispatch=self._outputs,
-            threads=int(self.settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "16")),
+            threads=int(self.settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "32")),
         )
         worker.on_invocation = self.on_invocation
         self._index()

@@ -40,6 +40,7 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
 }
 
 #: What Flex Consumption refuses or ignores.
@@ -93,6 +94,20 @@ def test_settings_read_are_set_and_settings_set_are_read(minimal: Prediction) ->
     given = set(settings(minimal))
     assert read - given == set(LOCAL_ONLY)
     assert given - read == PLATFORM
+
+
+def test_an_exit_finds_a_thread_however_many_activities_wait(minimal: Prediction) -> None:
+    """All activities that the host admits may be asleep: most threads are left."""
+    from functions.research import WAVE
+
+    host = json.loads((ROOT / "host.json").read_text())
+    admitted = host["extensions"]["durableTask"]["maxConcurrentActivityFunctions"]
+    threads = int(settings(minimal)["PYTHON_THREADPOOL_THREAD_COUNT"])
+    assert 3 * admitted <= threads <= 32  # the worker takes no more
+    # A sweep of research leaves room among the activities as well.
+    assert admitted > WAVE
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    assert sample["PYTHON_THREADPOOL_THREAD_COUNT"] == str(threads)
 
 
 def test_no_setting_that_flex_consumption_refuses(minimal: Prediction) -> None:
