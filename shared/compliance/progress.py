@@ -51,9 +51,14 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs by ``stage-venue``, promotions by stage, withdrawals oldest first."""
+    """Runs by ``stage-venue``, promotions by stage, withdrawals oldest first.
+
+    ``last`` names the run that was noted last. Trades and orders carry no venue: what counts for a
+    run is what happened since it began, so it begins anew once another has been in between.
+    """
 
     runs: dict[str, Run] = {}
+    last: str = ""
     grants: dict[str, Grant] = {}
     withdrawn: tuple[Withdrawal, ...] = ()
 
@@ -118,14 +123,15 @@ def note_day(desk: Desk) -> Progress:
     today = day(now)
     known = read(desk)
     run = known.runs.get(key)
-    if run is not None and today in run.days:
+    if run is not None and today in run.days and known.last == key:
         return known
 
     def add(progress: Progress) -> Progress:
-        run = progress.runs.get(key, Run(since=now))
-        if today in run.days:
-            return progress
-        longer = msgspec.structs.replace(run, days=(*run.days, today)[-DAYS:])
-        return msgspec.structs.replace(progress, runs=progress.runs | {key: longer})
+        run = progress.runs.get(key)
+        if run is None or progress.last not in ("", key):
+            run = Run(since=now)
+        if today not in run.days:
+            run = msgspec.structs.replace(run, days=(*run.days, today)[-DAYS:])
+        return msgspec.structs.replace(progress, runs=progress.runs | {key: run}, last=key)
 
     return change(desk, add)

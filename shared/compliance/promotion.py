@@ -94,7 +94,13 @@ def promote(
     with refusals_told(desk, f"promote to {stage}", operator):
         second_factor.verify(code)
     desk.note("stage", {"promoted": msgspec.to_builtins(grant)}, correlation=f"stage-{grant.at}")
-    progress.change(desk, lambda p: msgspec.structs.replace(p, grants={**p.grants, stage: grant}))
+
+    def change(known: Progress) -> Progress:
+        # What the stage showed under an earlier promotion is not evidence of this one.
+        runs = {k: r for k, r in known.runs.items() if k != progress.run_key(stage, "production")}
+        return msgspec.structs.replace(known, runs=runs, grants={**known.grants, stage: grant})
+
+    progress.change(desk, change)
     desk.alert(
         "critical",
         "stage-promoted",
@@ -125,7 +131,7 @@ def watch(desk: Desk) -> str:
 
 
 def _withdraw(desk: Desk, stage: str, reason: str) -> str:
-    """Back to the stage below, which has to show everything anew."""
+    """Back to the stage below, which has to show everything anew; so has the stage itself."""
     now = desk.clock.now_ms()
     withdrawal = Withdrawal(stage=stage, at=now, reason=reason[:500])
     below = progress.run_key(*FROM[stage])
@@ -135,10 +141,11 @@ def _withdraw(desk: Desk, stage: str, reason: str) -> str:
             return known
         # Whoever falls from limited has no leave for full either.
         lost = {stage, "full"} if stage == "limited" else {stage}
+        over = {progress.run_key(s, "production") for s in lost}
         return msgspec.structs.replace(
             known,
             grants={k: g for k, g in known.grants.items() if k not in lost},
-            runs={**known.runs, below: Run(since=now)},
+            runs={k: r for k, r in known.runs.items() if k not in over} | {below: Run(since=now)},
             withdrawn=(*known.withdrawn, withdrawal)[-progress.WITHDRAWN :],
         )
 

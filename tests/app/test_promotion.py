@@ -56,6 +56,7 @@ def ran(floor: Floor, stage: str = "testnet-demo", days: int = 8) -> None:
     found = floor.store.get("control", "main", "stage")
     body = dict(found.body) if found else {"runs": {}, "grants": {}, "withdrawn": []}
     body |= {"id": "stage", "scope": "main"}
+    body["last"] = stage
     body["runs"] = body["runs"] | {
         stage: {
             "since": now - days * DAY_MS,
@@ -367,6 +368,68 @@ def test_a_key_of_another_environment_sends_no_request(open_floor, environment, 
         wrong.exchange.account()
     assert not asked
     floor.session.before = lambda method, url: None
+
+
+def limited_running(floor: Floor) -> Services:
+    """Promoted to limited, which runs on production from now on."""
+    assert promote(floor)[0] == 200
+    live = production(floor)
+    live.deployment = lambda: GOOD  # type: ignore[method-assign]
+    bootstrap.use(live)
+    return live
+
+
+def shown(floor: Floor) -> tuple[int, int]:
+    """Trades and days that count for the running stage."""
+    body = checklist(floor)
+    evidence = body["evidence"]
+    stored = floor.store.get("control", "main", "stage").body
+    run = stored["runs"].get(stored["last"], {"days": ()})
+    return evidence["trades"], len(run["days"])
+
+
+def test_what_a_withdrawn_stage_has_shown_counts_no_more(open_floor):
+    """Days and trades of limited end with its withdrawal; those of the testnet in between too."""
+    floor = proven(open_floor)
+    demo = floor.services
+    live = limited_running(floor)
+    floor.minutes(6)
+    ran(floor, "limited-production", days=6)
+    closed(floor, 15, "limited", days_ago=2)
+    assert shown(floor)[0] >= 15
+    live.desk().alert("critical", "close-failed", "x", "y", correlation="here")
+    floor.minutes(6)
+    assert "withdrawn" in live.desk().stage_problems[0]
+    assert shown(floor) in ((0, 0), (0, 1))  # a sweep later, the day of today
+    # Back on the testnet, trades are closed there; then limited is allowed again.
+    bootstrap.use(demo)
+    floor.minutes(6)
+    closed(floor, 30, "demo", days_ago=0)
+    ran(floor)
+    floor.minutes(6)
+    bootstrap.use(live)
+    floor.minutes(6)
+    assert shown(floor) == (0, 1)
+
+
+def test_a_stage_that_ran_in_between_begins_the_run_anew(open_floor):
+    """Trades carry no venue: two weeks of the testnet with a week of production in between."""
+    floor = proven(open_floor)
+    demo = floor.services
+    limited_running(floor)
+    floor.minutes(6)
+    closed(floor, 40, "production", days_ago=0)
+    bootstrap.use(demo)
+    floor.minutes(6)
+    assert shown(floor) == (0, 1)
+
+
+def test_a_promotion_begins_the_run_of_the_promoted_stage(open_floor):
+    floor = proven(open_floor)
+    ran(floor, "limited-production", days=6)
+    ran(floor)
+    assert promote(floor)[0] == 200
+    assert "limited-production" not in floor.store.get("control", "main", "stage").body["runs"]
 
 
 UNREADABLE = {
