@@ -8,6 +8,7 @@ from local.clock import VirtualClock
 from shared.bootstrap import Services
 from shared.execution import entry
 from shared.execution.assess import assess
+from shared.storage.sqlite import SqliteStore
 
 
 def test_an_entry_is_declined_while_evidence_is_missing(open_floor):
@@ -23,7 +24,12 @@ def test_an_entry_is_declined_while_evidence_is_missing(open_floor):
 
 def test_production_has_no_evidence_yet_and_other_venues_need_none():
     def problems(**environment: str) -> tuple[str, ...]:
-        return Services(environment, clock=VirtualClock(0)).stage_problems
+        clock = VirtualClock(0)
+        store = SqliteStore(":memory:", clock=clock)
+        try:
+            return Services(environment, clock=clock, store=store).stage_problems
+        finally:
+            store.close()
 
     for stage in ("limited", "full"):
         assert problems(BINANCE_ENVIRONMENT="production", TRADING_STAGE=stage)
