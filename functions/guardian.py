@@ -40,7 +40,8 @@ async def guardian(
     desk = services().desk()
     try:
         round_ = await asyncio.to_thread(watch.guard, desk)
-        if round_.closing and (round_.positions or round_.permits):
+        # Plain orders are not asked for every minute: what was never verified may still rest.
+        if round_.closing and (round_.positions or round_.permits or not round_.verified):
             await _resume_emergency(desk, client)
     except ExchangeError as error:
         # Not raised: the outputs of a function that raises are not sent.

@@ -28,7 +28,7 @@ from shared.execution.desk import Desk
 from shared.execution.ids import leg_of
 from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.portfolio import positions, trades
-from shared.storage.store import Where
+from shared.storage.store import Where, every
 
 #: Alerts that say that an invariant could not be kept without a last resort.
 BREACHES = ("protection-failed", "close-failed")
@@ -249,18 +249,5 @@ def _count(desk: Desk, container: str, field: str, since: int) -> int:
 def _all(
     desk: Desk, container: str, where: Sequence[Where], order_by: str
 ) -> Iterator[dict[str, Any]]:
-    """Every document, page by page."""
-    continuation: str | None = None
-    while True:
-        page = desk.store.query(
-            container,
-            desk.account,
-            where=where,
-            order_by=order_by,
-            limit=1000,
-            continuation=continuation,
-        )
-        yield from (d.body for d in page.documents)
-        continuation = page.continuation
-        if continuation is None:
-            return
+    found = every(desk.store, container, desk.account, where=where, order_by=order_by)
+    yield from (d.body for d in found)

@@ -54,7 +54,11 @@ SWEEP_MINUTES = 5
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round saw and did. ``near``: symbol and decision of positions to be watched."""
+    """What one round saw and did.
+
+    ``near``: symbol and decision of positions to be watched. ``closing``: latched, and the account
+    is to be flat; ``verified`` once an emergency run has found it so.
+    """
 
     equity: Decimal
     drawdown: Decimal
@@ -69,6 +73,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     permits: int = 0
     latched: str = ""
     closing: bool = False
+    verified: bool = False
     failures: tuple[str, ...] = ()
     near: tuple[tuple[str, str], ...] = ()
 
@@ -144,6 +149,7 @@ def guard(desk: Desk) -> Round:
         permits=len(outstanding),
         latched=switch.trigger or "",
         closing=switch.state == "latched" and switch.closing,
+        verified=switch.flat_at is not None,
         failures=tuple(failures),
         near=near,
         **counts,

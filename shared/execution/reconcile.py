@@ -13,7 +13,7 @@ from shared.execution.exchange import FINAL_ORDER
 from shared.execution.order_records import ended_as
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
-from shared.storage.store import Where
+from shared.storage.store import Where, every
 
 #: Younger than this, a difference may simply be an operation under way.
 GRACE_MS = 30_000
@@ -99,9 +99,9 @@ def _unfinished(desk: Desk) -> list[orders.OrderRecord]:
     return [
         msgspec.convert(document.body, orders.OrderRecord)
         for state in ("intent", "unknown", "open")
-        for document in desk.store.query(
-            orders.CONTAINER, desk.account, where=[Where("state", "=", state)], limit=200
-        ).documents
+        for document in every(
+            desk.store, orders.CONTAINER, desk.account, where=[Where("state", "=", state)]
+        )
     ]
 
 

@@ -32,7 +32,7 @@ from shared.risk.triggers import (
     suspicious_evidence,
     volatility_evidence,
 )
-from shared.storage.store import Where
+from shared.storage.store import Where, every
 
 if TYPE_CHECKING:
     from shared.market.candle import Columns
@@ -175,13 +175,13 @@ def _returns(closes: list[float]) -> list[float]:
 def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
     """What happened within an hour, and since the switch was armed."""
     since = max(desk.clock.now_ms() - HOUR_MS, switch.armed_at)
-    page = desk.store.query(
+    recent = every(
+        desk.store,
         ORDERS,
         desk.account,
         where=[Where("updatedAt", ">=", since)],
         order_by="updatedAt",
         descending=True,
-        limit=1000,
     )
     counts = {
         "foreign_orders": sum(at >= since for at in switch.foreign.values()),
@@ -189,7 +189,7 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
         "unknown_outcomes": 0,
     }
     rejected, sent = set(), set()
-    for order in (d.body for d in page.documents):
+    for order in (d.body for d in recent):
         leg = leg_of(order["id"])
         if leg in ("s", "t"):
             # Protection follows the market and is refused by it: neither is suspicious.

@@ -6,7 +6,7 @@ Money in it is a decimal string. Both adapters pass one contract suite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -105,6 +105,34 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def every(
+    store: Store,
+    container: str,
+    partition: str,
+    *,
+    where: Sequence[Where] = (),
+    order_by: str = "id",
+    descending: bool = False,
+    limit: int = 1000,
+) -> Iterator[Document]:
+    """Every document that matches, page by page; a page may be shorter than its ``limit``."""
+    continuation: str | None = None
+    while True:
+        page = store.query(
+            container,
+            partition,
+            where=where,
+            order_by=order_by,
+            descending=descending,
+            limit=limit,
+            continuation=continuation,
+        )
+        yield from page.documents
+        continuation = page.continuation
+        if continuation is None:
+            return
 
 
 def put(store: Store, container: str, partition: str, body: Mapping[str, Any]) -> Document:

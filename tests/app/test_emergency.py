@@ -267,6 +267,22 @@ def test_guardian_flattens_when_neither_request_nor_workflow_did(open_floor):
     assert len(floor.trades()) == 3
 
 
+def test_guardian_takes_up_a_stop_of_which_only_orders_rest(open_floor):
+    """Latched, and then everything died: no position, no permit, an order that could still fill."""
+    from shared.simulation.orders import NewOrder
+
+    floor = open_floor()
+    floor.expected = {1, 7}  # the order is a stranger's
+    floor.venue.place_order(
+        floor.account,
+        NewOrder(symbol="XRPUSDT", side="BUY", type="LIMIT", quantity=D(100), price=D("1.95")),
+    )
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.minutes(1.2)
+    assert_flat(floor)
+    assert "emergency-flat" in floor.alerts()
+
+
 def test_stop_is_latched_even_if_it_cannot_be_recorded(open_floor):
     from shared.errors import StoreUnavailable
 
