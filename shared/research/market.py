@@ -55,10 +55,22 @@ def from_files(
 
 
 def what_is_missing(markets: Mapping[str, SymbolMarket], start_ms: int, end_ms: int) -> list[str]:
-    """Notes on mark prices and funding that files do not have for the whole range."""
+    """Notes on what files do not have for the whole range: mark prices, funding, volume."""
     notes = [_missing_mark(s, m, start_ms, end_ms) for s, m in markets.items()]
     notes += [_missing_funding(s, m, start_ms, end_ms) for s, m in markets.items()]
+    notes += [_without_volume(s, m, start_ms, end_ms) for s, m in markets.items()]
     return [note for note in notes if note]
+
+
+def _without_volume(symbol: str, market: SymbolMarket, start_ms: int, end_ms: int) -> str:
+    low, high = market.candles.open_time.searchsorted((start_ms, end_ms)).tolist()
+    still = int((market.candles.volume[low:high] == 0).sum())
+    if not still:
+        return ""
+    return (
+        f"{symbol}: {still:,} of {high - low:,} candles have no volume; orders are filled there "
+        "all the same"
+    )
 
 
 def _missing_mark(symbol: str, market: SymbolMarket, start_ms: int, end_ms: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +17,7 @@ from shared.market.timeframe import duration_ms
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.evaluation import known_objective
 from shared.research.runner import with_params
-from shared.research.space import Params, Value, from_mapping
+from shared.research.space import Params, Space, Value, from_mapping
 
 SWEEP = "sweep"
 #: Most parameter sets of one sweep, and of one chunk.
@@ -25,6 +27,8 @@ MAX_WORK = {"compiled": 20_000_000_000, "exact": 50_000_000}
 CHUNK_WORK = {"compiled": 100_000_000, "exact": 100_000}
 #: Chunks of one sweep; each is an activity in the workflow's history.
 MAX_CHUNKS = 500
+#: Sets of a grid that a value is tried in.
+MAX_TRIES = 200
 
 State = Literal["running", "cancelling", "cancelled", "failed", "done"]
 
@@ -160,7 +164,7 @@ def configuration(request: Mapping[str, Any], start_ms: int, end_ms: int) -> Bac
 
 
 def _checked_sets(request: SweepRequest, config: BacktestConfig) -> int:
-    """Number of sets; every value is tried on the configuration once."""
+    """Number of sets; every value is tried on the configuration."""
     if (request.grid is None) == (request.sets is None):
         raise InvalidInput("give either grid or sets")
     if request.sets is not None:
@@ -175,8 +179,26 @@ def _checked_sets(request: SweepRequest, config: BacktestConfig) -> int:
     space.grid(MAX_SETS)  # refuses what is too large or has no steps, before anything is made
     for parameter in space.parameters:
         for value in parameter.values:
-            with_params(config, {parameter.name: value}, request.settings)
+            _try(config, parameter.name, value, space, request.settings)
     return space.size or 0
+
+
+def _try(
+    config: BacktestConfig, name: str, value: Value, space: Space, settings: Mapping[str, str]
+) -> None:
+    """Refuse a value that fits neither the configuration nor any of its first sets in the grid.
+
+    A set that cannot be is told with the results; a value that can nowhere be is a mistake.
+    """
+    try:
+        with_params(config, {name: value}, settings)
+    except ConfigurationError:
+        others = (p for p in space.grid(MAX_SETS) if p[name] == value)
+        for point in itertools.islice(others, MAX_TRIES):
+            with contextlib.suppress(ConfigurationError):
+                with_params(config, point, settings)
+                return
+        raise
 
 
 def points(request: Mapping[str, Any]) -> list[Params]:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from desk import MIDNIGHT, Crash, Floor
 
+from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
 from shared.research import sweep as use_case
 from shared.research.config import BacktestConfig
 from shared.research.runner import BacktestRunner
+from shared.research.sweep_plan import SweepRequest, planned
 
 Open = Callable[..., Floor]
 
@@ -260,6 +262,18 @@ def test_candles_of_a_folder(
 
 
 # ---------------------------------------------------------------- refused
+
+
+def test_values_need_only_fit_somewhere_in_the_grid() -> None:
+    """50 is above the usual slow average, not above those of this grid; 200 is above all."""
+    body = {k: v for k, v in REQUEST.items() if k != "grid"}
+    fits, never = (
+        SweepRequest(**body, grid={"trend.fast": [10, fast], "trend.slow": [60, 120]})
+        for fast in (50, 200)
+    )
+    assert planned(fits, MIDNIGHT + 9 * DAY_MS).sets == 4
+    with pytest.raises(InvalidInput, match=r"fast \(200\) must be below slow"):
+        planned(never, MIDNIGHT + 9 * DAY_MS)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,15 @@ def test_funding_for_a_part_of_the_range_is_told(
     assert all(words in notes[0] for words in says)
 
 
+def test_candles_without_volume_are_told(folder: Path) -> None:
+    file = folder / "BTCUSDT-15m.csv"
+    whole = pd.read_csv(file)
+    whole.loc[whole["open_time"] >= START + 9 * DAY, "volume"] = 0.0
+    whole.to_csv(file, index=False)
+    *_, notes = from_files(folder, ["BTCUSDT"], START, START + 10 * DAY)
+    assert notes[-1].startswith("BTCUSDT: 96 of 960 candles have no volume")
+
+
 def test_mark_prices_for_a_part_of_the_range_are_told(folder: Path) -> None:
     file = folder / "BTCUSDT-15m-mark.csv"
     whole = pd.read_csv(file)
