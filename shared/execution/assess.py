@@ -62,7 +62,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     mark = desk.exchange.mark_price(signal.symbol)
     book = desk.exchange.book_ticker(signal.symbol)
     switch = desk.kill_switch.ensure()
-    ledger = desk.ledger.update_equity(account.equity)
+    ledger = desk.ledger.update_equity(account.equity, desk.environment)
     now = desk.clock.now_ms()
     exposures = (
         *positions_as_exposure(positions),

@@ -90,7 +90,7 @@ def guard(desk: Desk) -> Round:
     account, venue = desk.exchange.account_and_positions()
     records = _records(desk, venue)
     try:
-        ledger = desk.ledger.update_equity(account.equity)
+        ledger = desk.ledger.update_equity(account.equity, desk.environment)
         switch = desk.kill_switch.ensure()
         latched = watch.account(desk, account, ledger, switch)
     except BorsaError:

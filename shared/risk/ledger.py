@@ -209,11 +209,19 @@ class RiskLedger:
 
         return self._change(change)
 
-    def update_equity(self, equity: Decimal) -> LedgerView:
+    def update_equity(self, equity: Decimal, venue: str = "") -> LedgerView:
         """Note the account's equity (wallet balance plus unrealised P&L).
 
         An equity that is not a positive number is no reading at all: it neither starts a day nor
         makes a drawdown, and the ledger stays as it is.
+
+        Parameters
+        ----------
+        equity : Decimal
+            USDT.
+        venue : str
+            Where it was read. The equity of another account is no measure for this one: peak, start
+            of the day and explained balance begin anew. What was booked and opened today stays.
         """
         number = finite(equity)
         now = self._clock.now_ms()
@@ -221,6 +229,16 @@ class RiskLedger:
             return self.read()
 
         def change(view: LedgerView) -> LedgerView:
+            if venue and venue != view.venue:
+                moved = bool(view.venue)
+                view = msgspec.structs.replace(
+                    view,
+                    venue=venue,
+                    equity_at=0,
+                    equity_peak=ZERO if moved else view.equity_peak,
+                    day_start_equity=ZERO if moved else view.day_start_equity,
+                    balance=None if moved else view.balance,
+                )
             start = view.day_start_equity
             known = view.equity == number and start > 0 and view.equity_peak >= number
             if known and 0 <= now - view.equity_at < REFRESH_MS:

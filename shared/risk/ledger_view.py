@@ -77,8 +77,8 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger as read at one moment. Unknown equity figures are zero.
 
     ``day`` is the UTC day of the daily figures; ``day_realized_pnl`` is net of fees and funding;
-    ``opened_today`` counts entries that filled. ``entries`` holds every live reservation by
-    decision id.
+    ``opened_today`` counts entries that filled. ``venue`` is where equity was read last; empty
+    where nobody said. ``entries`` holds every live reservation by decision id.
     """
 
     day: str
@@ -87,6 +87,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     equity: Decimal = ZERO
     equity_at: int = 0
     equity_peak: Decimal = ZERO
+    venue: str = ""
     opened_today: int = 0
     balance: BalanceMark | None = None
     entries: dict[str, Reservation] = {}

@@ -161,6 +161,23 @@ def test_an_unchanged_equity_is_stored_again_only_when_the_reading_has_aged(
     assert ledger.update_equity(D(4999)).equity_peak == 4999
 
 
+def test_equity_of_another_venue_is_no_measure_for_this_one(ledger: RiskLedger) -> None:
+    """From the demo venue's 5000 to an account of 1000: no loss and no drawdown, and back."""
+    assert ledger.update_equity(D(5000), "demo").day_start_equity == 5000
+    live = ledger.update_equity(D(1000), "production")
+    assert (live.equity_peak, live.day_start_equity, live.day_loss) == (1000, 1000, 0)
+    assert live.balance is None
+    lost = ledger.update_equity(D(950), "production")
+    assert (lost.equity_peak, lost.day_start_equity, lost.day_loss) == (1000, 1000, 50)
+
+
+def test_a_venue_that_was_never_named_is_the_one_named_first(ledger: RiskLedger) -> None:
+    """A ledger of an earlier version keeps its figures."""
+    ledger.update_equity(D(5000))
+    named = ledger.update_equity(D(4900), "production")
+    assert (named.equity_peak, named.day_start_equity, named.day_loss) == (5000, 5000, 100)
+
+
 @pytest.mark.parametrize("equity", ["0", "-1", "NaN", "Infinity", "-Infinity"])
 def test_bad_equity_is_no_reading(ledger: RiskLedger, equity: str) -> None:
     before = ledger.read()
