@@ -84,7 +84,8 @@ def report_position(desk: Desk, position: VenuePosition) -> None:
         "foreign-position",
         f"{position.symbol}: a position that is not ours",
         text,
-        correlation=f"{position.symbol}:{position.entry_price}",
+        # By its last change: the same price again may be another position.
+        correlation=f"{position.symbol}:{position.update_time}",
     )
     id_ = f"foreign-{position.symbol}-{position.update_time}"
     _to_compliance(desk, id_, "foreign-position", position.symbol, text)

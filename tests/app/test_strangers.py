@@ -98,6 +98,19 @@ def test_seen_told_once_and_left_alone(floor):
     assert len(floor.stops("BTCUSDT")) == len(floor.targets("BTCUSDT")) == 1
 
 
+def test_a_position_opened_again_at_the_same_price_is_another_one(floor):
+    """Found by the long search (strangers 2026.17): the second one was never told."""
+    floor.trade_by_hand("XRPUSDT", "BUY", "100")
+    rounds(floor, 2)
+    price = floor.account.position("XRPUSDT").entry_price
+    floor.trade_by_hand("XRPUSDT", "SELL", "100")
+    rounds(floor, 2)
+    floor.trade_by_hand("XRPUSDT", "BUY", "100")
+    assert floor.account.position("XRPUSDT").entry_price == price
+    rounds(floor, 2)
+    assert floor.alerts().count("foreign-position") == 2
+
+
 def test_a_foreign_conditional_order_is_seen_within_a_minute(floor):
     by_hand(floor)
     _, violations = rounds(floor, 1)
