@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from shared.research.executed import (
 )
 from shared.settings import SETTINGS
 from shared.simulation.source import MarketSource
+from shared.strategies.config import decode_config
 
 
 def run(options: argparse.Namespace) -> int:
@@ -117,8 +119,9 @@ def _config(
         if not equals or not name:
             raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
         settings[name] = value
+    more: dict[str, Any] = {}
     if options.config is not None:
-        settings["TRADING_PLAN"] = options.config.read_text(encoding="utf-8")
+        more["signals"] = decode_config(options.config.read_bytes())
     return from_environment(
         settings,
         symbols=symbols,
@@ -127,6 +130,7 @@ def _config(
         end_ms=end,
         engine="exact",
         deposit=options.deposit,
+        **more,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from shared.market.timeframe import DAY_MS
 
@@ -33,7 +33,12 @@ def moment(text: str) -> int:
 
 def end_moment(text: str) -> int:
     """The end of a range: a bare date means the whole of that day."""
-    return moment(text) + (DAY_MS if len(text) == len("2025-05-31") else 0)
+    at = moment(text)
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return at
+    return at + DAY_MS
 
 
 def hours(text: str) -> float:

@@ -88,7 +88,7 @@ def _tell(options: argparse.Namespace, found: WalkForward, whole: Statistics) ->
 
     table = Table(title="Walk-forward, out of sample")
     table.add_column("judged from", no_wrap=True)
-    table.add_column("chosen", min_width=24, overflow="fold")
+    table.add_column("chosen", min_width=16, overflow="fold")
     for name in ("there", "judged", "Sharpe", "drawdown", "trades"):
         table.add_column(name, justify="right")
     for step in found.steps:

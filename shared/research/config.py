@@ -36,6 +36,8 @@ GIVEN = (
     "BORSA_TELEMETRY",
 )
 MAX_COSTS = Decimal(100)
+#: Above it a float no longer tells cents.
+MAX_DEPOSIT = Decimal(1_000_000_000)
 
 
 class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,8 +110,10 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 wrong.append(str(error))
         if self.end_ms <= self.start_ms:
             wrong.append(f"the range ends ({iso(self.end_ms)}) before {iso(self.start_ms)}")
-        if not self.deposit.is_finite() or self.deposit <= 0:
-            wrong.append(f"deposit is {self.deposit}; set an amount of USDT above 0")
+        if not self.deposit.is_finite() or not 0 < self.deposit <= MAX_DEPOSIT:
+            wrong.append(
+                f"deposit is {self.deposit}; set an amount of USDT above 0, at most {MAX_DEPOSIT:,}"
+            )
         if not self.costs.is_finite() or not 0 <= self.costs <= MAX_COSTS:
             wrong.append(f"costs is {self.costs}; set a factor from 0 to {MAX_COSTS}")
         if self.clear_after_ms < 0:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from shared.research.compiled import CompiledEngine
+from shared.research.config import MAX_COSTS
 from shared.research.equity import Curve
 from shared.research.signals import signals
 from shared.research.statistics import Statistics, statistics
@@ -27,13 +28,18 @@ def variations(
 
     The spread between the last two is what the rule for the order within a bar may be worth;
     finer bars make it smaller. Favourable first is not the better one where stops trail: the stop
-    has then been raised when the price comes back.
+    has then been raised when the price comes back. Costs above what a configuration may have are
+    left out.
     """
     compiled = msgspec.structs.replace(config, engine="compiled")
     known = signals(source, config) if table is None else table
+    dearer = [
+        (f"Costs x {factor}", msgspec.structs.replace(compiled, costs=config.costs * factor))
+        for factor in (2, 3)
+        if config.costs * factor <= MAX_COSTS
+    ]
     for name, changed in (
-        ("Costs x 2", msgspec.structs.replace(compiled, costs=config.costs * 2)),
-        ("Costs x 3", msgspec.structs.replace(compiled, costs=config.costs * 3)),
+        *dearer,
         (
             "Inside a bar: the adverse extreme first",
             msgspec.structs.replace(compiled, order="adverse"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from local.cli.dates import end_moment
 from local.cli.main import main
 from shared.research.market import from_files
 from shared.simulation.synthetic import SyntheticMarket
@@ -121,6 +122,24 @@ def test_mark_prices_for_a_part_of_the_range_are_told(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ["2025-05-05", "20250505", "2025-05-06T00:00"])
+def test_a_bare_end_date_includes_its_day(end: str) -> None:
+    assert end_moment(end) == START + 2 * DAY
+
+
+def test_the_highest_costs_have_a_result(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told, err = backtest(
+        capsys,
+        "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "15m", "--costs", "50",
+        "--from", "2025-05-04", "--to", "2025-05-06", "--out", str(tmp_path / "out"), "--quiet",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Costs x 2" in told
+    assert "Costs x 3" not in told
+
+
 def test_a_coarser_detail_is_made_of_the_candles(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +170,8 @@ def test_a_coarser_detail_is_made_of_the_candles(
         (["--config", "absent.json"], "absent.json"),
         (["--costs", "-1"], "costs is -1"),
         (["--deposit", "0"], "deposit is 0"),
+        (["--deposit", "1e30"], "deposit is 1E+30"),
+        (["--costs", "101"], "costs is 101"),
         (["--clear-after", "-1"], "'-1' is no number of hours"),
         (["--clear-after", "nan"], "'nan' is no number of hours"),
         (["--clear-after", "inf"], "'inf' is no number of hours"),
