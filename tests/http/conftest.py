@@ -13,7 +13,8 @@ from tests.http.serving import SECRETS, Serving
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A served application; at the end no answer it ever gave may hold a secret."""
-    yield from _served(tmp_path_factory.mktemp("served"))
+    # So slow that no timer is due between two looks at the state, however busy the machine is.
+    yield from _served(tmp_path_factory.mktemp("served"), speed=0.01)
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def fresh(tmp_path: Path) -> Iterator[Serving]:
     yield from _served(tmp_path)
 
 
-def _served(folder: Path) -> Iterator[Serving]:
-    served = Serving(folder)
+def _served(folder: Path, speed: float = 0.25) -> Iterator[Serving]:
+    served = Serving(folder, speed=speed)
     yield served
     keys = (served.master, *served.platform.host.keys.host.values())
     served.close()
