@@ -25,6 +25,8 @@ from desk import (
 )
 
 from local.exchange.faults import error_answer
+from shared import settings
+from shared.errors import ConfigurationError
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
@@ -271,6 +273,13 @@ def test_a_latch_alone_refuses_the_next_order(open_floor):
     assert enter(floor, signal).status == "declined"
     assert len(floor.entries()) == 1
     assert within_plan(floor, signal) == 0
+
+
+def test_it_is_refused_on_production():
+    """As long as a storm leaves a position of it without a full stop, see docs/safety.md."""
+    values = {"BINANCE_ENVIRONMENT": "production", "ENTRY_STYLE": "post_only"}
+    with pytest.raises(ConfigurationError, match="post_only is not released for production"):
+        settings.load(values)
 
 
 # ---------------------------------------------------------------------- others at the same time
