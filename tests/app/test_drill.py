@@ -88,7 +88,8 @@ def test_while_latched_it_stays_latched(open_floor):
             ["stops"],
         ),
         (lambda f: setattr(f, "durable_refuses", lambda request: True), ["workflow"]),
-        (lambda f: f.services.kill_switch.acquire_permit("bq-e-old") and f.minutes(6), []),
+        # Six minutes in which no guardian ran: it would have resolved the permit.
+        (lambda f: f.services.kill_switch.acquire_permit("bq-e-old") and f.clock.sleep(360), []),
     ],
     ids=["close refused", "orders cannot be listed", "naked", "no Durable", "an old permit"],
 )
