@@ -1,4 +1,4 @@
-"""From a taken decision to the exchange's acknowledgement, through the real orchestrator."""
+"""From a stored signal to the exchange's acknowledgement, through the real orchestrator."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ TIMERS = ("poll_candles", "guardian", "reconcile", "daily_report", "purge", "res
 
 
 class _Watch:
-    """Real times of each decision and of its acknowledgement."""
+    """Real times of each signal and of its acknowledgement."""
 
     def __init__(self) -> None:
-        self.decided: dict[str, tuple[float, float]] = {}
+        self.saved_at: dict[str, tuple[float, float]] = {}
         self.latencies: list[float] = []
         self.worked: list[float] = []
         self.hops: list[int] = []
@@ -62,10 +62,10 @@ class _Watch:
     def saved(self, signal: Signal) -> None:
         self._latest = signal.id
         self._activities = 0
-        self.decided[signal.id] = (time.perf_counter(), time.process_time())
+        self.saved_at[signal.id] = (time.perf_counter(), time.process_time())
 
     def acknowledged(self) -> None:
-        began = self.decided.pop(self._latest, None)
+        began = self.saved_at.pop(self._latest, None)
         if began is not None:
             self.latencies.append((time.perf_counter() - began[0]) * 1000)
             self.worked.append((time.process_time() - began[1]) * 1000)
@@ -91,7 +91,7 @@ class _TimedSession(InProcessSession):
 
 
 class _TimedEngine(Engine):
-    """Notes when a signal has been decided and stored."""
+    """Notes when a signal has been stored."""
 
     watch: _Watch
 
@@ -184,7 +184,7 @@ def measure(size: Size) -> list[Figure]:
     note = f"{len(watch.latencies)} trades, {hops} activity hops"
     recorded = "real host, recorded: start 20 ms and 50-60 ms per hop"
     real = 20.1 + 55 * hops
-    name = "decision to exchange acknowledgement"
+    name = "signal to exchange acknowledgement"
     return [
         Figure(
             name=f"{name}, p50",

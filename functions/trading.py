@@ -21,14 +21,15 @@ RETRY.backoff_coefficient = 2.0
 def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
     """One signal, from the gate to a protected and recorded position.
 
-    Two hops lead to the order (assess, open). Every activity may run twice: each looks for what
-    an earlier run did before it does anything.
+    One hop leads to the order: where nobody is asked, ``assess`` opens what it has approved. Every
+    activity may run twice: each looks for what an earlier run did before it does anything.
     """
     request = context.get_input()
     decision = yield context.call_activity_with_retry("assess", RETRY, request)
     if decision["outcome"] != "approved":
         return decision
     step = {"symbol": request["symbol"], "signal": request["signal"]}
+    opened = decision.pop("opened", None)
     if decision["needsApproval"]:
         deadline = context.current_utc_datetime + timedelta(seconds=decision["approvalSeconds"])
         answer = context.wait_for_external_event(decision["approvalEvent"])
@@ -40,7 +41,8 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
         verdict = yield context.call_activity_with_retry("settle_approval", RETRY, step)
         if verdict["state"] != "approved":
             return {**decision, "outcome": verdict["state"]}
-    opened = yield context.call_activity_with_retry("open_position", RETRY, step)
+    if opened is None:
+        opened = yield context.call_activity_with_retry("open_position", RETRY, step)
     if opened["status"] not in ("protected", "flat"):
         return {**decision, "outcome": opened["status"], "reason": opened["reason"]}
     protected = yield context.call_activity_with_retry("protect_position", RETRY, step)
@@ -55,7 +57,11 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
 def assess(
     payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
-    """Snapshot, gate, reservation, stored decision."""
+    """Snapshot, gate, reservation, stored decision; and its order, unless a person is asked first.
+
+    In one activity: a hop between the two is time in which a decision ages, and with many signals
+    at once every order would queue behind the assessment of all others.
+    """
     from shared.compliance.approval import request_approval
     from shared.errors import ExchangeError
     from shared.execution.assess import assess as decide_on
@@ -76,8 +82,11 @@ def assess(
         "reasons": list(decision.reasons),
         "needsApproval": decision.needs_approval,
     }
-    if decision.outcome == "approved" and decision.needs_approval:
-        result |= request_approval(desk, payload["symbol"], decision)
+    if decision.outcome == "approved":
+        if decision.needs_approval:
+            result |= request_approval(desk, payload["symbol"], decision)
+        else:
+            result["opened"] = _open(desk, payload)
     flush(desk.outbox, executions, risk, compliance)
     return result
 
@@ -101,14 +110,19 @@ def settle_approval(
 def open_position(
     payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
-    """Permit, intent, entry order, stop."""
+    """Permit, intent, entry order, stop, of a decision that a person has approved."""
+    desk = services().desk()
+    opened = _open(desk, payload)
+    flush(desk.outbox, executions, risk, compliance)
+    return opened
+
+
+def _open(desk: Any, payload: Any) -> dict[str, str]:
     from shared.execution.entry import open_position as open_it
     from shared.telemetry import span
 
-    desk = services().desk()
     with span("open", payload["signal"]):
         result = open_it(desk, payload["symbol"], payload["signal"])
-    flush(desk.outbox, executions, risk, compliance)
     return {"status": result.status, "reason": result.reason}
 
 

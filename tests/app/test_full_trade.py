@@ -181,3 +181,48 @@ def test_the_same_scenario_gives_the_same_bytes():
     first = scenario()
     assert len(first) > 10_000
     assert first == scenario()
+
+
+@pytest.mark.parametrize(
+    ("result", "asked"),
+    [
+        # As the version before stored it: assessed, and the order is an activity of its own.
+        ({}, "open_position"),
+        ({"opened": {"status": "protected", "reason": "FILLED"}}, "protect_position"),
+    ],
+)
+def test_a_workflow_goes_on_from_the_history_of_either_version(open_floor, result, asked):
+    floor = open_floor()
+    orchestrator = floor.platform.host.orchestrator("trade_workflow")
+    request = {"symbol": "BTCUSDT", "signal": "s"}
+    approved = {"id": "s", "outcome": "approved", "reasons": [], "needsApproval": False, **result}
+    at = {"IsPlayed": True, "Timestamp": "2025-05-05T10:30:00Z"}
+    started = {"Name": "trade_workflow", "Version": "", "Input": json.dumps(request)}
+    history = [
+        {"EventType": 12, "EventId": -1, **at},
+        {"EventType": 0, "EventId": -1, **started, **at},
+        {"EventType": 4, "EventId": 0, "Name": "assess", "Input": json.dumps(request), **at},
+        {"EventType": 13, "EventId": -1, **at},
+        {"EventType": 12, "EventId": -1, **at, "IsPlayed": False},
+        {
+            "EventType": 5,
+            "EventId": -1,
+            "TaskScheduledId": 0,
+            "Result": json.dumps(approved),
+            **at,
+            "IsPlayed": False,
+        },
+    ]
+    context = {
+        "history": history,
+        "input": json.dumps(request),
+        "instanceId": "s",
+        "isReplaying": True,
+        "parentInstanceId": None,
+        "upperSchemaVersion": 1,
+        "upperSchemaVersionNew": 2,
+    }
+    answer = orchestrator(json.dumps(context))
+    *_, latest = json.loads(answer)["actions"]
+    retried = latest[-1]
+    assert [action["functionName"] for action in retried["compoundActions"]] == [asked]
