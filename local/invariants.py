@@ -15,7 +15,7 @@ import msgspec
 from shared.clock import Clock, iso
 from shared.risk.limits import MAX_LEVERAGE, MAX_POSITION_NOTIONAL, Limits
 from shared.simulation.core import VenueEvent
-from shared.simulation.orders import AlgoOrder, Order
+from shared.simulation.orders import AlgoOrder, Order, Position
 from shared.simulation.venue import MAIN, Venue
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Watch:
         for position in self._account.positions.values():
             if position.symbol == self.hand_symbol:
                 continue
-            notional = abs(position.quantity) * position.entry_price
+            notional = self._counted(position)
             total += notional
             ceiling = min(MAX_POSITION_NOTIONAL, self._limits.max_position_notional)
             if notional > ceiling:
@@ -127,6 +127,10 @@ class Watch:
                 self.broken(3, f"{position.symbol}: leverage {leverage}", at)
         if total > self._limits.max_total_notional:
             self.broken(3, f"{total} USDT in all, above {self._limits.max_total_notional}", at)
+
+    def _counted(self, position: Position) -> Decimal:
+        """What a position counts for, USDT."""
+        return abs(position.quantity) * position.entry_price
 
     def _protection(self, at: int) -> None:
         """Start and stop the clock of every unprotected position."""

@@ -101,6 +101,9 @@ _ANSWERS: dict[str, Callable[[], ApiResponse]] = {
         408, -1007, "Timeout waiting for response from backend server. Send status unknown."
     ),
     "unavailable": lambda: error_answer(503, 0, "Service Unavailable."),
+    "5022": lambda: error_answer(
+        400, -5022, "Due to the order could not be executed as maker, the Post Only order..."
+    ),
     "1008": lambda: error_answer(503, -1008, "Server is currently overloaded."),
 }
 _SYMBOL = re.compile(r"(?:^|&)symbol=(\w+)")
@@ -116,12 +119,14 @@ TIMEOUT_MS = 2_000
 class ExchangeFaults:
     """Between application and exchange; consulted around every request.
 
-    ``closing`` is told the symbol of every reduce-only order that is sent.
+    ``closing`` is told the symbol of every reduce-only order that is sent, ``adding`` that of
+    every other, when it leaves.
     """
 
-    def __init__(self, closing: Callable[[str], None]) -> None:
+    def __init__(self, closing: Callable[[str], None], adding: Callable[[str], None]) -> None:
         self.hooks: Hooks | None = None
         self.closing = closing
+        self.adding = adding
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
         self._no_stops_until = 0
@@ -130,20 +135,16 @@ class ExchangeFaults:
         self.symbol = ""
 
     def before(self, request: ApiRequest) -> ApiResponse | None:
+        if _adds(request):
+            self.adding(_symbol_of(request))
         hooks = self.hooks
         if hooks is None:
             return None
         if hooks.dead:
             raise Killed(request.path)
         name = request.path.rsplit("/", 1)[-1]
-        about = _SYMBOL.search(request.query) or _SYMBOL.search(request.body.decode())
-        if about is not None:
-            self.symbol = about[1]
-        if (
-            request.method == "POST"
-            and name == "order"
-            and b"reduceOnly=true" in (request.body + request.query.encode())
-        ):
+        self.symbol = _symbol_of(request) or self.symbol
+        if _adds(request) is False:
             self.closing(self.symbol)
         writes = request.method != "GET"
         if hooks.clock.now_ms() < self._down_until:
@@ -151,6 +152,10 @@ class ExchangeFaults:
         dies = hooks.enter(f"{request.method}-{name}") if writes else False
         if request.method == "POST" and name == "algoOrder" and self._stops_are_down(hooks):
             return _ANSWERS["unavailable"]()
+        if b"timeInForce=GTX" in request.body + request.query.encode():
+            struck = hooks.draw("post-only", "post-only")
+            if struck is not None and not dies:
+                return _ANSWERS[struck[0]]()
         lookup = not writes and request.path in _LOOKUPS
         menu = "write" if writes else "lookup" if lookup else "read"
         struck = hooks.draw(f"{request.method}-{name}", menu)
@@ -225,6 +230,19 @@ class ExchangeFaults:
             elif response.status == 200:
                 return _without_newest(response, since)
         return response
+
+
+def _symbol_of(request: ApiRequest) -> str:
+    """The symbol a request is about, empty if it names none."""
+    about = _SYMBOL.search(request.query) or _SYMBOL.search(request.body.decode())
+    return "" if about is None else about[1]
+
+
+def _adds(request: ApiRequest) -> bool | None:
+    """Whether a new plain order may add exposure; ``None`` for every other request."""
+    if request.method != "POST" or not request.path.endswith("/order"):
+        return None
+    return b"reduceOnly=true" not in request.body + request.query.encode()
 
 
 def _without_newest(response: ApiResponse, since: int) -> ApiResponse:

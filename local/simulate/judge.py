@@ -15,13 +15,14 @@ from typing import Any
 
 from local.invariants import UNPROTECTED_MS, VENUE_ORDERS, Watch, final_checks
 from local.platform import SIMULATED_SECRET, TOTP_SECRET
+from local.simulate.excuses import Excuses
 from shared.bootstrap import Services
 from shared.clock import Clock, day, iso
 from shared.execution.ids import is_ours, leg_of
 from shared.risk.limits import Limits
 from shared.risk.plan import StageRules
 from shared.simulation.core import VenueEvent
-from shared.simulation.orders import AlgoOrder, Order
+from shared.simulation.orders import AlgoOrder, Order, Position
 from shared.simulation.venue import MAIN, Venue
 from shared.storage.store import Store, Where
 
@@ -82,11 +83,14 @@ class Judge(Watch):
         #: What a person answered: decision -> "sent" (yes, perhaps not arrived) or "rejected".
         self.verdicts: dict[str, str] = {}
         self.must_be_flat = True
-        self._blocked_ms = 0
+        self._excuses = Excuses()
         self._disturbed_until = 0
-        self._naked: dict[str, tuple[int, int]] = {}
-        self._waited: dict[str, int] = defaultdict(int)
+        self._naked: dict[str, int] = {}
         self._closing: dict[str, int] = {}
+        #: Best bid of a symbol when the last order that adds left for the venue.
+        self._left_at: dict[str, Decimal] = {}
+        #: Sales above a limit only because the price rose while the order was on its way.
+        self.risen: dict[str, Decimal] = {}
         self._decision_entries: dict[str, dict[str, Order]] = defaultdict(dict)
         #: When the switch was last latched with our knowledge; ``None`` while armed.
         self.stopped_at: int | None = None
@@ -98,10 +102,11 @@ class Judge(Watch):
 
     # ------------------------------------------------------------------ what excuses
 
-    def blocked(self, ms: int) -> None:
-        """Nobody could act for so long, from now on."""
-        self._blocked_ms += ms
-        self.disturbed(self._clock.now_ms() + ms)
+    def blocked(self, ms: int, since: int | None = None) -> None:
+        """Nobody could act for so long, from now on or from ``since``."""
+        start = self._clock.now_ms() if since is None else since
+        self._excuses.blocked(start, start + ms)
+        self.disturbed(start + ms)
 
     def slept(self, symbol: str, ms: int) -> None:
         """An activity waited on behalf of a symbol.
@@ -109,9 +114,8 @@ class Judge(Watch):
         Here activities run one after the other, deployed they run side by side: nobody else's
         position waits for that one.
         """
-        for other in self._naked:
-            if other != symbol:
-                self._waited[other] += ms
+        now = self._clock.now_ms()
+        self._excuses.slept(symbol, now, now + ms)
 
     def closing(self, symbol: str) -> None:
         """A close of a position was sent, whatever becomes of it: it is being flattened."""
@@ -260,6 +264,22 @@ class Judge(Watch):
                 4, f"{algo.client_algo_id} is sized {algo.quantity}, the position {held}", at
             )
 
+    def leaves(self, symbol: str) -> None:
+        """An order that adds is on its way to the venue from now on."""
+        self._left_at[symbol] = self._venue.core.book(symbol).bid
+
+    def _counted(self, position: Position) -> Decimal:
+        """A sale that fills above the bid at which it was sent is larger by what no order can
+        bound; everything up to that bid counts."""
+        notional = super()._counted(position)
+        left_at = self._left_at.get(position.symbol)
+        if position.quantity >= 0 or left_at is None or left_at >= position.entry_price:
+            return notional
+        counted = -position.quantity * left_at
+        if notional > self._limits.max_position_notional >= counted:
+            self.risen[f"{position.symbol} {position.entry_price}"] = notional
+        return counted
+
     def _limits_hold(self, at: int) -> None:
         super()._limits_hold(at)
         held = sum(p.symbol != self.hand_symbol for p in self._account.positions.values())
@@ -276,11 +296,10 @@ class Judge(Watch):
             if p.symbol != self.hand_symbol and not self._protected(p.symbol, p.quantity)
         }
         for symbol in naked:
-            self._naked.setdefault(symbol, (at, self._blocked_ms))
-        for symbol, (since, blocked) in list(self._naked.items()):
-            excused = self._blocked_ms - blocked + self._waited[symbol]
-            begun = self._closing.get(symbol, at) - since - excused <= UNPROTECTED_MS
-            allowed = FLATTENING_MS if begun and symbol in self._closing else UNPROTECTED_MS
+            self._naked.setdefault(symbol, at)
+        for symbol, since in list(self._naked.items()):
+            excused = self._excuses.within(symbol, since, at)
+            allowed = FLATTENING_MS if self._begun(symbol, since) else UNPROTECTED_MS
             if at - since - excused > allowed:
                 self.broken(
                     4,
@@ -290,8 +309,14 @@ class Judge(Watch):
                 )
             if symbol not in naked:
                 del self._naked[symbol]
-                self._waited.pop(symbol, None)
         self._closing = {s: t for s, t in self._closing.items() if s in naked}
+
+    def _begun(self, symbol: str, since: int) -> bool:
+        """Whether a close was sent in time."""
+        sent = self._closing.get(symbol)
+        if sent is None:
+            return False
+        return sent - since - self._excuses.within(symbol, since, sent) <= UNPROTECTED_MS
 
     # ------------------------------------------------------------------ kill switch
 

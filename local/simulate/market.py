@@ -29,6 +29,8 @@ class RestlessMarket:
         Between which parts of the price it does.
     sigma : float
         Standard deviation of a minute's return.
+    turnover : float
+        USDT traded in a minute; 0 for a volume that no order notices.
     """
 
     timeframe = "1m"
@@ -42,10 +44,12 @@ class RestlessMarket:
         jump: float,
         jump_size: tuple[float, float] = (0.02, 0.09),
         sigma: float = 0.003,
+        turnover: float = 0.0,
     ) -> None:
         self._start = start_ms
         self._jump, self._jump_size = jump, jump_size
         self._sigma = sigma
+        self._turnover = turnover
         self._ticks = {s: c.instrument.tick_size for s, c in contracts.items()}
         self._digits = {
             s: max(0, -int(tick.normalize().as_tuple().exponent or 0))
@@ -81,7 +85,8 @@ class RestlessMarket:
         o, h, low_, c = (self._price(symbol, math.exp(x)) for x in (begin, high, low, end))
         basis = 1 + draw.uniform(-1e-4, 1e-4)
         marks = (round(x * basis, 8) for x in (o, h, low_, c))
-        return Bar(self._start + index * MINUTE_MS, o, h, low_, c, 1e6, *marks)
+        volume = self._turnover / o if self._turnover else 1e6
+        return Bar(self._start + index * MINUTE_MS, o, h, low_, c, volume, *marks)
 
     def _price(self, symbol: str, price: float) -> float:
         tick = float(self._ticks[symbol])

@@ -56,6 +56,8 @@ RIVALS: Menu = (
     ("trade", 0.0030),
     ("flatten", 0.0006),
 )
+#: A post-only order meets a price that has moved: refused, -5022.
+POST_ONLY: Menu = (("5022", 0.08),)
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
 REPORT: Menu = (("double", 0.03), ("late", 0.03), ("late-double", 0.02))
 EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
@@ -64,16 +66,18 @@ EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
-    ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``store-read``,
-    ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``, ``events``) to
-    its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
+    ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
+    ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``,
+    ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
     restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the exchange's clock is
     off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is the standard deviation
     of a minute's return. ``funding`` lets a settlement fall
     into the episode. ``silence`` is the probability that nothing of the market is heard for some
     minutes. ``strangers`` is the probability that somebody trades by hand on the account;
     ``approvals`` has a person approve every trade, or not. ``triggers`` are those that may latch
-    the switch by themselves here, besides a drawdown.
+    the switch by themselves here, besides a drawdown. ``settings`` of the application differ from
+    those of every other profile. ``turnover`` is what is traded in a minute, in USDT; 0 is more
+    than any order here takes. A resting order gets a tenth of it.
     """
 
     name: str
@@ -90,6 +94,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     strangers: float = 0.0
     approvals: bool = False
     triggers: tuple[str, ...] = ()
+    settings: Mapping[str, str] = {}
+    turnover: float = 0.0
 
 
 def _scaled(menu: Menu, factor: float) -> Menu:
@@ -180,6 +186,25 @@ PROFILES: dict[str, Profile] = {
             stop=0.02,
             redeploy=0.03,
             approvals=True,
+        ),
+        Profile(
+            name="maker",
+            meaning="entries rest post-only and fill in parts; everything else goes wrong as well",
+            rates={
+                **{k: _scaled(m, 1.2) for k, m in _EXCHANGE.items()},
+                "post-only": POST_ONLY,
+                **_STORE,
+                **_DELIVERY,
+                "kill": KILL,
+                "rival": RIVAL,
+            },
+            stop=0.03,
+            redeploy=0.02,
+            jump=0.01,
+            sigma=0.004,
+            skew_ms=400,
+            settings={"ENTRY_STYLE": "post_only", "ENTRY_CHASE_SECONDS": "10"},
+            turnover=2_000.0,
         ),
         Profile(
             name="storm",

@@ -131,11 +131,12 @@ class World:
             profile.jump,
             profile.jump_size,
             profile.sigma,
+            profile.turnover,
         )
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
         )
-        self.faults = ExchangeFaults(lambda symbol: self.judge.closing(symbol))
+        self.faults = ExchangeFaults(lambda symbol: self.judge.closing(symbol), self._adds)
         skew = self._random.randint(-profile.skew_ms, profile.skew_ms)
         self.api = BinanceApi(
             self.venue,
@@ -166,6 +167,7 @@ class World:
                 "STOP_WATCH": "0",
                 "AzureWebJobs.poll_candles.Disabled": "true",
                 "AzureWebJobs.daily_report.Disabled": "true",
+                **profile.settings,
             },
         )
         # Another instance of the same application, which nothing disturbs.
@@ -235,6 +237,7 @@ class World:
             "funding payments": sum(i.kind == "FUNDING_FEE" for i in ledger.income),
             "acts by hand": self.stranger.acts,
             "answers to approvals": len(self.judge.verdicts),
+            "sales above the limit by a rise in flight": len(self.judge.risen),
         }
 
     def _minute(self, step: int, *, quiet: bool = False) -> None:
@@ -328,6 +331,10 @@ class World:
                 self._bury()
         return self.process
 
+    def _adds(self, symbol: str) -> None:
+        self.api.advance()
+        self.judge.leaves(symbol)
+
     def _waits(self, ms: int) -> None:
         self.judge.slept(self.faults.symbol, ms)
 
@@ -355,7 +362,7 @@ class World:
         self.process = None
         self.faults.hooks = None
         self.restarts += 1
-        self.judge.blocked(self.clock.now_ms() - began)
+        self.judge.blocked(self.clock.now_ms() - began, since=began)
 
     def _seed_number(self) -> int:
         return random.Random(f"hub|{self.seed}|{self.restarts}").getrandbits(32)
