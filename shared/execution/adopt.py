@@ -19,7 +19,7 @@ NOBODY = "adopted"
 
 def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
     """Record and audit a plain order as the venue shows it; nothing where it is recorded."""
-    if is_ours(order.client_order_id) and orders.load(desk, order.client_order_id) is None:
+    if is_ours(order.client_order_id) and _begun(desk, order.client_order_id):
         orders.store_intent(
             desk,
             _record(
@@ -31,7 +31,7 @@ def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
 
 def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> None:
     """Record and audit a conditional order as the venue shows it."""
-    if is_ours(algo.client_algo_id) and orders.load(desk, algo.client_algo_id) is None:
+    if is_ours(algo.client_algo_id) and _begun(desk, algo.client_algo_id):
         orders.store_intent(
             desk,
             _record(
@@ -54,6 +54,15 @@ def cancelled(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = 
     """A conditional order was cancelled: our record says so, made first where there was none."""
     conditional(desk, algo, decision_id)
     orders.settle(desk, algo.client_algo_id, "cancelled", reason=reason)
+
+
+def _begun(desk: Desk, client_order_id: str) -> bool:
+    """Whether there is no record yet, or nothing but an intent.
+
+    Whoever wrote that may have died before the audit had it; noting it again changes nothing.
+    """
+    known = orders.load(desk, client_order_id)
+    return known is None or known[0].state == "intent"
 
 
 def _record(

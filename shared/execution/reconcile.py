@@ -58,7 +58,7 @@ def reconcile(desk: Desk) -> Report:
     # Here too, because the guardian does not read the list while the account is flat.
     orphans.cancel(desk, algos, by_symbol, records)
     unfinished = _unfinished(desk)
-    known = {o.id for o in unfinished}
+    known = {o.id for o in unfinished if o.state != "intent"}
     for algo in algos:
         if algo.client_algo_id not in known:
             adopt.conditional(desk, algo, _decision(records, algo.symbol))
@@ -115,6 +115,7 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
         if order is None:
             continue
         if order.status in FINAL_ORDER:
+            adopt.plain(desk, order, known.decision_id)
             orders.settle_as(desk, known.id, order)
         elif known.leg == "e":
             # No entry rests for so long: whoever sent it is gone, and it could still fill.

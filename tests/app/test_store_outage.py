@@ -195,6 +195,35 @@ def test_a_close_that_nobody_wrote_down_is_adopted_when_the_trade_is_settled(ope
     assert_all_recorded(floor)
 
 
+@pytest.mark.parametrize("who", ["settlement", "reconciliation"])
+def test_a_close_of_which_only_the_intent_was_written_down_is_audited_later(open_floor, who):
+    """Its sender died between the record of the intent and the note in the audit."""
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=60)
+    down_from_fill(floor, outage, 3600)
+
+    def concerns(container: str, *rest: Any) -> bool:
+        closed = len(floor.orders()) > 1
+        return not closed or (container == "audit" and "bq-x-" in str(rest))
+
+    outage.concerns = concerns
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    close = floor.orders()[-1].client_order_id
+    outage.fails = lambda: False
+    assert intents(floor)[close] == 0
+    assert {b["id"]: b["state"] for b in floor.documents("orders")}[close] == "intent"
+    floor.clock.sleep(120)
+    if who == "reconciliation":
+        reconcile.reconcile(floor.desk)
+        assert intents(floor)[close] == 1
+    guardian.guard(floor.desk)
+    assert len(floor.trades()) == 1
+    assert_all_recorded(floor)
+
+
 def test_a_stop_that_nobody_wrote_down_is_adopted_by_reconciliation(open_floor):
     floor, outage = floor_with(open_floor, durable=False)
     signal = floor.signal()
