@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from shared.errors import BorsaError, Conflict, ExchangeError, KillSwitchLatched, NotFound
-from shared.execution import chase, orders, protection
+from shared.execution import chase, flatten, orders, protection
 from shared.execution.assess import load
 from shared.execution.books import Books
 from shared.execution.desk import Desk
@@ -31,6 +31,9 @@ MAX_DECISION_AGE_MS = 30_000
 
 #: Within this time the price has not left the room that the plan gives it.
 FRESH_MS = 1_000
+
+#: What a late sale leaves of that room for the time its order is on its way: half of it.
+IN_FLIGHT = Decimal("0.001")
 
 Status = Literal["protected", "flat", "declined", "expired", "rejected", "unknown"]
 
@@ -247,7 +250,11 @@ def _enter(
         return nothing_opened(desk, position, outcome.reason)
     filled = outcome.state == "filled"
     # If not known to be final: the symbol was free, so what it holds on our side is this entry.
-    venue = at_least_filled(desk, plan, outcome, books) if filled else sighted(desk, plan)
+    venue = (
+        at_least_filled(desk, plan, outcome.order, position.opened_at, books)
+        if filled
+        else sighted(desk, plan)
+    )
     if venue is None:
         books.catch_up()
     if venue is None and not filled:
@@ -270,7 +277,11 @@ def _enter(
             # All of it has its stop: a venue that hesitates now is no reason to close it.
             since = desk.clock.now_ms()
     try:
-        guarded = protection.protect(desk, position, venue, since, books)
+        if chased and position.exit_reason:
+            flatten.close_position(desk, position, position.exit_reason, books)
+            guarded = False
+        else:
+            guarded = protection.protect(desk, position, venue, since, books)
     finally:
         books.catch_up()
     if chased and not filled:
@@ -315,8 +326,11 @@ def _secure(desk: Desk, plan: OrderPlan, total: VenueOrder) -> bool:
     if found is None or found[0].decision_id != plan.decision_id or found[0].state == "closed":
         return False
     try:
-        filled = orders.Outcome(state="filled", order=total)
-        venue = at_least_filled(desk, plan, filled, books)
+        if found[0].exit_reason:
+            # It is being closed: what has filled meanwhile goes as well, and nothing is added.
+            flatten.close_position(desk, found[0], found[0].exit_reason, books)
+            return False
+        venue = at_least_filled(desk, plan, total, found[0].opened_at, books)
         return protection.protect(desk, found[0], venue, total.update_time, books)
     finally:
         books.catch_up()
@@ -324,12 +338,13 @@ def _secure(desk: Desk, plan: OrderPlan, total: VenueOrder) -> bool:
 
 def _look_at_price(desk: Desk, plan: OrderPlan) -> None:
     """Before every late attempt: a purchase is bound by its limit price, but a sale that fills
-    better becomes larger than what the limits allowed."""
+    better becomes larger than what the limits allowed. What the price does after this look no
+    order can bound, so some room has to be left."""
     try:
         bid = desk.exchange.book_ticker(plan.symbol).bid_price
     except ExchangeError as error:
         raise Expired(f"the price cannot be looked at again: {error}") from error
-    if plan.quantity * bid > plan.worst_notional:
+    if plan.quantity * bid * (1 + IN_FLIGHT) > plan.worst_notional:
         raise Expired(f"the price has moved to {bid} since; the order would exceed its plan")
 
 

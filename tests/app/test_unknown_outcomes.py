@@ -292,3 +292,18 @@ def test_a_sale_sent_again_looks_at_the_price_again(open_floor):
     assert "the price has moved" in floor.outcome(signal)["reason"]
     assert not floor.entries()
     assert floor.leaked() == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("rise", "status"),
+    [pytest.param(0.001, "protected", id="little"), pytest.param(0.0045, "expired", id="most")],
+)
+def test_a_sale_sent_again_leaves_room_for_what_the_price_does_on_its_way(open_floor, rise, status):
+    """Within the 0.2 % that the plan has, but too little of them left for a slow request."""
+    floor = open_floor({"XRPUSDT": [(0.0, 0.0), (1.0, rise), (9.0, rise)]})
+    floor.run(25)
+    floor.break_next(ORDER, LOST, where=is_leg("e"))
+    signal = floor.trade("XRPUSDT", "SELL")
+    floor.run(60)
+    assert floor.outcome(signal)["outcome"] == status
+    assert len(floor.entries()) == (status == "protected")
