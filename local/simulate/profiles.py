@@ -68,16 +68,16 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
     ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``,
-    ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop, ``redeploy`` a clean
-    restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the exchange's clock is
-    off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is the standard deviation
-    of a minute's return. ``funding`` lets a settlement fall
-    into the episode. ``silence`` is the probability that nothing of the market is heard for some
-    minutes. ``strangers`` is the probability that somebody trades by hand on the account;
-    ``approvals`` has a person approve every trade, or not. ``triggers`` are those that may latch
-    the switch by themselves here, besides a drawdown. ``settings`` of the application differ from
-    those of every other profile. ``turnover`` is what is traded in a minute, in USDT; 0 is more
-    than any order here takes. A resting order gets a tenth of it.
+    ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop,
+    ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the
+    exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is
+    the standard deviation of a minute's return, ``turnover`` what is traded in a minute, in USDT:
+    a resting order gets a tenth of it; 0 is more than any order here takes. ``funding`` lets a
+    settlement fall into the episode. ``silence`` is the probability that nothing of the market is
+    heard for some minutes. ``strangers`` is the probability that somebody trades by hand on the
+    account; ``approvals`` has a person approve every trade, or not. ``triggers`` are those that
+    may latch the switch by themselves here, besides a drawdown. ``settings`` of the application
+    differ from those of every other profile.
     """
 
     name: str
