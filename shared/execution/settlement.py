@@ -57,7 +57,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         side=record.side,
         opened_at=mine[0].time if mine else record.opened_at,
         risk_amount=record.risk_amount,
-        exit_reason=record.exit_reason or _exit_reason(desk, record, mine),
+        exit_reason=_exit_reason(desk, record, mine),
         fills=mine,
         income=income,
     )
@@ -135,9 +135,9 @@ def _round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
 
 
 def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
-    """Which of our orders closed it; else liquidation or somebody else's order."""
+    """Why it was closed, or which of our orders did it; else liquidation, or somebody else."""
     if not fills:
-        return "unknown"
+        return record.exit_reason or "unknown"
     last = fills[-1].order_id
     page = desk.store.query(
         orders.CONTAINER,
@@ -146,6 +146,10 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
         limit=100,
     )
     known_orders = [msgspec.convert(d.body, orders.OrderRecord) for d in page.documents]
+    if record.exit_reason:
+        if not any(known.venue_id == last for known in known_orders):
+            _adopted(desk, record, fills[-1])
+        return record.exit_reason
     stops = sorted((o for o in known_orders if o.leg == "s"), key=lambda o: o.created_at)
     initial = stops[0].trigger_price if stops else None
     for known in known_orders:
@@ -168,9 +172,15 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
                 return "stop" if known.trigger_price == initial else "trailing stop"
         if known.venue_id == last and known.leg == "x":
             return "closed"
-    # Ours after all, if it went out while the store failed and its sender died before the record.
-    order = desk.exchange.order_behind(fills[-1])
+    leg = _adopted(desk, record, fills[-1])
+    return "liquidated or closed by hand" if leg is None else _EXITS.get(leg, "closed")
+
+
+def _adopted(desk: Desk, record: PositionRecord, fill: Fill) -> str | None:
+    """Leg of the order behind a fill if it is ours after all: one that went out while the store
+    failed, whose sender died before the record."""
+    order = desk.exchange.order_behind(fill)
     if order is None or not is_ours(order.client_order_id):
-        return "liquidated or closed by hand"
+        return None
     adopt.plain(desk, order, record.decision_id)
-    return _EXITS.get(leg_of(order.client_order_id) or "", "closed")
+    return leg_of(order.client_order_id) or ""

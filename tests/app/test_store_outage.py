@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from local.clock import VirtualClock
 from shared.errors import InvalidInput, StoreUnavailable
-from shared.execution import emergency, entry, guardian, reconcile, unrecorded, watch
+from shared.execution import emergency, entry, flatten, guardian, reconcile, unrecorded, watch
 from shared.execution.books import STORE_MS, Books
 from shared.execution.exchange import OrderRequest
+from shared.portfolio import positions
 from shared.storage.patience import patience
 from shared.storage.sqlite import SqliteStore
 from shared.storage.store import Store
@@ -222,6 +223,48 @@ def test_a_close_of_which_only_the_intent_was_written_down_is_audited_later(open
     guardian.guard(floor.desk)
     assert len(floor.trades()) == 1
     assert_all_recorded(floor)
+
+
+@pytest.mark.parametrize("lost", ["orders", "audit"])
+def test_a_close_whose_reason_is_written_down_is_adopted_as_well(open_floor, lost):
+    """Its sender dies before the order's record, or between the record and its audit."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    outage.fails = lambda: True
+    outage.concerns = partial(concerning, lost)
+    with pytest.raises(StoreUnavailable):
+        flatten.close_position(floor.desk, record, "time exit")
+    assert floor.held() == 0
+    outage.fails = lambda: False
+    floor.clock.sleep(120)
+    guardian.guard(floor.desk)
+    reconcile.reconcile(floor.desk)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "time exit"
+    assert_all_recorded(floor)
+
+
+def test_a_stop_whose_audit_is_missing_gets_it_from_reconciliation(open_floor):
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    outage.fails = lambda: True
+    outage.concerns = lambda container, *arguments: (
+        container == "audit" and "'leg': 's'" in str(arguments)
+    )
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    outage.fails = lambda: False
+    for _ in range(2):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        reconcile.reconcile(floor.desk)
+        assert_all_recorded(floor)
+
+
+def concerning(container: str, first: object, *arguments: object) -> bool:
+    return first == container
 
 
 def test_a_stop_that_nobody_wrote_down_is_adopted_by_reconciliation(open_floor):
