@@ -165,7 +165,9 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
             context.continue_as_new({"attempt": attempt})
             return None
     settled = yield context.call_activity("settle_account", {"workflow": context.instance_id})
-    return {"flat": True, "attempts": attempt, "settled": settled["settled"]}
+    # A run of the version before says nothing of stuck orders.
+    stuck = {"stuck": result["stuck"]} if result.get("stuck") else {}
+    return {"flat": True, "attempts": attempt, "settled": settled["settled"], **stuck}
 
 
 @bp.activity_trigger(input_name="payload")
@@ -187,7 +189,7 @@ def flatten_account(
         flush(desk.outbox, executions, risk, compliance)
         return {"flat": False, "remaining": [], "error": str(error)}
     flush(desk.outbox, executions, risk, compliance)
-    return {"flat": result.flat, "remaining": list(result.remaining)}
+    return {"flat": result.flat, "remaining": list(result.remaining), "stuck": result.stuck}
 
 
 @bp.activity_trigger(input_name="payload")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from shared.compliance.operator import refusals_told
 from shared.errors import Conflict, InvalidInput
 from shared.execution import protection
+from shared.execution import stuck as stuck_orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder, VenueOrder, VenuePosition, open_symbols
 from shared.execution.ids import is_ours
@@ -29,8 +30,9 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
         raise InvalidInput("the kill switch is not latched")
     held, plain = desk.exchange.positions(), desk.exchange.open_orders()
     algos = desk.exchange.open_algo_orders()
+    stuck = stuck_orders.stuck(desk, held, algos)
     if switch.closing:
-        remaining = open_symbols(held, plain, algos)
+        remaining = open_symbols(held, plain, [a for a in algos if a not in stuck])
         if remaining:
             raise Conflict(f"the account is not flat yet: {', '.join(remaining)}")
     else:
@@ -51,7 +53,7 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
         "critical",
         "kill-switch-cleared",
         f"Kill switch cleared by {operator}",
-        f"Reason: {reason}. Trading is armed again.",
+        f"Reason: {reason}. Trading is armed again.{stuck_orders.told(stuck)}",
         correlation=f"cleared-{now}",
     )
 

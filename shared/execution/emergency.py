@@ -19,6 +19,7 @@ import msgspec
 
 from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
 from shared.execution import adopt, flatten, permits, settlement, strangers
+from shared.execution import stuck as stuck_orders
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import (
@@ -38,8 +39,9 @@ PAUSE = 0.15
 class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     """State of the account after a run. ``flat`` only when the exchange shows nothing at all.
 
-    ``foreign`` names what was not ours and was cancelled or closed all the same. While the store
-    fails ``outstanding_permits`` is at least one: none has been ruled out.
+    ``foreign`` names what was not ours and was cancelled or closed all the same, ``stuck`` what the
+    exchange still lists and can neither act nor be cancelled. While the store fails
+    ``outstanding_permits`` is at least one: none has been ruled out.
     """
 
     flat: bool
@@ -49,6 +51,7 @@ class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     outstanding_permits: int
     failures: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    stuck: str = ""
 
 
 def latch(
@@ -102,6 +105,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     remaining: tuple[str, ...] = ()
     outstanding = done = 0
     foreign: list[str] = []
+    stuck: list[VenueAlgoOrder] = []
     books = Books(desk.clock)
     for round_ in range(ROUNDS):
         # Permits first: what an order behind one has opened by now is in what is read next. The
@@ -110,6 +114,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         held = desk.exchange.positions()
         plain = desk.exchange.open_orders()
         algos = desk.exchange.open_algo_orders()
+        stuck = stuck_orders.stuck(desk, held, algos)
+        algos = [a for a in algos if a not in stuck]
         remaining = tuple(open_symbols(held, plain, algos))
         if not remaining and not outstanding:
             break
@@ -117,8 +123,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             foreign += _foreign(desk, held, plain, algos, books)
         for symbol in sorted({o.symbol for o in plain}):
             # Entries that still rest would open what is being closed: they go first.
-            _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
-            cancelled += sum(o.symbol == symbol for o in plain)
+            if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
+                cancelled += sum(o.symbol == symbol for o in plain)
         for position in held:
             _try(
                 failures,
@@ -134,14 +140,16 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         still = {p.symbol for p in desk.exchange.positions()} if held else set()
         closed += [p.symbol for p in held if p.symbol not in still]
         for symbol in sorted({a.symbol for a in algos} - still):
-            _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
+            if not _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol):
+                continue
             for algo in algos:
                 if algo.symbol == symbol:
                     write = partial(adopt.cancelled, desk, algo, "emergency stop")
                     _try(failures, symbol, _write, books, write)
                     cancelled += 1
-        if round_ and len(closed) + cancelled == done:
-            # Nothing moves: the workflow comes back after a pause, within the rate limits.
+        if (round_ or attempt) and len(closed) + cancelled == done:
+            # Nothing moves: the workflow comes back after a pause. The lists of all open orders
+            # weigh 40 each: more looks would use up the minute's weight, which exits need.
             break
         done = len(closed) + cancelled
         if round_:
@@ -155,6 +163,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         outstanding_permits=outstanding,
         failures=tuple(failures),
         foreign=tuple(dict.fromkeys(foreign)),
+        stuck=stuck_orders.told(stuck).strip(),
     )
     if _tell(desk, result, correlation, attempt):
         return result
@@ -195,7 +204,8 @@ def _tell(desk: Desk, result: Flattened, correlation: str, attempt: int) -> bool
                 "info",
                 "emergency-flat",
                 "Emergency stop: the account is flat",
-                f"Verified on the exchange: no positions, no orders. Closed {list(result.closed)}.",
+                "Verified on the exchange: no positions, no orders that could do anything. Closed "
+                f"{list(result.closed)}. {result.stuck}".rstrip(),
                 correlation=correlation,
             )
         )

@@ -470,3 +470,20 @@ def test_algo_orders_of_strangers_are_cancelled(open_floor):
     stop(floor)
     floor.run(5)
     assert_flat(floor)
+
+
+def test_a_stop_that_gets_nowhere_does_not_use_up_the_weight_that_exits_need(open_floor):
+    """An order that cannot be cancelled for minutes: each look at all orders weighs 80."""
+    floor = open_floor()
+    floor.expected = {4, 5, 8}
+    floor.trade()
+    floor.run(10)
+    refused = error_answer(400, -2011, "Unknown order sent.")
+    for path in ("/fapi/v1/algoOpenOrders", "/fapi/v1/algoOrder"):
+        floor.break_next(("DELETE", path), refused, times=10_000)
+    stop(floor)
+    floor.run(180)
+    assert not floor.held()
+    told = [d["text"] for d in floor.documents("alerts") if d["kind"] == "emergency-not-flat"]
+    assert len(told) > 20
+    assert not [text for text in told if "budget" in text]

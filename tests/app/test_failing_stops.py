@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from desk import OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 
 from local.exchange.faults import stuck_triggering
-from shared.execution import assess, entry, guardian, stop_watch
+from shared.execution import assess, clearing, emergency, entry, guardian, stop_watch
 from shared.execution.guardian import guard
 from shared.simulation.core import VenueEvent
 from shared.simulation.orders import NewAlgoOrder
@@ -132,8 +133,6 @@ def test_a_price_that_comes_back_is_no_failure(open_floor):
     later(floor)
 
     def low(request, response):
-        import json
-
         rows = json.loads(response.body)
         for row in rows:
             row["markPrice"] = "90000"
@@ -216,3 +215,72 @@ def test_a_healthy_stop_near_its_price_is_left_alone(open_floor):
     assert [t["exitReason"] for t in floor.trades()] == ["stop"]
     assert floor.workflow(f"watch-{signal.id}")["runtimeStatus"] == "Completed"
     assert "stop-failed" not in floor.alerts()
+
+
+def conditional(floor: Floor, name: str, status: str, *, reduce_only: bool) -> None:
+    """A conditional order as it may lie on the account, in a symbol that is flat."""
+    algo = floor.venue.place_algo_order(
+        floor.account,
+        NewAlgoOrder(
+            symbol="ETHUSDT",
+            side="SELL",
+            type="STOP_MARKET",
+            quantity=D("0.1"),
+            trigger_price=D("2400"),
+            working_type="MARK_PRICE",
+            client_algo_id=name,
+        ),
+    )
+    # Placed while there was a position, as far as the exchange is concerned.
+    algo.reduce_only = reduce_only
+    algo.status = status
+    algo.update_time = floor.clock.now_ms()
+
+
+def test_an_emergency_stop_is_flat_though_a_stuck_stop_stays_listed(open_floor):
+    """The stop triggered, produced no order and cannot be cancelled: nobody can ever remove it."""
+    floor = open_floor(FALL, durable=False)
+    floor.expected = {4, 5, 8}  # nobody looked for a minute; what is stuck stays
+    opened(floor)
+    stuck(floor)
+    later(floor, 200)
+    guard(floor.desk)
+    booked(floor)
+    (algo,) = [a for a in floor.account.algos.values() if a.status == "TRIGGERING"]
+    # The list of open orders goes on showing it.
+    floor.account.open_algos["BTCUSDT"] = {algo.algo_id: algo}
+    emergency.latch(floor.desk, "manual", {"reason": "test"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    result = emergency.flatten_account(floor.desk, "stop")
+    assert result.flat
+    assert algo.client_algo_id in result.stuck
+    clearing.clear(
+        floor.desk, code=floor.totp(), reason="looked at on the exchange", operator="ada"
+    )
+    for kind in ("emergency-flat", "kill-switch-cleared"):
+        (told,) = [d for d in floor.documents("alerts") if d["kind"] == kind]
+        assert algo.client_algo_id in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reduce_only", "seconds", "flat"),
+    [
+        ("TRIGGERING", True, 11, True),
+        ("TRIGGERING", True, 2, False),  # it may still be at work
+        ("TRIGGERING", False, 600, False),  # it may still open something
+        ("TRIGGERED", True, 600, False),  # it has an order: that is what has to be gone
+    ],
+)
+def test_only_what_is_stuck_and_harmless_is_overlooked(
+    open_floor, status, reduce_only, seconds, flat
+):
+    floor = open_floor(durable=False)
+    floor.expected = {5, 8}
+    conditional(floor, "somebody", status, reduce_only=reduce_only)
+    later(floor, seconds)
+    emergency.latch(floor.desk, "manual", {"reason": "test"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    result = emergency.flatten_account(floor.desk, "stop")
+    assert result.flat is flat
+    assert bool(result.remaining) is not flat
+    assert ("somebody" in result.stuck) is flat
