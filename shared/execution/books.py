@@ -3,7 +3,7 @@
 An entry needs its intent in the store before it is sent: without that it could be executed twice.
 A stop or a close is reduce-only and can add no exposure, and its id is deterministic, so that it
 is found again at the exchange. For those the store may be waited for, but not for long: a store
-that fails must not keep a position naked.
+that fails must not keep a position naked, and neither must an audit chain that is broken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from shared.clock import Clock
-from shared.errors import StoreError, StoreUnavailable
+from shared.errors import AuditBroken, BorsaError, StoreError, StoreUnavailable
 from shared.storage.patience import at_most
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Books:
             try:
                 with at_most(self._left_ms / 1000):
                     return step()
-            except StoreUnavailable:
+            except (StoreUnavailable, AuditBroken):
                 self.give_up()
             finally:
                 self._left_ms -= self._clock.now_ms() - began
@@ -79,9 +79,11 @@ class Books:
         ------
         StoreUnavailable
             When the store still fails after some attempts.
+        AuditBroken
+            When the chain is; what does not need it has been written.
         """
         delays = iter(CATCH_UP_DELAYS)
-        refused: StoreError | None = None
+        refused: BorsaError | None = None
         while self._later:
             try:
                 self._later[0]()
@@ -92,7 +94,7 @@ class Books:
                     raise
                 self._clock.sleep(wait)
                 continue
-            except StoreError as error:
+            except (StoreError, AuditBroken) as error:
                 refused = refused or error
             self._later.pop(0)
         self._left_ms = STORE_MS

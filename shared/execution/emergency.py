@@ -77,19 +77,22 @@ def tell_latched(
     closing: bool = True,
 ) -> None:
     """Write down and announce a latch; whoever closes positions does that before."""
-    desk.note(
-        "kill_switch",
-        {"state": "latched", "trigger": trigger, "evidence": evidence, "first": first},
-        correlation=correlation,
-    )
     then = "positions are being closed" if closing else "positions keep their stops"
-    desk.alert(
-        "critical",
-        "kill-switch",
-        f"Kill switch latched: {trigger}",
-        f"No order that adds exposure is sent any more; {then}.",
-        correlation=correlation,
-    )
+    try:
+        desk.note(
+            "kill_switch",
+            {"state": "latched", "trigger": trigger, "evidence": evidence, "first": first},
+            correlation=correlation,
+        )
+    finally:
+        # Also when the chain is broken: people have to know.
+        desk.alert(
+            "critical",
+            "kill-switch",
+            f"Kill switch latched: {trigger}",
+            f"No order that adds exposure is sent any more; {then}.",
+            correlation=correlation,
+        )
 
 
 def workflow_id(desk: Desk) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from shared.errors import ExchangeError, StoreUnavailable
+from shared.errors import AuditBroken, ExchangeError, StoreUnavailable
 from shared.execution import adopt, orders, unrecorded
 from shared.execution.books import Books
 from shared.execution.desk import Desk
@@ -27,8 +27,8 @@ def close_position(
     """Close one of our positions; ``True`` once the exchange shows it flat.
 
     Every attempt has its own deterministic id, counted in the position's record before it is
-    sent, so that a crash repeats an attempt instead of adding one. While the store fails the
-    close goes out without its record, which follows.
+    sent, so that a crash repeats an attempt instead of adding one. While the store fails, or the
+    audit chain is broken, the close goes out without its record, which follows.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Book
         if not books.late:
             try:
                 record = _recorded(desk, record, venue, reason)
-            except StoreUnavailable:
+            except (StoreUnavailable, AuditBroken):
                 # It may be on its way all the same: look again, then close without the store.
                 books.give_up()
                 continue

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.compliance import promotion
-from shared.errors import BorsaError, ExchangeError, NotFound
+from shared.errors import AuditBroken, BorsaError, ExchangeError, NotFound
 from shared.execution import (
     chase,
     entry,
@@ -83,16 +83,22 @@ def guard(desk: Desk) -> Round:
 
     Raises
     ------
-    StoreError, AuditBroken
-        The ledger or the switch could not be read, or a latch not be recorded; positions were
+    StoreError
+        The ledger or the switch could not be read, or a latch not be written; positions were
         looked after all the same.
     """
     account, venue = desk.exchange.account_and_positions()
     records = _records(desk, venue)
+    failures: list[str] = []
     try:
         ledger = desk.ledger.update_equity(account.equity, desk.environment)
         switch = desk.kill_switch.ensure()
-        latched = watch.account(desk, account, ledger, switch)
+        try:
+            latched = watch.account(desk, account, ledger, switch)
+        except AuditBroken as error:
+            # The switch is latched first and told afterwards: what follows from it is done.
+            failures.append(f"audit: {error}")
+            latched, switch = "", desk.kill_switch.ensure()
     except BorsaError:
         # Who is naked gets his stop first. What was reserved is left to a round that can read it.
         _blindly(desk, venue, records)
@@ -100,7 +106,6 @@ def guard(desk: Desk) -> Round:
     drawdown = kill_switch.drawdown(account.equity, ledger.equity_peak)
     counts = _nothing()
     unprotected = 0
-    failures: list[str] = []
     outstanding = switch.outstanding
     near: tuple[tuple[str, str], ...] = ()
     if venue or records:

@@ -10,7 +10,7 @@ import msgspec
 from shared.execution import adopt, chase, orders, orphans, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
-from shared.execution.order_records import ended_as
+from shared.execution.order_records import CONDITIONAL_LEGS, ended_as
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.storage.store import Where, every
@@ -109,11 +109,12 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
     """Plain orders whose end we have not seen: whoever sent them may have died, or read back the
     position instead. What the venue knows as final becomes our record."""
     for known in unfinished:
-        if known.leg in ("s", "t") or now - known.updated_at < GRACE_MS:
+        if known.leg in CONDITIONAL_LEGS or now - known.updated_at < GRACE_MS:
             continue
         order = desk.exchange.order(known.symbol, known.id)
         if order is None:
             continue
+        _tell_intent(desk, known)
         if order.status in FINAL_ORDER:
             adopt.plain(desk, order, known.decision_id)
             orders.settle_as(desk, known.id, order)
@@ -125,13 +126,26 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
 def _refresh_algos(
     desk: Desk, unfinished: Sequence[orders.OrderRecord], live: set[str], now: int
 ) -> None:
-    """Conditional orders we believe to be open: ask for each that the exchange does not list."""
+    """Conditional orders that we believe to be open and the exchange does not list, or that it
+    has and we never saw answered: ask for each."""
     for known in unfinished:
-        if known.state != "open" or known.leg not in ("s", "t"):
+        if known.leg not in CONDITIONAL_LEGS or now - known.updated_at < GRACE_MS:
             continue
-        if known.id in live or now - known.updated_at < GRACE_MS:
+        if known.state == "open" and known.id in live:
             continue
         algo = desk.exchange.algo_order(known.id)
         # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
-        if algo is not None and algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
+        if algo is None:
+            continue
+        _tell_intent(desk, known)
+        if algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
             orders.settle(desk, known.id, ended_as(algo), reason=algo.status)
+        elif known.state != "open":
+            orders.settle(desk, known.id, "open", venue_id=algo.algo_id, reason=algo.status)
+
+
+def _tell_intent(desk: Desk, known: orders.OrderRecord) -> None:
+    """Audit the intent of an order that stopped there: an exit is sent though the chain is broken,
+    and this is who writes it up once it is mended."""
+    if known.state == "intent":
+        orders.store_intent(desk, known)

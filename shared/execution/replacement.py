@@ -29,10 +29,17 @@ def move_stop(
     moved = msgspec.structs.replace(record, stop_price=stop, stop_revision=record.stop_revision + 1)
     books = Books(desk.clock)
     placed = protection.place(desk, moved, "s", stop, abs(venue.quantity), deadline, books)
+    if placed == "live":
+        revision = moved.stop_revision
+        # Before anything that may fail now: a stop that the record does not know of would get a
+        # sibling in the next round, and another in the round after that.
+        books.write(
+            lambda: positions.change(desk.store, record, stop_price=stop, stop_revision=revision),
+            record,
+        )
     books.catch_up()
     if placed != "live":
         return False
-    positions.change(desk.store, record, stop_price=stop, stop_revision=moved.stop_revision)
     prune(desk, moved, venue, desk.exchange.open_algo_orders(record.id))
     desk.note(
         "protection",
