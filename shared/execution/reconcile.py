@@ -114,7 +114,6 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
         order = desk.exchange.order(known.symbol, known.id)
         if order is None:
             continue
-        _tell_intent(desk, known)
         if order.status in FINAL_ORDER:
             adopt.plain(desk, order, known.decision_id)
             orders.settle_as(desk, known.id, order)
@@ -137,15 +136,8 @@ def _refresh_algos(
         # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
         if algo is None:
             continue
-        _tell_intent(desk, known)
+        adopt.conditional(desk, algo, known.decision_id)
         if algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
             orders.settle(desk, known.id, ended_as(algo), reason=algo.status)
-        elif known.state != "open":
+        elif known.state == "unknown":
             orders.settle(desk, known.id, "open", venue_id=algo.algo_id, reason=algo.status)
-
-
-def _tell_intent(desk: Desk, known: orders.OrderRecord) -> None:
-    """Audit the intent of an order that stopped there: an exit is sent though the chain is broken,
-    and this is who writes it up once it is mended."""
-    if known.state == "intent":
-        orders.store_intent(desk, known)

@@ -157,6 +157,8 @@ def test_a_drawdown_latches_tells_people_and_closes(open_floor):
     assert emergency.flatten_account(floor.desk, "emergency").closed == ("BTCUSDT",)
     assert floor.held() == 0
     mend()
+    assert_written_up(floor)
+    assert [t["exitReason"] for t in floor.trades()] == ["emergency stop"]
 
 
 def test_nothing_is_opened(open_floor):
