@@ -117,6 +117,19 @@ class Judge(Watch):
         now = self._clock.now_ms()
         self._excuses.slept(symbol, now, now + ms)
 
+    @contextmanager
+    def frozen(self, symbol: str) -> Iterator[None]:
+        """The process stands still for what happens inside: another sees to a symbol."""
+        began = self._clock.now_ms()
+        self._excuses.begin(symbol, began)
+        try:
+            yield
+        finally:
+            now = self._clock.now_ms()
+            self._excuses.end(now)
+            if now > began:
+                self.store_failed()
+
     def closing(self, symbol: str) -> None:
         """A close of a position was sent, whatever becomes of it: it is being flattened."""
         self._closing.setdefault(symbol, self._venue.now)

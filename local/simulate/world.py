@@ -484,26 +484,30 @@ class World:
     # ------------------------------------------------------------------ another instance
 
     def _rival(self, what: str, draw: random.Random) -> None:
-        """Another instance does something between two effects of the disturbed one."""
+        """Another instance does something between two effects of the disturbed one.
+
+        That one is frozen meanwhile: it can protect nothing, and its store seems slow to it.
+        """
         hooks, self.faults.hooks = self.faults.hooks, None
+        known = self._recent if what == "copy" else self._recent[-len(PRICES) :]
+        symbol, signal = draw.choice(known) if known else ("", "")
         try:
-            self._rivals(what, draw)
+            with self.judge.frozen(symbol if what in ("copy", "trade") else ""):
+                self._rivals(what, symbol, signal)
         except BorsaError as error:
             self.failures[f"rival {what}: {type(error).__name__}"] += 1
         finally:
             self.faults.hooks = hooks
 
-    def _rivals(self, what: str, draw: random.Random) -> None:
+    def _rivals(self, what: str, symbol: str, signal: str) -> None:
         desk = self.other.desk()
         if what == "guardian":
             guardian.guard(desk)
         elif what == "reconcile":
             reconcile.reconcile(desk)
-        elif what == "copy" and self._recent:
-            symbol, signal = draw.choice(self._recent)
+        elif what == "copy" and symbol:
             entry.open_position(desk, symbol, signal)
-        elif what == "trade" and self._recent:
-            symbol, signal = draw.choice(self._recent[-len(PRICES) :])
+        elif what == "trade" and symbol:
             if assess.assess(desk, symbol, signal).outcome == "approved":
                 entry.open_position(desk, symbol, signal)
         elif what in ("stop", "stop-flatten"):

@@ -12,17 +12,19 @@ somebody else (the guardian) can end it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Literal
-
-import msgspec
 
 from shared.errors import BorsaError, ExchangeError, StoreError
 from shared.execution import orders
+from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder
 from shared.execution.ids import client_id
 from shared.execution.sighting import POSITION_LAG_MS, held_position
+from shared.execution.tally import Tally
 from shared.risk.plan import OrderPlan
 
 EntryStyle = Literal["ioc", "post_only"]
@@ -36,46 +38,14 @@ LOOK_EVERY = 0.5
 #: An order is left where it is for at least this long.
 MIN_REST_MS = 1_000
 
-#: Seconds between attempts to cancel and to see the end of an order.
+#: Seconds between attempts to cancel and to see the end of an order; the last one repeats.
 CANCEL_DELAYS = (0.1, 0.3, 0.9)
+
+#: For so long an order that shall end is stayed with: it may fill, and then it needs its stop.
+ENDING_MS = 10_000
 
 #: A post-only order that would have taken: the price has moved, so the next one lies elsewhere.
 WOULD_TAKE = "-5022"
-
-
-class _Total:
-    """What all orders of an entry have executed together."""
-
-    def __init__(self, plan: OrderPlan) -> None:
-        self._plan = plan
-        self.executed = Decimal(0)
-        self.cost = Decimal(0)
-        self._last: VenueOrder | None = None
-
-    def add(self, order: VenueOrder) -> None:
-        self.executed += order.executed_quantity
-        self.cost += order.executed_quantity * (order.average_price or order.price)
-        if order.executed_quantity:
-            self._last = order
-
-    def with_(self, order: VenueOrder) -> VenueOrder | None:
-        """All that is over, and this one as it is now, as if it were one order."""
-        both = _Total(self._plan)
-        both.executed, both.cost, both._last = self.executed, self.cost, self._last
-        both.add(order)
-        return both.order
-
-    @property
-    def order(self) -> VenueOrder | None:
-        if self._last is None:
-            return None
-        return msgspec.structs.replace(
-            self._last,
-            status="FILLED",
-            quantity=self._plan.quantity,
-            executed_quantity=self.executed,
-            average_price=self.cost / self.executed,
-        )
 
 
 def is_chased(desk: Desk, first: orders.OrderRecord | None) -> bool:
@@ -132,7 +102,7 @@ def run(
         As of one order over everything that executed; ``unknown`` when the end of one of the
         orders could not be learned.
     """
-    total = _Total(plan)
+    total = Tally(plan)
     deadline = began + desk.chase_ms if may_place else 0
     reason = "nothing was sent"
     unsent = MAX_ORDERS
@@ -140,6 +110,7 @@ def run(
         id_ = client_id(desk.account, plan.decision_id, "e", step)
         known = orders.load(desk, id_)
         unsent = step + 1
+        books = Books(desk.clock)
         try:
             if known is not None:
                 if _ruled_out(known[0]):
@@ -147,7 +118,12 @@ def run(
                     break
                 request = _as_sent(plan, known[0])
                 outcome = orders.send(
-                    desk, request, plan.decision_id, may_place=False, held=total.executed
+                    desk,
+                    request,
+                    plan.decision_id,
+                    may_place=False,
+                    books=books,
+                    held=total.executed,
                 )
             else:
                 last = step == MAX_ORDERS - 1 or desk.clock.now_ms() >= deadline
@@ -157,7 +133,12 @@ def run(
                     break
                 request = next_
                 outcome = orders.send(
-                    desk, request, plan.decision_id, permit=permit(id_), held=total.executed
+                    desk,
+                    request,
+                    plan.decision_id,
+                    permit=permit(id_),
+                    books=books,
+                    held=total.executed,
                 )
         except BorsaError as error:
             if isinstance(error, StoreError):
@@ -180,11 +161,15 @@ def run(
             order = _follow(desk, plan, order, total, deadline, secure)
         if outcome.state == "unknown" or (order is None and outcome.state not in orders.DEAD):
             return orders.Outcome(state="unknown", order=total.order, reason=reason)
+        held = True
         if order is not None:
             total.add(order)
-            orders.settle_as(desk, id_, order)
-        so_far = total.order
-        held = so_far is None or not (order and order.executed_quantity) or secure(so_far)
+            so_far = total.order
+            # What has filled is protected before the store is waited for.
+            if so_far is not None and order.executed_quantity:
+                held = secure(so_far)
+            books.write(partial(orders.settle_as, desk, id_, order), None)
+        books.catch_up()
         desk.kill_switch.release_permit(id_)
         # What an earlier run left behind is counted and passed over; a fresh refusal ends it.
         refused = known is None and outcome.state in ("rejected", "not_sent")
@@ -238,7 +223,7 @@ def conclude(desk: Desk, symbol: str, decision_id: str) -> bool:
                 continue
             if order is not None and order.status not in FINAL_ORDER:
                 order = _cancel(desk, order)
-                if order is None:
+                if order is None or order.status not in FINAL_ORDER:
                     over = False
                     continue
             if order is not None:
@@ -274,7 +259,7 @@ def _as_sent(plan: OrderPlan, known: orders.OrderRecord) -> OrderRequest:
 
 
 def _next(
-    desk: Desk, plan: OrderPlan, total: _Total, id_: str, *, last: bool
+    desk: Desk, plan: OrderPlan, total: Tally, id_: str, *, last: bool
 ) -> OrderRequest | None:
     """The next order, within the plan's price and notional; ``None`` when there is none."""
     remaining = plan.quantity - total.executed
@@ -312,30 +297,51 @@ def _follow(
     desk: Desk,
     plan: OrderPlan,
     order: VenueOrder,
-    total: _Total,
+    total: Tally,
     deadline: int,
     secure: Callable[[VenueOrder], bool],
 ) -> VenueOrder | None:
-    """Stay with a resting order until it is over; ``None`` when its end cannot be learned."""
+    """Stay with a resting order until it is over; ``None`` when its end cannot be learned.
+
+    Whatever fails meanwhile, venue or store, it is not left alone: it could fill at any moment.
+    """
     since = desk.clock.now_ms()
     secured = Decimal(0)
+    ending: int | None = None
+    delays = iter(CANCEL_DELAYS)
     while order.status not in FINAL_ORDER:
         now = desk.clock.now_ms()
-        give_up = now >= deadline or _stopped(desk)
+        give_up = ending is not None or now >= deadline or _stopped(desk)
         if order.executed_quantity > secured:
             so_far = total.with_(order)
-            give_up |= so_far is not None and not secure(so_far)
-            secured = order.executed_quantity
-        elif secured or total.executed:
-            give_up |= _closed_meanwhile(desk, plan, order, total)
+            try:
+                give_up |= so_far is not None and not secure(so_far)
+                secured = order.executed_quantity
+            except BorsaError:
+                give_up = True  # and again at the next look
+        elif not give_up and (secured or total.executed):
+            give_up = _closed_meanwhile(desk, plan, order, total)
         if give_up or (now - since >= MIN_REST_MS and _left_behind(desk, order)):
-            return _cancel(desk, order)
+            ending = now if ending is None else ending
+            if now - ending > ENDING_MS:
+                return None
+            seen = _cancel(desk, order)
+            if seen is not None and seen.status in FINAL_ORDER:
+                return seen
+            order = seen or order
+            desk.clock.sleep(next(delays, CANCEL_DELAYS[-1]))
+            continue
         desk.clock.sleep(LOOK_EVERY)
-        try:
-            order = desk.exchange.order(order.symbol, order.client_order_id) or order
-        except ExchangeError:
-            continue  # the deadline ends this as well
+        order = _seen(desk, order) or order
     return order
+
+
+def _seen(desk: Desk, order: VenueOrder) -> VenueOrder | None:
+    """The order as it is now, if the venue says so."""
+    try:
+        return desk.exchange.order(order.symbol, order.client_order_id)
+    except ExchangeError:
+        return None
 
 
 def _stopped(desk: Desk) -> bool:
@@ -347,7 +353,7 @@ def _stopped(desk: Desk) -> bool:
     return status is None or status.state != "armed"
 
 
-def _closed_meanwhile(desk: Desk, plan: OrderPlan, order: VenueOrder, total: _Total) -> bool:
+def _closed_meanwhile(desk: Desk, plan: OrderPlan, order: VenueOrder, total: Tally) -> bool:
     """Whether the part that had filled is closed again: then nothing more is wanted."""
     so_far = total.with_(order)
     if so_far is None or desk.clock.now_ms() - so_far.update_time <= POSITION_LAG_MS:
@@ -370,15 +376,8 @@ def _left_behind(desk: Desk, order: VenueOrder) -> bool:
 
 
 def _cancel(desk: Desk, order: VenueOrder) -> VenueOrder | None:
-    """Cancel and see how the order ended: it may have filled before the cancel arrived."""
-    for pause in (*CANCEL_DELAYS, None):
-        try:
-            desk.exchange.cancel_order(order.symbol, order.client_order_id)
-            found = desk.exchange.order(order.symbol, order.client_order_id)
-            if found is not None and found.status in FINAL_ORDER:
-                return found
-        except ExchangeError:
-            pass
-        if pause is not None:
-            desk.clock.sleep(pause)
-    return None
+    """Cancel, and look how the order ended: it may have filled before the cancel arrived."""
+    # A cancel that fails: the order may be over already, or the answer was lost.
+    with suppress(ExchangeError):
+        desk.exchange.cancel_order(order.symbol, order.client_order_id)
+    return _seen(desk, order)

@@ -6,19 +6,20 @@ looked up at the venue before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
-from shared.errors import BorsaError, Conflict, ExchangeError, KillSwitchLatched, NotFound
+from shared.errors import Conflict, ExchangeError, KillSwitchLatched, NotFound
 from shared.execution import chase, flatten, orders, protection
+from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenueOrder
 from shared.execution.ids import client_id
+from shared.execution.leave import MAX_DECISION_AGE_MS, Expired, leave
 from shared.execution.sighting import at_least_filled, sighted
 from shared.portfolio import positions
 from shared.risk.decision import DecisionInputs, OrderPlan
@@ -26,24 +27,26 @@ from shared.risk.exposure import positions_as_exposure
 from shared.risk.limits import verify_plan
 from shared.telemetry import record
 
-#: A decision older than this is not executed any more: the market it judged is gone.
-MAX_DECISION_AGE_MS = 30_000
+#: For so long an entry is stayed with of which something may still execute; then the guardian,
+#: which comes by every minute, goes on alone.
+STAY_MS = 60_000
 
-#: Within this time the price has not left the room that the plan gives it.
-FRESH_MS = 1_000
-
-#: What a late sale leaves of that room for the time its order is on its way: half of it.
-IN_FLIGHT = Decimal("0.001")
+#: Seconds between looks at it.
+STAY_EVERY = 1.0
 
 Status = Literal["protected", "flat", "declined", "expired", "rejected", "unknown"]
 
 
 class EntryResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How opening ended, with the reason in words."""
+    """How opening ended, with the reason in words.
+
+    ``ended`` is ``False`` while an order of it may still execute.
+    """
 
     decision_id: str
     status: Status
     reason: str = ""
+    ended: bool = True
 
 
 def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
@@ -78,8 +81,42 @@ def open_position(desk: Desk, symbol: str, signal_id: str) -> EntryResult:
         refused = _prepare(desk, inputs, plan, decision.decided_at)
         if refused is not None and _decline(desk, plan, entry_id, refused):
             return refused
-    result = _enter(desk, plan, entry_id, first, decision.decided_at, inputs.signal.timeframe)
+    frame = inputs.signal.timeframe
+    result: EntryResult | None = None
+    trouble: ExchangeError | None = None
+    try:
+        result = _enter(desk, plan, entry_id, first, decision.decided_at, frame)
+    except ExchangeError as error:
+        trouble = error
+    if result is None or not result.ended:
+        result = _stay(desk, symbol, decision_id, result)
+    if result is None:
+        assert trouble is not None
+        raise trouble
     _note(desk, result)
+    return result
+
+
+def _stay(
+    desk: Desk, symbol: str, decision_id: str, result: EntryResult | None
+) -> EntryResult | None:
+    """Look on while an order of an entry may still execute, or its position be naked.
+
+    An order that rests may fill when nobody looks; a venue that cannot be reached answers again.
+    Nothing more is sent on these looks. Returns the last result there is.
+    """
+    until = desk.clock.now_ms() + STAY_MS
+    while desk.clock.now_ms() < until:
+        desk.clock.sleep(STAY_EVERY)
+        found = positions.load(desk.store, desk.account, symbol)
+        if found is None or found[0].decision_id != decision_id or found[0].state == "closed":
+            break  # somebody else has seen it through
+        try:
+            result = resume(desk, found[0]) or result
+        except ExchangeError:
+            continue
+        if result is not None and result.ended:
+            break
     return result
 
 
@@ -134,7 +171,7 @@ def _decline(desk: Desk, plan: OrderPlan, entry_id: str, refused: EntryResult) -
         return False
     abandon(desk, plan.symbol, plan.decision_id, refused.reason)
     if refused.status == "rejected":
-        _alert_refused(desk, plan.symbol, plan.decision_id, refused.reason)
+        alert_refused(desk, plan.symbol, plan.decision_id, refused.reason)
     _note(desk, refused)
     return True
 
@@ -216,7 +253,7 @@ def _enter(
     covered: list[Decimal] = []
 
     def secure(total: VenueOrder) -> bool:
-        guarded = _secure(desk, plan, total)
+        guarded = _secure(desk, plan, position, total)
         covered[:] = [total.executed_quantity] if guarded else []
         return guarded
 
@@ -226,7 +263,7 @@ def _enter(
                 desk,
                 plan,
                 position.opened_at,
-                lambda id_: _permit(desk, plan, id_, decided_at),
+                lambda id_: leave(desk, plan, id_, decided_at),
                 secure,
                 may_place=may_place,
             )
@@ -235,7 +272,7 @@ def _enter(
                 desk,
                 _request(plan, entry_id),
                 plan.decision_id,
-                permit=_permit(desk, plan, entry_id, decided_at),
+                permit=leave(desk, plan, entry_id, decided_at),
                 may_place=may_place,
                 books=books,
             )
@@ -265,7 +302,9 @@ def _enter(
             f"{outcome.reason}. The guardian looks it up every minute; nothing is sent again.",
             correlation=plan.decision_id,
         )
-        return EntryResult(decision_id=plan.decision_id, status="unknown", reason=outcome.reason)
+        return EntryResult(
+            decision_id=plan.decision_id, status="unknown", reason=outcome.reason, ended=False
+        )
     # From the fill on, also when an earlier run has spent some of the time.
     since = began if outcome.order is None else min(began, outcome.order.update_time)
     if chased:
@@ -290,6 +329,7 @@ def _enter(
             decision_id=plan.decision_id,
             status="protected" if guarded else "flat",
             reason=f"an order's end is unknown: {outcome.reason}",
+            ended=False,
         )
     desk.kill_switch.release_permit(entry_id)
     desk.ledger.convert(
@@ -304,84 +344,38 @@ def _enter(
     )
 
 
-def _permit(desk: Desk, plan: OrderPlan, entry_id: str, decided_at: int) -> Callable[[], None]:
-    """The last thing before an order that adds exposure: still wanted, and still allowed."""
-
-    def permit() -> None:
-        age = desk.clock.now_ms() - decided_at
-        if age > MAX_DECISION_AGE_MS:
-            raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
-        if age > FRESH_MS and plan.side == "SELL":
-            _look_at_price(desk, plan)
-        desk.kill_switch.acquire_permit(entry_id)
-        desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)
-
-    return permit
+def _position(desk: Desk, plan: OrderPlan) -> positions.PositionRecord | None:
+    """The record of the plan's own position."""
+    found = positions.load(desk.store, desk.account, plan.symbol)
+    return None if found is None or found[0].decision_id != plan.decision_id else found[0]
 
 
-def _secure(desk: Desk, plan: OrderPlan, total: VenueOrder) -> bool:
+def _secure(
+    desk: Desk, plan: OrderPlan, began: positions.PositionRecord, total: VenueOrder
+) -> bool:
     """Protect what an entry has filled so far; ``False`` once the position is closed."""
     books = Books(desk.clock)
-    found = positions.load(desk.store, desk.account, plan.symbol)
-    if found is None or found[0].decision_id != plan.decision_id or found[0].state == "closed":
+    # As it began where the store does not say: what has filled does not wait for it.
+    fallback: positions.PositionRecord | None = began
+    known = books.read(lambda: _position(desk, plan), otherwise=fallback)
+    if known is None or known.state == "closed":
         return False
     try:
-        if found[0].exit_reason:
+        if known.exit_reason:
             # It is being closed: what has filled meanwhile goes as well, and nothing is added.
-            flatten.close_position(desk, found[0], found[0].exit_reason, books)
+            flatten.close_position(desk, known, known.exit_reason, books)
             return False
-        venue = at_least_filled(desk, plan, total, found[0].opened_at, books)
-        return protection.protect(desk, found[0], venue, total.update_time, books)
+        venue = at_least_filled(desk, plan, total, known.opened_at, books)
+        return protection.protect(desk, known, venue, total.update_time, books)
     finally:
         books.catch_up()
-
-
-def _look_at_price(desk: Desk, plan: OrderPlan) -> None:
-    """Before every late attempt: a purchase is bound by its limit price, but a sale that fills
-    better becomes larger than what the limits allowed. What the price does after this look no
-    order can bound, so some room has to be left."""
-    try:
-        bid = desk.exchange.book_ticker(plan.symbol).bid_price
-    except ExchangeError as error:
-        raise Expired(f"the price cannot be looked at again: {error}") from error
-    if plan.quantity * bid * (1 + IN_FLIGHT) > plan.worst_notional:
-        raise Expired(f"the price has moved to {bid} since; the order would exceed its plan")
-
-
-class Expired(BorsaError):
-    """The decision is too old to be executed."""
 
 
 def nothing_opened(desk: Desk, position: positions.PositionRecord, reason: str) -> EntryResult:
     """The entry certainly did not execute: close the record, free permit and reservation."""
     abandon(desk, position.id, position.decision_id, reason)
-    _alert_refused(desk, position.id, position.decision_id, reason)
+    alert_refused(desk, position.id, position.decision_id, reason)
     return EntryResult(decision_id=position.decision_id, status="rejected", reason=reason)
-
-
-def _alert_refused(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
-    desk.alert(
-        "warning",
-        "entry-refused",
-        f"{symbol}: the entry order was not executed",
-        f"{reason}. Nothing was opened.",
-        correlation=decision_id,
-    )
-
-
-def abandon(desk: Desk, symbol: str, decision_id: str, reason: str) -> None:
-    """Free everything held for a decision that certainly opened nothing."""
-    found = positions.load(desk.store, desk.account, symbol)
-    if found is not None and found[0].decision_id == decision_id and found[0].state != "closed":
-        positions.change(
-            desk.store,
-            found[0],
-            state="closed",
-            exit_reason=f"never opened: {reason}",
-            quantity=Decimal(0),
-        )
-    chase.release_permits(desk, decision_id)
-    desk.ledger.release(decision_id)
 
 
 def _record(desk: Desk, plan: OrderPlan, timeframe: str) -> positions.PositionRecord:

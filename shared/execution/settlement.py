@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import adopt, chase, entry, flatten, orders
+from shared.execution import abandon, adopt, chase, flatten, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill
 from shared.execution.ids import client_id, is_ours, leg_of
@@ -95,7 +95,7 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
     """An entry that certainly does not exist: release what was held for it."""
     entry_id = client_id(desk.account, record.decision_id, "e")
     orders.settle(desk, entry_id, "cancelled", reason="never executed")
-    entry.abandon(desk, record.id, record.decision_id, "no execution at the venue")
+    abandon.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 
 def entry_orders(desk: Desk, record: PositionRecord) -> set[int]:

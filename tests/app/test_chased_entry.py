@@ -32,6 +32,7 @@ from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
 from shared.execution.ids import client_id
 from shared.execution.reconcile import reconcile
+from shared.execution.tally import Tally
 from shared.portfolio import positions
 from shared.simulation.orders import Order
 from shared.simulation.settlement import settle
@@ -328,8 +329,9 @@ def test_a_round_of_the_guardian_leaves_the_stop_of_a_position_that_grows(open_f
             floor.api.advance()
             fill(floor, "0.001")(resting[0])
             order = floor.desk.exchange.order("BTCUSDT", resting[0].client_order_id)
-            total = chase._Total(plan).with_(order)
-            assert entry._secure(floor.desk, plan, total)
+            total = Tally(plan).with_(order)
+            record = positions.load(floor.desk.store, floor.desk.account, "BTCUSDT")[0]
+            assert entry._secure(floor.desk, plan, record, total)
             guarded(floor, D("0.002"))
         elif method == "GET" and "/fapi/v1/order" in url and resting and not state["round"]:
             state["looks"] += 1
@@ -662,6 +664,37 @@ def test_what_was_closed_meanwhile_is_no_part_of_the_next_stop(open_floor):
     enter(floor, signal)
     assert placed[:2] == [D("0.001"), D("0.002")]
     assert max(placed) <= floor.held() == planned(floor, signal) - D("0.001")
+
+
+@pytest.mark.parametrize(
+    "what", [(CANCEL,), (CANCEL, GET_ORDER)], ids=["cancels", "cancels and look-ups"]
+)
+def test_an_order_that_cannot_be_ended_is_stayed_with_until_it_is(open_floor, what):
+    """It fills twelve seconds after its time was up; invariant 4 is watched throughout."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="1")
+    signal = begun(floor)
+    start = floor.clock.now_ms()
+    filled: list[int] = []
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if resting and floor.clock.now_ms() > start + 12_000 and not filled:
+            filled.append(floor.clock.now_ms())
+            floor.api.advance()
+            fill(floor, "0.001")(resting[0])
+
+    floor.session.before = before
+    floor.break_next(CANCEL, UNAVAILABLE, times=10_000, seconds=30)
+    if GET_ORDER in what:
+        floor.break_next(GET_ORDER, UNAVAILABLE, times=10_000, seconds=15)
+    stops: list[int] = []
+    floor.venue.on_event(lambda e: stops.append(e.time) if e.kind == "ALGO" else None)
+    assert enter(floor, signal).status == "protected"
+    assert stops[0] - filled[0] <= 5_000
+    assert floor.clock.now_ms() - start > 30_000
+    assert within_plan(floor, signal) == D("0.001")
+    guarded(floor, D("0.001"))
+    in_order(floor)
 
 
 # ---------------------------------------------------------------------- answers that fail

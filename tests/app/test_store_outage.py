@@ -23,6 +23,7 @@ from shared.execution import emergency, entry, flatten, guardian, reconcile, unr
 from shared.execution.books import STORE_MS, Books
 from shared.execution.exchange import OrderRequest
 from shared.portfolio import positions
+from shared.simulation.settlement import settle
 from shared.storage.patience import patience
 from shared.storage.sqlite import SqliteStore
 from shared.storage.store import Store
@@ -297,6 +298,48 @@ def intents_of(floor: Floor, outage: Outage) -> Counter[str]:
         return intents(floor)
     finally:
         outage.fails = fails
+
+
+@pytest.mark.parametrize("seconds", [3, 40])
+def test_a_resting_entry_that_fills_while_the_store_fails_has_its_stop(open_floor, seconds):
+    """And what rests of it is ended: it is not left to fill alone."""
+    floor, outage = floor_with(open_floor, settings={"ENTRY_STYLE": "post_only"}, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    looks = 0
+
+    def before(method: str, url: str) -> None:
+        nonlocal looks
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if resting and method == "GET" and "/fapi/v1/order" in url:
+            looks += 1
+            if looks == 2:
+                until = floor.clock.now_ms() + seconds * 1000
+                outage.fails = lambda: floor.clock.now_ms() < until
+                floor.api.advance()
+                settle(
+                    floor.venue.core,
+                    floor.account,
+                    resting[0],
+                    resting[0].price,
+                    D("0.001"),
+                    maker=True,
+                )
+
+    floor.session.before = before
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    assert [s.quantity for s in floor.stops()] == [floor.held()] == [D("0.001")]
+    assert floor.stops()[0].create_time - floor.fills()[0].time < 1_500
+    assert not list(floor.account.working_orders("BTCUSDT"))
+    floor.clock.sleep(seconds)
+    assert entry.open_position(floor.desk, "BTCUSDT", signal.id).status == "protected"
+    for _ in range(2):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guardian.guard(floor.desk)
+    assert_all_recorded(floor)
+    assert floor.leaked()[0] == {}
 
 
 def test_nothing_that_could_open_leaves_without_its_record(open_floor):

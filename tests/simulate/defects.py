@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ENTRY = "shared/execution/entry.py"
+LEAVE = "shared/execution/leave.py"
 ORDERS = "shared/execution/orders.py"
 PROTECTION = "shared/execution/protection.py"
 EMERGENCY = "shared/execution/emergency.py"
@@ -32,7 +33,7 @@ class Defect:
 DEFECTS: tuple[Defect, ...] = (
     Defect(
         "permit skipped",
-        ENTRY,
+        LEAVE,
         "        desk.kill_switch.acquire_permit(entry_id)\n",
         "",
         "quiet",
@@ -280,7 +281,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "a late sale does not look at the price again",
-        ENTRY,
+        LEAVE,
         "            _look_at_price(desk, plan)\n",
         "            pass\n",
         "gaps",
