@@ -39,7 +39,8 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     Trade or None
         The trade; ``None`` while the fills are not complete yet, or when nothing was ever opened.
     """
-    start = record.opened_at - LOOK_BACK_MS
+    # A late position begins with a fill that is known: what was before is another trade.
+    start = record.opened_at - (0 if record.late_of else LOOK_BACK_MS)
     entry_ids = entry_orders(desk, record)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
     first = _first_fill(record, entry_ids, fills)
@@ -100,11 +101,10 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
 
 def entry_orders(desk: Desk, record: PositionRecord) -> set[int]:
     """The venue's ids of the entry's orders; from our own records where it has forgotten."""
-    recorded = {k.id: k.venue_id for k in chase.entry_orders(desk, record.decision_id)}
+    decision_id = record.late_of or record.decision_id
+    recorded = {k.id: k.venue_id for k in chase.entry_orders(desk, decision_id)}
     found = set()
-    for id_, known in (
-        recorded or {client_id(desk.account, record.decision_id, "e"): None}
-    ).items():
+    for id_, known in (recorded or {client_id(desk.account, decision_id, "e"): None}).items():
         order = desk.exchange.order(record.id, id_)
         venue_id = known if order is None else order.order_id
         if venue_id is not None:

@@ -27,7 +27,8 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     trailing stop is measured; ``time_exit`` is when the position is closed regardless (UTC ms).
     ``stop_revision`` counts the stops placed so far: it makes each one's id unique and the whole
     sequence reproducible. ``rules`` are the stop layers as they were set when it was opened: a
-    changed setting counts for later positions only. ``timeframe`` is the signal's.
+    changed setting counts for later positions only. ``timeframe`` is the signal's. ``late_of`` is
+    set where an entry filled once its decision's own position was over: it names that decision.
     """
 
     id: str
@@ -55,6 +56,7 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     updated_at: int = 0
     timeframe: str = ""
     rules: StopRules = StopRules()
+    late_of: str = ""
 
 
 def decode(document: Document) -> PositionRecord:

@@ -26,7 +26,7 @@ from desk import (
 
 from local.exchange.faults import error_answer
 from shared import settings
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, StoreUnavailable
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
@@ -497,12 +497,9 @@ def test_an_order_on_its_way_keeps_the_guardian_from_freeing_anything(open_floor
     in_order(floor)
 
 
-def test_what_an_entry_opens_after_its_record_was_closed_is_closed_not_taken_for_a_stranger(
-    open_floor,
-):
+def filled_late(open_floor: Callable[..., Floor]) -> tuple[Floor, str]:
     """The order was sent, nobody could find it for long enough, and then it filled."""
     floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
-    floor.expected = {1, 4, 8}
     signal = begun(floor)
     floor.break_next(ORDER, LOST, executed=True)
     die_at_look(floor, signal, 1)
@@ -514,10 +511,64 @@ def test_what_an_entry_opens_after_its_record_was_closed_is_closed_not_taken_for
     floor.clock.sleep(60)
     floor.api.advance()
     fill(floor, "0.002")(order)
+    return floor, signal
+
+
+def booked_late(floor: Floor, signal: str) -> None:
+    """Like any other trade: the trades, the day's result and the wallet agree."""
+    assert not floor.held()
+    (trade,) = floor.trades()
+    assert trade["id"].startswith(f"{signal}-late-")
+    assert trade["exitReason"] == "filled after its trade was over"
+    gained = floor.account.wallet_balance() - D(5000)
+    assert D(trade["netPnl"]) == gained == floor.services.ledger.read().day_realized_pnl != 0
+    assert floor.documents("positions")[0]["state"] == "closed"
+    assert "late-fill" in floor.alerts()
+    assert floor.leaked() == ({}, [])
+
+
+def test_what_an_entry_opens_after_its_record_was_closed_is_closed_not_taken_for_a_stranger(
+    open_floor,
+):
+    floor, signal = filled_late(open_floor)
+    floor.expected = {1, 4, 8}  # the fill is ours to invent: the order there says nothing of it
     seen = guard(floor.desk)
     assert (seen.closed, seen.foreign) == (1, 0)
     assert not floor.held()
-    assert "late-fill" in floor.alerts()
+    floor.clock.sleep(60)
+    guard(floor.desk)
+    booked_late(floor, signal)
+
+
+@pytest.mark.parametrize("trouble", ["refused", "unanswered", "no store", "no store later"])
+def test_a_late_fill_that_cannot_be_closed_or_recorded_at_once_is_taken_up_again(
+    open_floor, trouble
+):
+    floor, signal = filled_late(open_floor)
+    floor.expected = {1, 4, 8}  # the fill is ours to invent: the order there says nothing of it
+    if trouble == "refused":
+        floor.break_next(ORDER, UNAVAILABLE, times=1000, seconds=10)
+    elif trouble == "unanswered":
+        floor.break_next(ORDER, LOST, executed=True)
+    else:
+        first = "positions" if trouble == "no store" else "orders"
+        until: list[int] = []
+
+        def fail(name: str, arguments: tuple[Any, ...]) -> None:
+            if not until and arguments[0] == first:
+                until.append(floor.clock.now_ms() + 1_000)
+            if until and floor.clock.now_ms() < until[0]:
+                raise StoreUnavailable("down")
+
+        floor.store.before = fail
+    guard(floor.desk)
+    floor.store.before = lambda name, args: None
+    for _ in range(4):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guard(floor.desk)
+        reconcile(floor.desk)
+    booked_late(floor, signal)
 
 
 def test_what_somebody_buys_by_hand_after_a_trade_stays_a_stranger_s(open_floor):
