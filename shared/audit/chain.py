@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.audit.kinds import DAY_END
-from shared.audit.record import GENESIS_DAY, canonical, record_id
+from shared.audit.record import GENESIS_DAY, AuditRecord, canonical, record_id
 from shared.storage.store import Store, Where
 
 CONTAINER = "audit"
@@ -31,25 +31,44 @@ def documents(store: Store, day: str, where: Sequence[Where]) -> Iterator[dict[s
             return
 
 
-def walk(store: Store, account: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def walk(
+    store: Store, account: str, after: AuditRecord | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every document that claims to be of this chain, with the partition it lies in.
 
     Walks the calendar from the chain's first day, not its links: what a broken link leads past,
-    or what was put into a day the chain skipped, is found as well.
+    or what was put into a day the chain skipped, is found as well. With ``after`` it begins on
+    that record's day, behind it.
     """
     own = [Where("account", "=", account)]
     head = store.get(HEAD_CONTAINER, account, HEAD_ID)
+    if after is not None:
+        behind = [*own, Where("seq", ">", after.seq)]
+        start = _as_date(after.day)
+        ends = _as_date(after.next_day) if after.kind == DAY_END else None
+        yield from _days(
+            store, behind, start, [ends, _as_date((head.body if head else {}).get("day"))]
+        )
+        return
     genesis = store.get(CONTAINER, GENESIS_DAY, record_id(account, 0))
     for body in documents(store, GENESIS_DAY, own):
         yield GENESIS_DAY, body
     known = {} if head is None else head.body
     first = _next(genesis.body if genesis else {}) or _as_date(known.get("first"))
+    yield from _days(store, own, first, [_as_date(known.get("day"))])
+
+
+def _days(
+    store: Store, where: Sequence[Where], first: date | None, known: Sequence[date | None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The documents of each day from the first to the last that is known of, or is led to."""
     if first is None:
         return
-    current, last, empty = first, max(first, _as_date(known.get("day")) or first), 0
+    current, empty = first, 0
+    last = max((first, *(day for day in known if day is not None)))
     while current <= last and empty < _EMPTY_DAYS:
         empty += 1
-        for body in documents(store, current.isoformat(), own):
+        for body in documents(store, current.isoformat(), where):
             empty = 0
             if body.get("kind") == DAY_END:
                 last = max(last, _next(body) or last)

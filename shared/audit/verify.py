@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared.audit.chain import HEAD_CONTAINER, HEAD_ID, walk
+from shared.audit.chain import CONTAINER, HEAD_CONTAINER, HEAD_ID, walk
 from shared.audit.kinds import DAY_END, GENESIS, KINDS
 from shared.audit.record import (
     GENESIS_DAY,
@@ -40,12 +40,21 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A record up to which a chain was found in order, its day and how many there were."""
+
+    seq: int
+    day: str
+    hash: str
+    records: int
+
+
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a verification.
 
-    ``records`` counts what was read, ``last_seq`` and ``last_hash`` are the end of the chain
-    (-1 and empty when there is none), ``found`` is the number of all problems, of which the first
-    hundred are in ``problems``.
+    ``records`` counts what was read, now or up to a mark, ``last_seq``, ``last_day`` and
+    ``last_hash`` are the end of the chain (-1 and empty when there is none), ``found`` is the
+    number of all problems, of which the first hundred are in ``problems``.
     """
 
     account: str
@@ -54,6 +63,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     last_hash: str
     found: int
     problems: tuple[Problem, ...]
+    last_day: str = ""
 
     @property
     def ok(self) -> bool:
@@ -79,6 +89,11 @@ class _Checker:
         # What the next record must say; None after a gap, when nothing is known.
         self._hash: str | None = NO_HASH
         self._day: str | None = GENESIS_DAY
+
+    def go_on_from(self, record: AuditRecord, records: int) -> None:
+        """Take everything up to this record for verified."""
+        self.records, self.last = records, record
+        self._seq, self._hash, self._day = record.seq + 1, record.hash, _next_day(record)
 
     def note(self, finding: Finding, seq: int, where: str, text: str) -> None:
         self.found += 1
@@ -154,6 +169,7 @@ class _Checker:
             last_hash="" if self.last is None else self.last.hash,
             found=self.found,
             problems=tuple(self.problems),
+            last_day="" if self.last is None else self.last.day,
         )
 
 
@@ -164,20 +180,33 @@ def _next_day(record: AuditRecord) -> str | None:
         return None
 
 
-def verify(store: Store, account: str, *, anchors: Mapping[int, str] | None = None) -> VerifyReport:
+def verify(
+    store: Store,
+    account: str,
+    *,
+    anchors: Mapping[int, str] | None = None,
+    after: Mark | None = None,
+) -> VerifyReport:
     """Check the whole chain of an account, one page in memory at a time.
 
     Parameters
     ----------
     anchors : mapping of int to str, optional
         Sequence number -> hash, as kept outside the store.
+    after : Mark, optional
+        Only what follows this record, once it has been found to be the same still. What was
+        changed before it since is not seen.
     """
     # Read before the records: what is appended meanwhile lies beyond it.
     head = store.get(HEAD_CONTAINER, account, HEAD_ID)
     checker = _Checker(account, anchors or {})
     known: dict[str, Any] = {} if head is None else head.body
     seq, at_head = known.get("seq"), None
-    for partition, body in walk(store, account):
+    marked = None if after is None else _marked(store, account, after)
+    if after is not None and marked is not None:
+        checker.go_on_from(marked, after.records)
+        at_head = marked if marked.seq == seq else None
+    for partition, body in walk(store, account, marked):
         checker.take(body, f"{partition}/{body.get('id')}", partition)
         if checker.last is not None and checker.last.seq == seq:
             at_head = checker.last
@@ -197,6 +226,19 @@ def verify(store: Store, account: str, *, anchors: Mapping[int, str] | None = No
     ):
         checker.note("head", seq, HEAD_ID, f"record {seq} is not the one the head names")
     return checker.report()
+
+
+def _marked(store: Store, account: str, mark: Mark) -> AuditRecord | None:
+    """The record of a mark; ``None``, so that all is verified, where it is not what it was."""
+    found = store.get(CONTAINER, mark.day, record_id(account, mark.seq))
+    if found is None or mark.seq < 1:
+        return None
+    try:
+        record = from_document(found.body)
+    except AuditBroken:
+        return None
+    same = (record.seq, record.day, record.hash) == (mark.seq, mark.day, mark.hash)
+    return record if same and digest(record) == record.hash else None
 
 
 def verify_file(path: str | Path, *, anchors: Mapping[int, str] | None = None) -> VerifyReport:

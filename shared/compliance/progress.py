@@ -53,8 +53,8 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Runs by ``stage-venue``, promotions by stage, withdrawals oldest first.
 
-    ``last`` names the run that was noted last. Trades and orders carry no venue: what counts for a
-    run is what happened since it began, so it begins anew once another has been in between.
+    ``last`` names the run that was noted last. Orders carry no venue: what counts for a run is what
+    happened since it began, so it begins anew once another has been in between.
     """
 
     runs: dict[str, Run] = {}

@@ -74,7 +74,7 @@ def promote(
     below = known.grants.get("limited")
     if stage == "full" and below is None:
         raise Conflict(_never(known, "limited"))
-    gathered = evidence.gather(desk, deployment)
+    gathered = evidence.gather(desk, deployment, whole_audit=True)
     shown: tuple[StageEvidence, ...] = (gathered.evidence,)
     if stage == "full" and below is not None:
         shown = (*below.evidence, *shown)

@@ -379,29 +379,14 @@ def nothing_opened(desk: Desk, position: positions.PositionRecord, reason: str) 
 
 
 def _record(desk: Desk, plan: OrderPlan, timeframe: str) -> positions.PositionRecord:
-    return positions.PositionRecord(
-        id=plan.symbol,
+    return positions.opening(
+        plan,
         account=desk.account,
-        state="opening",
-        decision_id=plan.decision_id,
-        side=plan.side,
-        quantity=plan.quantity,
-        entry_price=plan.reference_price,
-        opened_at=desk.clock.now_ms(),
-        planned_stop=plan.stop_price,
-        stop_fraction=plan.stop_fraction,
-        reward_risk=plan.reward_risk,
-        risk_amount=plan.risk_amount,
-        stop_price=plan.stop_price,
-        take_profit_price=plan.take_profit_price,
-        stop_revision=0,
-        take_profit_revision=0,
-        best_price=plan.reference_price,
-        trail_fraction=plan.trail_fraction,
-        trail_activation_price=plan.trail_activation_price,
-        time_exit=plan.time_exit_ms,
+        at=desk.clock.now_ms(),
         timeframe=timeframe,
         rules=desk.stops,
+        venue=desk.environment,
+        stage=desk.stage.name,
     )
 
 

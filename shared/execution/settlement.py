@@ -61,6 +61,9 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         exit_reason=_exit_reason(desk, record, mine),
         fills=mine,
         income=income,
+        # A record of before says nothing: it was opened here, then.
+        venue=record.venue or desk.environment,
+        stage=record.stage or desk.stage.name,
     )
     if trade is None:
         return None

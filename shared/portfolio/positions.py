@@ -14,6 +14,7 @@ import msgspec
 
 from shared.errors import AlreadyExists, Conflict, NotFound
 from shared.execution.exchange import Side
+from shared.risk.plan import OrderPlan
 from shared.risk.stops import StopRules
 from shared.storage.store import Document, Store, Where
 
@@ -29,6 +30,7 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sequence reproducible. ``rules`` are the stop layers as they were set when it was opened: a
     changed setting counts for later positions only. ``timeframe`` is the signal's. ``late_of`` is
     set where an entry filled once its decision's own position was over: it names that decision.
+    ``venue`` and ``stage`` are those it was opened on and in; empty in records older than that.
     """
 
     id: str
@@ -57,6 +59,47 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     timeframe: str = ""
     rules: StopRules = StopRules()
     late_of: str = ""
+    venue: str = ""
+    stage: str = ""
+
+
+def opening(
+    plan: OrderPlan,
+    *,
+    account: str,
+    at: int,
+    timeframe: str,
+    rules: StopRules,
+    venue: str,
+    stage: str,
+) -> PositionRecord:
+    """The record of a position whose entry is about to be sent, at ``at`` (UTC ms)."""
+    return PositionRecord(
+        id=plan.symbol,
+        account=account,
+        state="opening",
+        decision_id=plan.decision_id,
+        side=plan.side,
+        quantity=plan.quantity,
+        entry_price=plan.reference_price,
+        opened_at=at,
+        planned_stop=plan.stop_price,
+        stop_fraction=plan.stop_fraction,
+        reward_risk=plan.reward_risk,
+        risk_amount=plan.risk_amount,
+        stop_price=plan.stop_price,
+        take_profit_price=plan.take_profit_price,
+        stop_revision=0,
+        take_profit_revision=0,
+        best_price=plan.reference_price,
+        trail_fraction=plan.trail_fraction,
+        trail_activation_price=plan.trail_activation_price,
+        time_exit=plan.time_exit_ms,
+        timeframe=timeframe,
+        rules=rules,
+        venue=venue,
+        stage=stage,
+    )
 
 
 def decode(document: Document) -> PositionRecord:

@@ -21,7 +21,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     ``gross_pnl`` excludes, ``net_pnl`` includes ``fees`` (positive when paid, the fee of a
     liquidation among them) and ``funding`` (positive when received). ``r_multiple`` is ``net_pnl``
-    over the amount risked at entry.
+    over the amount risked at entry. ``venue`` (``simulated``, ``demo``, ``production``) and
+    ``stage`` are those it was opened on and in; empty in trades older than these fields.
     """
 
     id: str
@@ -40,6 +41,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     r_multiple: Decimal
     exit_reason: str
     fills: int
+    venue: str = ""
+    stage: str = ""
 
 
 def summarize(
@@ -53,6 +56,8 @@ def summarize(
     exit_reason: str,
     fills: Sequence[Fill],
     income: Sequence[Income],
+    venue: str,
+    stage: str,
 ) -> Trade | None:
     """The trade that these fills make up, or ``None`` while they are not flat.
 
@@ -94,6 +99,8 @@ def summarize(
         r_multiple=(net / risk_amount).quantize(Decimal("0.0001")) if risk_amount else Decimal(0),
         exit_reason=exit_reason,
         fills=len(fills),
+        venue=venue,
+        stage=stage,
     )
 
 

@@ -17,7 +17,7 @@ from shared.execution.exchange import VenuePosition, opposite
 from shared.execution.guardian import ATR_BARS
 from shared.execution.protection import levels
 from shared.market.timeframe import duration_ms
-from shared.portfolio.positions import PositionRecord
+from shared.portfolio.positions import PositionRecord, opening
 from shared.research.alarms import Alarms, is_abnormal
 from shared.research.market import history
 from shared.research.round_trip import RoundTrip
@@ -201,29 +201,14 @@ class BacktestAccount:
         )
 
     def _record(self, plan: OrderPlan, timeframe: str) -> PositionRecord:
-        return PositionRecord(
-            id=plan.symbol,
+        return opening(
+            plan,
             account=ACCOUNT,
-            state="opening",
-            decision_id=plan.decision_id,
-            side=plan.side,
-            quantity=plan.quantity,
-            entry_price=plan.reference_price,
-            opened_at=self.venue.now,
-            planned_stop=plan.stop_price,
-            stop_fraction=plan.stop_fraction,
-            reward_risk=plan.reward_risk,
-            risk_amount=plan.risk_amount,
-            stop_price=plan.stop_price,
-            take_profit_price=plan.take_profit_price,
-            stop_revision=0,
-            take_profit_revision=0,
-            best_price=plan.reference_price,
-            trail_fraction=plan.trail_fraction,
-            trail_activation_price=plan.trail_activation_price,
-            time_exit=plan.time_exit_ms,
+            at=self.venue.now,
             timeframe=timeframe,
             rules=self.config.stops,
+            venue="simulated",
+            stage=self.stage.name,
         )
 
     def _protect(self, held: _Held, plan: OrderPlan) -> None:

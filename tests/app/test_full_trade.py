@@ -39,6 +39,8 @@ def test_every_way_out(open_floor, way):
     (trade,) = floor.trades()
     assert trade["id"] == signal.id
     assert trade["side"] == side
+    assert (trade["venue"], trade["stage"]) == ("simulated", "paper")
+    assert floor.audit("trade")[0]["venue"] == "simulated"
     assert trade["exitReason"] == way.removesuffix(" of a short")
     assert_equals_the_exchange(floor, trade)
     assert floor.leaked() == ({}, [])

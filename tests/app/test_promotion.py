@@ -412,6 +412,44 @@ def test_what_a_withdrawn_stage_has_shown_counts_no_more(open_floor):
     assert shown(floor) == (0, 1)
 
 
+def test_trades_of_another_venue_or_stage_are_no_evidence(open_floor):
+    """Whenever they ended; those of before trades said so count by their time."""
+    floor = proven(open_floor, trades=999)  # and the one it closed itself
+    assert checked(floor, "trades")["passed"]
+    for where in (
+        {"venue": "production", "stage": "testnet"},
+        {"venue": "demo", "stage": "limited"},
+        {"venue": "demo", "stage": "testnet"},
+    ):
+        body = floor.store.get("trades", "main", "t0").body
+        floor.store.delete("trades", "main", "t0")
+        floor.store.create("trades", {**body, **where})
+        own = where == {"venue": "demo", "stage": "testnet"}
+        assert checked(floor, "trades")["passed"] is own
+
+
+def checked(floor: Floor, name: str) -> dict[str, Any]:
+    (item,) = [i for i in checklist(floor)["items"] if i["id"] == name]
+    return item
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_promotion_verifies_the_audit_from_its_beginning(open_floor, whole):
+    """A record that is older than the last look was changed: the checklist cannot know."""
+    floor = proven(open_floor)
+    floor.expected |= {7}
+    assert checked(floor, "audit")["passed"]
+    body = floor.store.query("audit", "genesis").documents[0].body
+    floor.store.delete("audit", "genesis", body["id"])
+    floor.store.create("audit", {**body, "time": body["time"] + 1})
+    if whole:
+        status, answer = promote(floor)
+        assert status == 409
+        assert "audit" in answer
+    else:
+        assert checked(floor, "audit")["passed"]
+
+
 def test_a_stage_that_ran_in_between_begins_the_run_anew(open_floor):
     """Trades carry no venue: two weeks of the testnet with a week of production in between."""
     floor = proven(open_floor)
