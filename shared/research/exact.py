@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shared.research.config import BacktestConfig
-    from shared.risk.decision import Decision, DecisionInputs
     from shared.simulation.source import MarketSource
 
 #: Into the minute at which candles are polled and the guardian looks, in milliseconds.
@@ -142,8 +141,7 @@ class ExactEngine:
     # ------------------------------------------------------------------ decisions
 
     def _decide(self, rows: list[int]) -> None:
-        """All signals of an instant: every decision first, then the orders, as live."""
-        approved: list[tuple[DecisionInputs, Decision, int]] = []
+        """All signals of an instant, one after the other: each order right after its decision."""
         for row in rows:
             signal = self._signal(row)
             inputs = self.account.snapshot(signal)
@@ -159,13 +157,10 @@ class ExactEngine:
                 except LimitReached as error:
                     self._note(signal.id, error.checks[0].name)
                     continue
-                approved.append((inputs, decision, row))
                 self._note(signal.id, "approved")
+                self.account.open(inputs, decision.plan, int(self.table.strategy[row]))
             else:
                 self._note(signal.id, decision.reasons[0])
-        for inputs, decision, row in approved:
-            if decision.plan is not None:
-                self.account.open(inputs, decision.plan, int(self.table.strategy[row]))
 
     def _note(self, signal: str, outcome: str) -> None:
         self.decisions[outcome] += 1

@@ -1,4 +1,4 @@
-"""All signals of one instant: snapshots, decisions, then entries, as the workflows run them."""
+"""All signals of one instant: snapshot, decision and entry of each, as the workflows run them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.research.kernel.walk import equity_of, last_at, mark_at
 def decide_all(
     first, count, plans, positions, contracts, s, a, market, i, now, start, lows, signals, counts
 ):
-    """All signals of one instant: every decision first, then the entries."""
+    """All signals of one instant, one after the other: each entry right after its decision."""
     base = s.base_ms
     when, whose, side, figures, bar_ms, strategy, atr_row = signals
     for n in range(count):
@@ -82,26 +82,18 @@ def decide_all(
             a.opened_today + reserved,
         )
         counts[plan.reason] += 1
-        if plan.reason == 0:
-            positions[k].entry_state = 1
-            positions[k].entry_notional = plan.worst_notional
-            positions[k].entry_risk = plan.risk
-    for n in range(count):
-        plan = plans[n]
         if plan.reason != 0:
             continue
-        k = plan.symbol
-        m = market[k]
+        positions[k].entry_state = 1
+        positions[k].entry_notional = plan.worst_notional
+        positions[k].entry_risk = plan.risk
         free = a.wallet
         for j in range(len(positions)):
             free -= positions[j].locked
-        price = last_at(m, i, now, start, base, lows[k])
-        mark = np.rint(mark_at(m, i, now, start, base, lows[k]) * 1e8) / 1e8
-        row = plan.row
         if not open_position(
             positions[k],
             plan,
-            contracts[k],
+            contract,
             s,
             a,
             now,
