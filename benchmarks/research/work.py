@@ -150,7 +150,85 @@ def walk(bars: int, folder: Path) -> dict[str, Any]:
     return {"seconds": taken, "out_of_sample": result}
 
 
-WORK = {"decisions": decisions, "cross": cross, "sweep": sweep, "walk": walk}
+def gated(bars: int, folder: Path) -> dict[str, Any]:
+    """The same windows with everything: five strategies, the gate, one wallet, stops, all costs.
+
+    As ``./run walkforward``, on all processors: 10 parameters of a strategy by 10 thresholds.
+    """
+    import os
+
+    import msgspec
+
+    from benchmarks.research.generated import candles as generated
+    from shared.market.files import SymbolMarket
+    from shared.market.timeframe import DAY_MS
+    from shared.research.config import from_environment
+    from shared.research.runner import BacktestRunner
+    from shared.research.search import Plan
+    from shared.research.space import Space, parse
+    from shared.research.trials import Ledger
+    from shared.research.walkforward import walk_forward
+    from shared.research.windows import walk_forward_windows
+    from shared.research.workers import Workers
+    from shared.simulation.contracts import DEFAULT_CONTRACTS
+
+    hour = 3_600_000
+    warm = min(1_000, bars // 4)
+    model = DEFAULT_CONTRACTS["BTCUSDT"]
+    names = tuple(f"S{k}USDT" for k in range(SYMBOLS))
+    listed, market = [], {}
+    for k, name in enumerate(names):
+        instrument = msgspec.structs.replace(model.instrument, symbol=name)
+        listed.append(msgspec.structs.replace(model, instrument=instrument))
+        columns = generated(name, bars, timeframe="1h", seed=100 + k)
+        begins, ends = (int(columns.open_time[i]) for i in (warm, -1))
+        market[name] = SymbolMarket(
+            symbol=name,
+            candles=columns,
+            start_ms=begins,
+            end_ms=ends + hour,
+            longer={},
+            mark=None,
+            funding=None,
+        )
+    start, end = market[names[0]].start_ms, market[names[0]].end_ms
+    config = from_environment(
+        {},
+        symbols=names,
+        timeframes=("1h",),
+        start_ms=start,
+        end_ms=end,
+        listed=tuple(listed),
+        clear_after_ms=DAY_MS,
+    )
+    test = (end - start) // (WINDOWS + 5) // hour * hour
+    windows = walk_forward_windows(start, end, train=5 * test - DAY_MS, test=test, purge=DAY_MS)
+    space = Space([parse("trend.fast=6:24:2"), parse("threshold=0.3:0.57:0.03")])
+    began = time.perf_counter()
+    with Workers(BacktestRunner(config), os.cpu_count() or 1) as workers:
+        found = walk_forward(
+            workers,
+            market,
+            space,
+            Plan(),
+            Ledger(folder / f"trials-{os.getpid()}.jsonl"),
+            windows,
+            timeframes=("1h",),
+            deposit=5000.0,
+        )
+    wall = time.perf_counter() - began
+    # Of the workers too: they have ended.
+    used = sum(os.times()[:4])
+    return {
+        "seconds": [wall],
+        "processor": used,
+        "windows": len(found.steps),
+        "sets": found.steps[0].trials,
+        "trades": len(found.result.trades),
+    }
+
+
+WORK = {"decisions": decisions, "cross": cross, "sweep": sweep, "walk": walk, "gated": gated}
 
 
 def main(words: list[str]) -> None:

@@ -10,6 +10,7 @@ from shared.errors import InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.research.crosses import check
 from shared.research.exact import ExactEngine, Progress
+from shared.research.prepared import prepared
 from shared.research.result import Result
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def run(
     MarketDataError
         A candle that a signal needs is missing or not a number.
     """
-    _check(source, config)
+    span = (config.symbols, config.start_ms, config.end_ms)
+    prepared(source, "checked", span, lambda: _check(source, config))
     if config.engine == "exact":
         result = ExactEngine(source, config, table).run(progress)
     else:

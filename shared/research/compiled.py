@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from shared.research.kernel.records import (
 )
 from shared.research.market import history
 from shared.research.notes import latched_notes
+from shared.research.prepared import prepared
 from shared.research.result import EXIT_REASONS, Result, Trades
 from shared.research.signals import SignalTable, signals
 
@@ -68,8 +68,14 @@ class CompiledEngine:
         self.table = signals(source, config) if table is None else table
         self.base = duration_ms(source.timeframe)
         self.first = config.start_ms - config.start_ms % self.base
-        self.market = _market(source, config.symbols, self.first, config.end_ms)
-        self.funding = _funding(source, config)
+        span = (config.symbols, config.start_ms, config.end_ms)
+        self.market = prepared(
+            source,
+            "prices",
+            span,
+            lambda: _market(source, config.symbols, self.first, config.end_ms),
+        )
+        self.funding = prepared(source, "funding", span, lambda: _settlements(source, config))
         self.atr = _true_ranges(source, config)
 
     def run(self) -> Result:
@@ -129,8 +135,8 @@ class CompiledEngine:
         rows = rows[order]
         trades = Trades(**{name: rows[name].copy() for name in TRADE.names or ()})
         notes = list(self.table.notes)
-        for i in np.flatnonzero(trades.exit_reason == EXIT_REASONS.index("end of data")):
-            symbol = self.config.symbols[trades.symbol[i]]
+        ended = trades.symbol[trades.exit_reason == EXIT_REASONS.index("end of data")]
+        for symbol in (self.config.symbols[k] for k in sorted(ended)):
             notes.append(f"{symbol}: the position open at the end was closed at the last price")
         notes += latched_notes(latches, self.config.clear_after_ms)
         return Result(
@@ -168,23 +174,8 @@ def _market(
     return found
 
 
-def _funding(
-    source: MarketSource, config: BacktestConfig
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Settlement times and rates by symbol, padded; kept, as a search asks for the same again."""
-    key = (config.symbols, config.start_ms, config.end_ms)
-    kept = _settled.get(source)
-    if kept is None or kept[0] != key:
-        kept = (key, _settlements(source, config))
-        _settled[source] = kept
-    return kept[1]
-
-
-#: Settlements of the last span asked for, by market.
-_settled: WeakKeyDictionary[MarketSource, tuple[Any, _Settlements]] = WeakKeyDictionary()
-
-
 def _settlements(source: MarketSource, config: BacktestConfig) -> _Settlements:
+    """Settlement times and rates by symbol, padded."""
     rows = [source.settlements(s, config.start_ms, config.end_ms) for s in config.symbols]
     longest = max(map(len, rows)) + 1
     times = np.full((len(rows), longest), _NEVER, np.int64)

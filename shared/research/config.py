@@ -68,6 +68,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     engine : str
         ``exact``: the decision code itself, event by event. ``compiled``: the same rules in
         machine code.
+    listed : tuple of Contract
+        Contracts besides, or instead of, those that the simulated exchange lists.
 
     Raises
     ------
@@ -91,16 +93,16 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     costs: Decimal = Decimal(1)
     order: BarOrder = "rule"
     engine: Engine = "compiled"
+    listed: tuple[Contract, ...] = ()
 
     def __post_init__(self) -> None:
         wrong = problems(self.signals)
         if not self.symbols or len(set(self.symbols)) != len(self.symbols):
             wrong.append(f"symbols {', '.join(self.symbols)!r}: name each once, and at least one")
-        unknown = [s for s in self.symbols if s not in DEFAULT_CONTRACTS]
+        listed = list(dict.fromkeys([*DEFAULT_CONTRACTS, *(c.symbol for c in self.listed)]))
+        unknown = [s for s in self.symbols if s not in listed]
         if unknown:
-            wrong.append(
-                f"no contract for {', '.join(unknown)}; there are {', '.join(DEFAULT_CONTRACTS)}"
-            )
+            wrong.append(f"no contract for {', '.join(unknown)}; there are {', '.join(listed)}")
         if not self.timeframes or len(set(self.timeframes)) != len(self.timeframes):
             wrong.append("time frames: name each once, and at least one")
         for timeframe in self.timeframes:
@@ -129,7 +131,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Market orders reach as far as the book does: on long bars contract and mark price may lie
         further apart than the venue's bound, where live the close is repeated within seconds.
         """
-        return {s: _with_costs(c, self.costs) for s, c in DEFAULT_CONTRACTS.items()}
+        listed = {**DEFAULT_CONTRACTS, **{c.symbol: c for c in self.listed}}
+        return {s: _with_costs(c, self.costs) for s, c in listed.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Builtins from which :func:`from_json` makes the same record."""

@@ -193,9 +193,9 @@ class ExactEngine:
     def _finish(self) -> list[str]:
         """Positions that are still open are closed at the last price."""
         notes = list(self.table.notes)
-        for symbol in [
-            s for s, h in self.account.held.items() if self.account.account.position(s).quantity
-        ]:
+        for symbol in self.config.symbols:
+            if not self.account.account.position(symbol).quantity:
+                continue
             self.account.close_position(symbol, "end of data")
             notes.append(f"{symbol}: the position open at the end was closed at the last price")
         for symbol in list(self.account.held):

@@ -123,6 +123,7 @@ def with_params(
             timeframes=config.timeframes,
             start_ms=config.start_ms,
             end_ms=config.end_ms,
+            listed=config.listed,
         )
         config = msgspec.structs.replace(
             config, **{name: getattr(made, name) for name in _FROM_SETTINGS}

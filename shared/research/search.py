@@ -96,7 +96,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         made on these symbols.
     overfitting : Overfitting or None
         Of choosing the best; ``None`` with too few trials or days.
-    tried : Tried
+    tried : Tried or None
         What the ledger knew when the search was over, its own trials included.
     """
 
@@ -108,7 +108,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice | None
     deflated: float | None
     overfitting: Overfitting | None
-    tried: Tried
+    tried: Tried | None
 
     @property
     def best(self) -> Outcome | None:
@@ -131,6 +131,7 @@ def search(
     timeframes: Sequence[str],
     base: object = None,
     now_ms: int = 0,
+    luck: bool = True,
     progress: Progress = lambda done, total, outcome: None,
 ) -> Search:
     """Find parameters on a market.
@@ -141,6 +142,8 @@ def search(
         All that may be seen; trials run from ``start`` to ``end`` within it.
     base : object
         JSON-able: whatever else a trial depends on, to tell studies apart.
+    luck : bool
+        Work out the deflated ratio and overfitting; without, they are ``None``.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def search(
     )
     found = _grid(desk, space) if plan.method == "grid" else _bayes(desk, space, plan)
     best = chosen(found, plan)
-    tried = ledger.tried(sorted(market))
+    tried = ledger.tried(sorted(market)) if luck else None
     return Search(
         plan=plan,
         study=study,
@@ -189,8 +192,8 @@ def search(
             score=best.score(plan.objective, plan.minimum_trades) or 0.0,
             seen_until=known,
         ),
-        deflated=None if best is None else _deflated(best, tried),
-        overfitting=_overfitting(found),
+        deflated=None if best is None or tried is None else _deflated(best, tried),
+        overfitting=_overfitting(found) if luck else None,
         tried=tried,
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ from shared.errors import InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.research.alarms import Alarms, alarms, joined
 from shared.research.market import history
+from shared.research.prepared import prepared
 from shared.strategies.ensemble import ATR_PERIOD, VOLATILITY_RETURNS, ensemble
 from shared.strategies.frame import Frame
 
@@ -125,7 +128,15 @@ def signals(
             rows, evaluated = _rows(columns, ensemble_config, config.start_ms, names, book)
             bars += evaluated
             window = ensemble(ensemble_config).history
-            odd.append(alarms(columns, config.start_ms, window, config.thresholds))
+            judged = (symbol, timeframe, config.start_ms, config.end_ms, window, config.thresholds)
+            odd.append(
+                prepared(
+                    source,
+                    f"alarms {symbol} {timeframe}",
+                    judged,
+                    partial(alarms, columns, config.start_ms, window, config.thresholds),
+                )
+            )
             rows["symbol"] = np.full(len(rows["time"]), s, np.int16)
             rows["timeframe"] = np.full(len(rows["time"]), t, np.int16)
             parts.append(rows)
@@ -216,9 +227,19 @@ def _piece(
     columns: Columns, config: EnsembleConfig, names: Sequence[str], book: VoteBook | None
 ) -> dict[str, Any]:
     """Rows of consecutive bars, of which the first ``history - 1`` are only read."""
-    evaluation = ensemble(config).evaluate(columns, None if book is None else book.ask)
-    at = np.flatnonzero(evaluation.side)
-    (atr,) = Frame(columns).indicator("ATR", timeperiod=ATR_PERIOD)
+    voters = ensemble(config)
+    if book is None:
+        evaluation = voters.evaluate(columns)
+        at = np.flatnonzero(evaluation.side)
+        atr, volatility = _atr(columns), _volatility(columns.close, at)
+    else:
+        members = ("mean", msgspec.json.encode(config.members))
+        evaluation = voters.evaluate(columns, book.ask, partial(book.figure, columns, members))
+        at = np.flatnonzero(evaluation.side)
+        every = np.arange(VOLATILITY_RETURNS, len(columns))
+        atr = book.figure(columns, "atr", lambda: _atr(columns))
+        spread = book.figure(columns, "volatility", lambda: _volatility(columns.close, every))
+        volatility = spread[at - VOLATILITY_RETURNS]
     return {
         "time": columns.open_time[at] + duration_ms(columns.timeframe),
         "side": evaluation.side[at],
@@ -226,9 +247,14 @@ def _piece(
         "threshold": np.full(len(at), config.threshold),
         "close": columns.close[at],
         "atr": atr[at],
-        "volatility": _volatility(columns.close, at),
+        "volatility": volatility,
         "strategy": _strongest(evaluation, config, at, names),
     }
+
+
+def _atr(columns: Columns) -> NDArray[np.float64]:
+    (atr,) = Frame(columns).indicator("ATR", timeperiod=ATR_PERIOD)
+    return np.asarray(atr, np.float64)
 
 
 def _volatility(close: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -248,12 +274,10 @@ def _strongest(
     evaluation: Evaluation, config: EnsembleConfig, at: NDArray[np.int64], names: Sequence[str]
 ) -> NDArray[np.int16]:
     """The voter whose weighted vote goes furthest in the signal's direction."""
-    shares = np.array(
-        [
-            np.nan_to_num(np.asarray(evaluation.votes[m.strategy].vote)[at]) * m.weight
-            for m in config.members
-        ]
-    )
+    votes = [np.asarray(evaluation.votes[m.strategy].vote)[at] for m in config.members]
+    weights = np.array([[m.weight] for m in config.members])
+    # NaN is no vote.
+    shares = np.where(np.isnan(votes), 0.0, votes) * weights
     places = np.array([names.index(m.strategy) for m in config.members], dtype=np.int16)
     found: NDArray[np.int16] = places[np.argmax(shares * evaluation.side[at], axis=0)]
     return found

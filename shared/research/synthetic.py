@@ -7,7 +7,7 @@ patterns shorter than a block, and the spread of its results is what luck of his
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from shared.research.market import source_of
 from shared.research.montecarlo import stationary
 from shared.research.reorder import reordered
 from shared.research.sealed import Market
-from shared.simulation.contracts import DEFAULT_CONTRACTS
+from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
 
 #: Mean length of a block in days: moves of some days stay whole, trends of months do not.
 BLOCK_DAYS = 5.0
@@ -48,7 +48,11 @@ class Redrawn:
 
 
 def synthetic_market(
-    market: Market, *, seed: int, block_days: float = BLOCK_DAYS
+    market: Market,
+    *,
+    seed: int,
+    block_days: float = BLOCK_DAYS,
+    contracts: Mapping[str, Contract] = DEFAULT_CONTRACTS,
 ) -> dict[str, SymbolMarket]:
     """One market redrawn by the stationary bootstrap.
 
@@ -67,7 +71,10 @@ def synthetic_market(
         raise InvalidInput(f"blocks of {block_days:g} days are shorter than one bar")
     rng = np.random.default_rng(seed)
     order = stationary(rng, 1, len(any_bars) - 1, mean)[0] + 1
-    return {symbol: _redrawn(market[symbol], bars[symbol], order) for symbol in market}
+    return {
+        symbol: _redrawn(market[symbol], bars[symbol], order, contracts[symbol].tick)
+        for symbol in market
+    }
 
 
 def on_synthetic_markets(
@@ -81,7 +88,9 @@ def on_synthetic_markets(
     """The backtest on so many synthetic markets."""
     gains, falls = [], []
     for number in range(count):
-        other = synthetic_market(market, seed=seed + number, block_days=block_days)
+        other = synthetic_market(
+            market, seed=seed + number, block_days=block_days, contracts=config.contracts()
+        )
         result = run(source_of(other), config)
         gains.append(float(result.equity[-1] / result.start_equity - 1.0))
         falls.append(deepest(curve(result)).depth)
@@ -103,9 +112,10 @@ def _common(candles: dict[str, Columns]) -> dict[str, Columns]:
     }
 
 
-def _redrawn(one: SymbolMarket, bars: Columns, order: NDArray[np.int64]) -> SymbolMarket:
+def _redrawn(
+    one: SymbolMarket, bars: Columns, order: NDArray[np.int64], tick: float
+) -> SymbolMarket:
     made = reordered(bars, order)
-    tick = float(DEFAULT_CONTRACTS[one.symbol].instrument.tick_size)
 
     def on_ticks(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.maximum(np.round(np.round(values / tick) * tick, 10), tick))

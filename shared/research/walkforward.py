@@ -107,6 +107,7 @@ def walk_forward(
             timeframes=timeframes,
             base=base,
             now_ms=now_ms,
+            luck=False,
             progress=tell,
         )
         last = found.outcomes

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Votes of a voter on a frame.
 Ask = Callable[[Voter, Frame], Votes]
+#: What a callable makes, or what it made before.
+Keep = Callable[[Callable[[], NDArray[np.float64]]], NDArray[np.float64]]
 
 ATR_PERIOD = 14
 VOLATILITY_RETURNS = 96
@@ -93,7 +95,9 @@ class Ensemble:
             )
         )
 
-    def evaluate(self, columns: Columns, ask: Ask | None = None) -> Evaluation:
+    def evaluate(
+        self, columns: Columns, ask: Ask | None = None, keep: Keep | None = None
+    ) -> Evaluation:
         """Strength, side and votes at every bar.
 
         Parameters
@@ -101,6 +105,8 @@ class Ensemble:
         columns : Columns
         ask : callable, optional
             Gives the votes of a voter on a frame; for callers that keep them.
+        keep : callable, optional
+            Gives the weighted mean of the votes and the weight behind it, made or kept.
 
         Raises
         ------
@@ -109,21 +115,31 @@ class Ensemble:
         MarketDataError
             When bars are missing or a value is not finite.
         """
-        self._check(columns)
         frame = Frame(columns)
-        votes = [
-            voter.votes(frame) if ask is None else ask(voter, frame) for _, voter in self._members
-        ]
-        mean = self._mean([v.vote for v in votes])
+        votes: list[Votes] = []
+
+        def asked() -> list[Votes]:
+            if not votes:
+                votes.extend(
+                    voter.votes(frame) if ask is None else ask(voter, frame)
+                    for _, voter in self._members
+                )
+            return votes
+
+        def made() -> NDArray[np.float64]:
+            self._check(columns)
+            return np.array(self._mean([v.vote for v in asked()]))
+
+        mean = made() if keep is None else keep(made)
         strength = np.array(mean[0])
-        state = self._state(mean)
+        state = self._state((mean[0], mean[1]))
         side = state.astype(np.int8)
         if self.config.crossing:
             side[1:][state[1:] == state[:-1]] = 0
         unready = self.history - 1
         strength[:unready] = np.nan
         side[:unready] = 0
-        by_name = {voter.name: v for (_, voter), v in zip(self._members, votes, strict=True)}
+        by_name = {voter.name: v for (_, voter), v in zip(self._members, asked(), strict=True)}
         return Evaluation(strength, side, by_name)
 
     def signal(self, columns: Columns) -> Signal:

@@ -12,6 +12,7 @@ import numpy as np
 from shared.research.kernel.compiler import kernel
 from shared.research.kernel.fills import END, fund, settle
 from shared.research.kernel.instants import decide_all
+from shared.research.kernel.passing import pass_rounds, skip_rounds
 from shared.research.kernel.path import NEVER, low_first
 from shared.research.kernel.records import ACCOUNT, PLAN, POSITION, REASONS
 from shared.research.kernel.rounds import (
@@ -23,7 +24,6 @@ from shared.research.kernel.rounds import (
     flatten,
     guard,
     judge_alarms,
-    skip_rounds,
 )
 from shared.research.kernel.walk import equity_of, exit_at, is_quiet, mark_at, see, walk
 
@@ -142,6 +142,10 @@ def simulate(
                 if due < funding_time.shape[1] and funding_time[k, due] <= end:
                     quiet = False
                     break
+        passed = False
+        if quiet and base > MINUTE_MS:
+            passed = skip_rounds(positions, contracts, s, a, market, i, start, lows)
+            quiet = passed
         if quiet:
             # Nothing is reached; the guardian still reads and trails.
             t_sample = s.sample_first + k_sample * s.sample_ms
@@ -152,9 +156,7 @@ def simulate(
                 samples[2, k_sample] = held
                 k_sample += 1
             moved = False
-            t = start + GUARD_MS
-            if base > MINUTE_MS and skip_rounds(positions, contracts, s, a, market, i, start, lows):
-                t = end + 1
+            t = end + 1 if passed else start + GUARD_MS
             while t <= end:
                 moved = guard(
                     positions, contracts, s, a, market, i, t, start, lows, atr, trades, latches
@@ -185,25 +187,24 @@ def simulate(
         # Event by event through the rest of the bar.
         while True:
             stop_at = min(end, last)
-            t = stop_at + 1
             t_guard = NEVER
             if a.used > 0:
                 t_guard = now - now % MINUTE_MS + GUARD_MS
                 if t_guard < now or t_guard <= since_guard:
                     t_guard += MINUTE_MS
-                t = min(t, t_guard)
+            t_other = stop_at + 1
             t_decide = NEVER
             if row < len(times):
                 t_decide = times[row] + POLL_MS
-                t = min(t, t_decide)
+                t_other = min(t_other, t_decide)
             t_alarm = NEVER
             if a.alarm < len(alarms[0]):
                 t_alarm = alarms[0][a.alarm] + POLL_MS
-                t = min(t, t_alarm)
+                t_other = min(t_other, t_alarm)
             t_sample = NEVER
             if k_sample < n_samples:
                 t_sample = s.sample_first + k_sample * s.sample_ms
-                t = min(t, t_sample)
+                t_other = min(t_other, t_sample)
             for k in range(symbols):
                 if positions[k].side != 0:
                     due = paid[k]
@@ -211,7 +212,27 @@ def simulate(
                         due += 1
                     paid[k] = due
                     if due < funding_time.shape[1]:
-                        t = min(t, funding_time[k, due])
+                        t_other = min(t_other, funding_time[k, due])
+            if t_guard < t_other:
+                final = pass_rounds(
+                    positions,
+                    contracts,
+                    s,
+                    a,
+                    market,
+                    i,
+                    now,
+                    t_guard,
+                    t_other - 1,
+                    since_guard,
+                    start,
+                    lows,
+                )
+                if final > 0:
+                    now = final
+                    since_guard = final
+                    continue
+            t = min(t_guard, t_other)
             reached = min(t, stop_at)
             for k in range(symbols):
                 p = positions[k]
