@@ -37,9 +37,10 @@ def measure(size: Size) -> list[Figure]:
         decisions = _work("decisions", bars, folder)
         sweep = _work("sweep", bars, folder)
         walk = _work("walk", HOURS[size], folder)
+        gated = _work("gated", HOURS[size], folder)
         python = interpreter() if size == "full" else None
         beside = _peers(python, folder) if python else {}
-    return _figures(bars, decisions, cross, sweep, walk, beside)
+    return _figures(bars, decisions, cross, sweep, walk, gated, beside)
 
 
 def _work(what: str, bars: int, folder: Path) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def _figures(
     cross: dict[str, Any],
     sweep: dict[str, Any],
     walk: dict[str, Any],
+    gated: dict[str, Any],
     beside: dict[str, Any],
 ) -> list[Figure]:
     def middle(of: dict[str, Any]) -> float:
@@ -175,5 +177,14 @@ def _figures(
             unit="s",
             goal=30.0,
             note="EMA pairs; trained on five spans, judged on the next",
+        ),
+        Figure(
+            name="the same with every decision, gate, wallet, stop and cost",
+            value=middle(gated),
+            unit="s",
+            goal=30.0,
+            note=f"wall time, {gated['windows']} windows x {gated['sets']} sets, "
+            f"{gated['trades']} trades judged; {gated['processor']:.0f} s of processor time on "
+            "all processors, start of the processes included",
         ),
     ]

@@ -172,15 +172,16 @@ def gated(bars: int, folder: Path) -> dict[str, Any]:
     from shared.research.workers import Workers
     from shared.simulation.contracts import DEFAULT_CONTRACTS
 
-    hour = 3_600_000
-    warm = min(1_000, bars // 4)
+    hour, warm = 3_600_000, 1_000
+    whole = bars >= 8_000
+    count = WINDOWS if whole else 2
     model = DEFAULT_CONTRACTS["BTCUSDT"]
     names = tuple(f"S{k}USDT" for k in range(SYMBOLS))
     listed, market = [], {}
     for k, name in enumerate(names):
         instrument = msgspec.structs.replace(model.instrument, symbol=name)
         listed.append(msgspec.structs.replace(model, instrument=instrument))
-        columns = generated(name, bars, timeframe="1h", seed=100 + k)
+        columns = generated(name, bars + warm, timeframe="1h", seed=100 + k)
         begins, ends = (int(columns.open_time[i]) for i in (warm, -1))
         market[name] = SymbolMarket(
             symbol=name,
@@ -201,16 +202,17 @@ def gated(bars: int, folder: Path) -> dict[str, Any]:
         listed=tuple(listed),
         clear_after_ms=DAY_MS,
     )
-    test = (end - start) // (WINDOWS + 5) // hour * hour
+    test = (end - start) // (count + 5) // hour * hour
     windows = walk_forward_windows(start, end, train=5 * test - DAY_MS, test=test, purge=DAY_MS)
-    space = Space([parse("trend.fast=6:24:2"), parse("threshold=0.3:0.57:0.03")])
+    grid = ("trend.fast=6:24:2", "threshold=0.3:0.57:0.03")
+    space = Space([parse(text) for text in (grid if whole else ("threshold=0.1,0.2",))])
     began = time.perf_counter()
     with Workers(BacktestRunner(config), os.cpu_count() or 1) as workers:
         found = walk_forward(
             workers,
             market,
             space,
-            Plan(),
+            Plan(minimum_trades=20 if whole else 1),
             Ledger(folder / f"trials-{os.getpid()}.jsonl"),
             windows,
             timeframes=("1h",),

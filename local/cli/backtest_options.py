@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from shared.research.switch import CLEAR_AFTER_HOURS
 
 
 def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -71,9 +72,9 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
     one.add_argument(
         "--clear-after",
         type=hours,
-        default=24.0,
+        default=CLEAR_AFTER_HOURS,
         metavar="HOURS",
-        help="a person clears the kill switch after that time (default 24); 0: never",
+        help="a person clears the kill switch after that time (default %(default)g); 0: never",
     )
     one.add_argument(
         "--paths",

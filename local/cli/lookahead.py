@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from shared.errors import InvalidInput
+from shared.errors import BorsaError, InvalidInput
 from shared.market.candle import Columns
 from shared.market.timeframe import DAY_MS, duration_ms
 from shared.research.lookahead import LookAhead, look_ahead, look_ahead_of_voter
@@ -21,6 +24,7 @@ from shared.research.space import parse
 BUILT_IN_END = 1_735_689_600_000
 
 Check = Callable[[Columns], LookAhead]
+T = TypeVar("T")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,16 +81,61 @@ def _own(subject: str, params: dict[str, Any], options: argparse.Namespace) -> C
     module, _, name = subject.partition(":")
     sys.path.insert(0, os.getcwd())
     try:
-        thing = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
         raise InvalidInput(f"{subject}: {error}") from error
+    if found is None:
+        raise InvalidInput(f"{subject}: there is no module {module} here or among the packages")
+    loaded = _told(module, lambda: importlib.import_module(module))
+    if not hasattr(loaded, name):
+        raise InvalidInput(f"{subject}: module {module} has no {name}")
+    thing = getattr(loaded, name)
     if isinstance(thing, Strategy):
-        return _voter(thing.with_params(params), options)
-    if hasattr(thing, "votes") and hasattr(thing, "history"):
-        return _voter(thing, options)
-    if callable(thing):
-        return _feature(name, lambda c: thing(c, **params), 2, options)
-    raise InvalidInput(f"{subject} is neither a strategy nor a function from candles to arrays")
+        check = _voter(thing.with_params(params), options)
+    elif hasattr(thing, "votes") and hasattr(thing, "history"):
+        check = _voter(thing, options)
+    elif callable(thing):
+        check = _feature(name, lambda c: thing(_read_only(c), **params), 2, options)
+    else:
+        raise InvalidInput(f"{subject} is neither a strategy nor a function from candles to arrays")
+
+    def checked(columns: Columns) -> LookAhead:
+        found = _told(subject, lambda: check(columns))
+        if found.empty == found.figures:
+            raise InvalidInput(
+                f"{subject} has no number on any of {len(columns)} bars, so there is nothing to "
+                "judge; give more bars, or other ones"
+            )
+        return found
+
+    return checked
+
+
+def _told(subject: str, call: Callable[[], T]) -> T:
+    """Call code of the user's own; what it dies of is told in a line, with the place."""
+    try:
+        return call()
+    except BorsaError:
+        raise
+    except Exception as error:
+        frames = [
+            f"{Path(f.filename).name} line {f.lineno}"
+            for f in traceback.extract_tb(error.__traceback__)
+            if not f.filename.startswith("<")
+        ]
+        raise InvalidInput(
+            f"{subject} raised {type(error).__name__}: {error} ({frames[-1]})"
+        ) from error
+
+
+def _read_only(columns: Columns) -> Columns:
+    """The candles as they are: a function that writes into them would judge its own writing."""
+    arrays = []
+    for name in ("open_time", "open", "high", "low", "close", "volume"):
+        array = getattr(columns, name).view()
+        array.flags.writeable = False
+        arrays.append(array)
+    return Columns(columns.symbol, columns.timeframe, *arrays)
 
 
 def _columns(options: argparse.Namespace) -> Columns:

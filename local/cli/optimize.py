@@ -150,7 +150,16 @@ def _tell(
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
-    for note in asked.notes:
+    notes = [*asked.notes, *([found.alike] if found.alike else [])]
+    unusable = [o.problem for o in found.outcomes if o.problem]
+    if unusable:
+        notes.append(f"{len(unusable):,} trials could not be run, the first: {unusable[0]}")
+    if found.other_code:
+        notes.append(
+            f"{found.other_code:,} trials of this search in the ledger were made by another "
+            "version of the code; they were made again"
+        )
+    for note in notes:
         console.print(f"note: {note}", markup=False)
     console.print(written(options.out))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from shared.research.switch import CLEAR_AFTER_HOURS
 
 
 def add_searches(commands: Commands[argparse.ArgumentParser], state: Path) -> None:
@@ -130,7 +131,7 @@ def _search(one: argparse.ArgumentParser, state: Path) -> None:
     one.add_argument(
         "--clear-after",
         type=hours,
-        default=24.0,
+        default=CLEAR_AFTER_HOURS,
         metavar="HOURS",
         help="a person clears a latched kill switch after so long (default: %(default)s; 0: never)",
     )

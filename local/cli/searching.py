@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.files import load_market
 from shared.market.timeframe import duration_ms
 from shared.research.config import BacktestConfig, from_environment
+from shared.research.fits import check_fit
 from shared.research.market import WARMUP_BARS, what_is_missing
 from shared.research.result import Result
 from shared.research.runner import BacktestRunner
@@ -79,17 +82,24 @@ def task(options: argparse.Namespace) -> Task:
     if plan.method == "grid":
         space.grid()  # too many points are refused before anything is read
     settings = pairs(options.set)
-    market = load_market(
-        options.data, options.symbols, options.start, options.end, warmup_bars=WARMUP_BARS
-    )
     config = from_environment(
         settings,
         symbols=options.symbols,
         timeframes=options.timeframes,
-        start_ms=max(m.start_ms for m in market.values()),
-        end_ms=min(m.end_ms for m in market.values()),
+        start_ms=options.start,
+        end_ms=options.end,
         deposit=options.deposit,
         clear_after_ms=round(options.clear_after * 3_600_000),
+    )
+    # A mistake in a name is told now, not by every trial.
+    check_fit(config, space, settings)
+    market = load_market(
+        options.data, options.symbols, options.start, options.end, warmup_bars=WARMUP_BARS
+    )
+    config = msgspec.structs.replace(
+        config,
+        start_ms=max(m.start_ms for m in market.values()),
+        end_ms=min(m.end_ms for m in market.values()),
     )
     notes = what_is_missing(market, config.start_ms, config.end_ms)
     return Task(market, config, settings, space, plan, Ledger(options.ledger), tuple(notes))

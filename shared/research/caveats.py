@@ -39,6 +39,7 @@ def caveats(
     *,
     overfit: Overfitting | None = None,
     chosen_here: int = 0,
+    alike: str = "",
     variations: Mapping[str, Statistics] | None = None,
     benchmarks: Mapping[str, float] | None = None,
 ) -> list[Caveat]:
@@ -48,6 +49,8 @@ def caveats(
     ----------
     chosen_here : int
         Trials among which the parameters were chosen on the very data of this result.
+    alike : str
+        In words, that trials of the search came to the same result.
     variations : mapping of str to Statistics
         The same backtest under other assumptions, as :mod:`shared.research.variations` names them.
     benchmarks : mapping of str to float
@@ -63,6 +66,7 @@ def caveats(
             *_events(parts),
             *_luck(whole, luck, overfit),
             *_chosen(chosen_here),
+            *_alike(alike),
             *_assumptions(whole, variations or {}),
             *_instead(whole, benchmarks or {}),
             *_notes([n for n in result.notes if n != few_trades(len(result.trades))]),
@@ -265,6 +269,12 @@ def _chosen(trials: int) -> _Found:
             f"These figures are of the best of {trials:,} trials on the data it was chosen on. "
             "Keep a part of the data away from the search.",
         )
+
+
+def _alike(text: str) -> _Found:
+    if text:
+        level = CAUTION if text.startswith("all ") else NOTE
+        yield level, "Trials that do not differ", f"{text[0].upper()}{text[1:]}."
 
 
 def _assumptions(s: Statistics, variations: Mapping[str, Statistics]) -> _Found:

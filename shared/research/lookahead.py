@@ -59,7 +59,11 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookAhead(msgspec.Struct, frozen=True, kw_only=True):
-    """Verdict on one strategy or feature. ``checked`` counts compared values."""
+    """Verdict on one strategy or feature.
+
+    ``checked`` counts compared values; ``empty`` are figures without a number on any bar, of which
+    nothing is known.
+    """
 
     name: str
     bars: int
@@ -67,6 +71,7 @@ class LookAhead(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[str]
     checked: int
     leaks: list[Leak]
+    empty: list[str] = []
 
     @property
     def clean(self) -> bool:
@@ -105,11 +110,20 @@ def look_ahead(
     Raises
     ------
     InvalidInput
-        When the history is too short, or the feature does not answer with one value per bar.
+        When the history is too short, or the feature does not answer with one value per bar, or
+        not twice with the same.
     """
     places = _places(len(columns), warmup, cuts, seed)
     whole = _values(name, feature, columns)
     scale = {key: _scale(values) * tolerance for key, values in whole.items()}
+    again = _values(name, feature, columns)
+    if whole.keys() != again.keys() or any(
+        _first_difference(whole[key], again[key], scale[key]) is not None for key in whole
+    ):
+        raise InvalidInput(
+            f"{name} gives other values when it is asked again on the same bars; what depends on "
+            "chance or on earlier calls cannot be judged"
+        )
     rng = np.random.default_rng(seed)
     leaks: list[Leak] = []
     checked = 0
@@ -140,6 +154,7 @@ def look_ahead(
         figures=sorted(whole),
         checked=checked,
         leaks=leaks,
+        empty=sorted(key for key, values in whole.items() if not np.isfinite(values).any()),
     )
 
 

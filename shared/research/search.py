@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from shared.errors import InvalidInput
+from shared.research.code import code_digest
 from shared.research.evaluation import Job, Outcome, known_objective
 from shared.research.overfitting import BLOCKS, Overfitting, overfitting
 from shared.research.sealed import Market, market_digest, seen_until
@@ -30,6 +31,8 @@ CHOICES = ("best", "plateau")
 #: Proposals made before their outcomes are told: keeps two or more processors busy, and being
 #: fixed keeps the search the same on any number of them.
 BATCH = 8
+
+_NOTHING = Tried(trials=0, studies=0, variance=None)
 
 Progress = Callable[[int, int, Outcome | None], None]
 
@@ -96,8 +99,13 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         made on these symbols.
     overfitting : Overfitting or None
         Of choosing the best; ``None`` with too few trials or days.
-    tried : Tried or None
-        What the ledger knew when the search was over, its own trials included.
+    distinct : int
+        Trials that could be run and differ from each other in any day's return.
+    other_code : int
+        Trials of this search in the ledger that another version of the code made; not used.
+    tried : Tried
+        What the ledger knew when the search was over, its own trials included; nothing when luck
+        was not asked for.
     """
 
     plan: Plan
@@ -108,7 +116,25 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice | None
     deflated: float | None
     overfitting: Overfitting | None
-    tried: Tried | None
+    distinct: int
+    other_code: int = 0
+    tried: Tried
+
+    @property
+    def alike(self) -> str:
+        """In words how many trials came to the result of another; empty when none did."""
+        ran = sum(1 for o in self.outcomes if not o.problem and o.returns)
+        if ran < 2 or self.distinct == ran:
+            return ""
+        if self.distinct == 1:
+            return (
+                f"all {ran:,} trials came to the same result: what was varied makes no difference "
+                "here, so nothing was chosen and overfitting is not defined"
+            )
+        return (
+            f"{ran - self.distinct:,} of {ran:,} trials came to the same result as another; "
+            "overfitting is that of the ones that differ"
+        )
 
     @property
     def best(self) -> Outcome | None:
@@ -155,11 +181,13 @@ def search(
     if not start < end <= last:
         raise InvalidInput("the span of the search is not inside the market it is given")
     study = study_id(market_digest(market), start, end, list(timeframes), base)
+    fixed, code = study_id(list(timeframes), base), code_digest()
+    before = ledger.of_study(study)
     workers.use(market)
     desk = _Desk(
         workers=workers,
         ledger=ledger,
-        known=ledger.of_study(study),
+        known={t.key: t for t in before if t.code == code},
         trial=lambda o: Trial(
             study=study,
             params=o.params,
@@ -171,13 +199,15 @@ def search(
             returns=o.returns,
             problem=o.problem,
             at=now_ms,
+            base=fixed,
+            code=code,
         ),
         job=lambda p: Job(params=dict(p), start=start, end=end),
         progress=progress,
     )
     found = _grid(desk, space) if plan.method == "grid" else _bayes(desk, space, plan)
     best = chosen(found, plan)
-    tried = ledger.tried(sorted(market)) if luck else None
+    tried = ledger.tried(sorted(market)) if luck else _NOTHING
     return Search(
         plan=plan,
         study=study,
@@ -192,8 +222,10 @@ def search(
             score=best.score(plan.objective, plan.minimum_trades) or 0.0,
             seen_until=known,
         ),
-        deflated=None if best is None or tried is None else _deflated(best, tried),
+        deflated=None if best is None else _deflated(best, tried),
         overfitting=_overfitting(found) if luck else None,
+        distinct=len(_records(found)),
+        other_code=len({t.key for t in before if t.code != code}),
         tried=tried,
     )
 
@@ -356,8 +388,14 @@ def _deflated(best: Outcome, tried: Tried) -> float | None:
     )
 
 
+def _records(found: Sequence[Outcome]) -> list[str]:
+    """Daily returns of the trials that could be run, equal ones once."""
+    return list(dict.fromkeys(o.returns for o in found if not o.problem and o.returns))
+
+
 def _overfitting(found: Sequence[Outcome]) -> Overfitting | None:
-    columns = [unpacked(o.returns) for o in found if not o.problem and o.returns]
+    """Of choosing among trials that differ: between equal ones nothing is chosen."""
+    columns = [unpacked(returns) for returns in _records(found)]
     if len(columns) < 2:
         return None
     days = min(map(len, columns))

@@ -16,6 +16,7 @@ import msgspec
 
 from shared.clock import Clock
 from shared.errors import AlreadyExists, Conflict, NotFound
+from shared.research.code import code_digest
 from shared.research.config import BacktestConfig
 from shared.research.evaluation import Job, Outcome, outcomes
 from shared.research.runner import BacktestRunner
@@ -26,6 +27,8 @@ from shared.storage.store import Document, Store
 CONTAINER = "research"
 #: Results kept at hand in the sweep's own document.
 BEST = 20
+#: Results of two versions of the code would stand beside each other.
+_OTHER_CODE = "was begun by another version of the application; ask for the same again"
 #: From where a sweep can be started again.
 RESUMABLE = ("cancelled", "failed")
 
@@ -91,12 +94,14 @@ def resume(store: Store, clock: Clock, identity: str) -> Sweep:
     Raises
     ------
     Conflict
-        When it is running or done.
+        When it is running or done, or other code began it.
     """
 
     def change(sweep: Sweep) -> Sweep:
         if sweep.state not in RESUMABLE:
             raise Conflict(f"{identity} is {sweep.state}; only cancelled and failed ones resume")
+        if sweep.code != code_digest():
+            raise Conflict(f"{identity} {_OTHER_CODE}")
         return msgspec.structs.replace(
             sweep,
             state="running",
@@ -130,7 +135,8 @@ def run_chunk(
     Returns
     -------
     dict
-        ``state`` (``done`` or ``cancelled``) and the chunk's best ``score``.
+        ``state`` (``done``, ``cancelled`` or, with a ``problem``, ``failed``) and the chunk's best
+        ``score``.
     """
     sweep = load(store, identity)
     stored = store.get(CONTAINER, identity, chunk_id(number))
@@ -138,6 +144,8 @@ def run_chunk(
         return {"state": "done", "score": stored.body["score"]}
     if sweep.state != "running":
         return {"state": "cancelled", "score": None}
+    if sweep.code != code_digest():
+        return {"state": "failed", "score": None, "problem": f"{identity} {_OTHER_CODE}"}
     config = configuration(sweep.request, sweep.start_ms, sweep.end_ms)
     first = number * sweep.chunk_size
     wanted = points(sweep.request)[first : first + sweep.chunk_size]

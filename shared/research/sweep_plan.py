@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from shared.errors import ConfigurationError, InvalidInput
 from shared.market.timeframe import duration_ms
+from shared.research.code import code_digest
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.evaluation import known_objective
+from shared.research.fits import check_fit
 from shared.research.runner import with_params
-from shared.research.space import Params, Space, Value, from_mapping
+from shared.research.space import Params, Value, from_mapping
+from shared.research.switch import CLEAR_AFTER_HOURS
 
+HOUR_MS = 3_600_000
+#: A hundred years.
+MAX_HOURS = 876_000
 SWEEP = "sweep"
 #: Most parameter sets of one sweep, and of one chunk.
 MAX_SETS, MAX_CHUNK = 10_000, 200
@@ -27,8 +31,6 @@ MAX_WORK = {"compiled": 20_000_000_000, "exact": 50_000_000}
 CHUNK_WORK = {"compiled": 100_000_000, "exact": 100_000}
 #: Chunks of one sweep; each is an activity in the workflow's history.
 MAX_CHUNKS = 500
-#: Sets of a grid that a value is tried in.
-MAX_TRIES = 200
 
 State = Literal["running", "cancelling", "cancelled", "failed", "done"]
 
@@ -38,8 +40,9 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Either ``grid`` (name -> values, or ``from:to:step``) or ``sets`` (a list of name -> value).
     Names are those of :mod:`shared.research.runner`. ``start`` and ``end`` are dates, UTC, end
-    exclusive; ``settings`` are application settings that hold for all sets. With ``chunk_size`` 0
-    a chunk takes about a minute.
+    exclusive; ``settings`` are application settings that hold for all sets; ``clear_after`` are
+    hours, as in :class:`shared.research.config.BacktestConfig`. With ``chunk_size`` 0 a chunk takes
+    about a minute.
     """
 
     symbols: list[str]
@@ -51,6 +54,7 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settings: dict[str, str] = {}
     deposit: Decimal = Decimal(5000)
     costs: Decimal = Decimal(1)
+    clear_after: Annotated[float, msgspec.Meta(ge=0, le=MAX_HOURS)] = CLEAR_AFTER_HOURS
     engine: Literal["compiled", "exact"] = "compiled"
     objective: str = "sharpe"
     minimum_trades: int = 20
@@ -58,13 +62,14 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A sweep as it is stored; times are UTC milliseconds."""
+    """A sweep as it is stored; times are UTC milliseconds, ``code`` the digest of what made it."""
 
     id: str
     sweep: str
     kind: Literal["sweep"] = "sweep"
     state: State
     request: dict[str, Any]
+    code: str = ""
     start_ms: int
     end_ms: int
     sets: int
@@ -123,12 +128,14 @@ def _planned(request: SweepRequest, now_ms: int) -> Sweep:
         raise InvalidInput(f"chunk_size is {request.chunk_size}; use 0 to {MAX_CHUNK}")
     size = request.chunk_size or max(1, min(MAX_CHUNK, CHUNK_WORK[request.engine] // max(1, bars)))
     size = max(size, -(-count // MAX_CHUNKS))
-    identity = hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
+    asked = {**body, "code": code_digest()}
+    identity = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
     return Sweep(
         id=SWEEP,
         sweep=f"sweep-{identity[:20]}",
         state="running",
         request=body,
+        code=asked["code"],
         start_ms=start,
         end_ms=end,
         sets=count,
@@ -159,6 +166,7 @@ def configuration(request: Mapping[str, Any], start_ms: int, end_ms: int) -> Bac
         end_ms=end_ms,
         deposit=Decimal(str(request["deposit"])),
         costs=Decimal(str(request["costs"])),
+        clear_after_ms=round(request["clear_after"] * HOUR_MS),
         engine=request["engine"],
     )
 
@@ -177,28 +185,8 @@ def _checked_sets(request: SweepRequest, config: BacktestConfig) -> int:
         return len(request.sets)
     space = from_mapping(request.grid or {})
     space.grid(MAX_SETS)  # refuses what is too large or has no steps, before anything is made
-    for parameter in space.parameters:
-        for value in parameter.values:
-            _try(config, parameter.name, value, space, request.settings)
+    check_fit(config, space, request.settings, every=True)
     return space.size or 0
-
-
-def _try(
-    config: BacktestConfig, name: str, value: Value, space: Space, settings: Mapping[str, str]
-) -> None:
-    """Refuse a value that fits neither the configuration nor any of its first sets in the grid.
-
-    A set that cannot be is told with the results; a value that can nowhere be is a mistake.
-    """
-    try:
-        with_params(config, {name: value}, settings)
-    except ConfigurationError:
-        others = (p for p in space.grid(MAX_SETS) if p[name] == value)
-        for point in itertools.islice(others, MAX_TRIES):
-            with contextlib.suppress(ConfigurationError):
-                with_params(config, point, settings)
-                return
-        raise
 
 
 def points(request: Mapping[str, Any]) -> list[Params]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+#: Hours after which a person clears the switch unless told otherwise: one bad day does not end
+#: years. What a backtest, a search or a sweep begins with; a replay clears nothing.
+CLEAR_AFTER_HOURS = 24.0
+
 
 class Switch:
     """Armed or latched. Times in UTC milliseconds.

@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from shared.errors import InvalidInput
 from shared.research.space import Params, Value
 
 Floats = NDArray[np.float64]
+L = TypeVar("L")
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     study : str
         Digest of data, span and base configuration: trials of one study are comparable.
+    base : str
+        Digest of the base configuration alone, whatever the data and the span; with the parameters
+        it is the configuration that was tried. Empty in files of earlier versions.
+    code : str
+        Digest of the code that made it, :func:`shared.research.code.code_digest`.
     params : dict
     symbols, timeframes : list of str
     start, end : int
@@ -56,6 +63,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     returns: str = ""
     problem: str = ""
     at: int = 0
+    base: str = ""
+    code: str = ""
 
     @property
     def key(self) -> str:
@@ -63,11 +72,26 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return params_key(self.params)
 
 
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed of a trial to count it; the rest of its line is passed over."""
+
+    study: str
+    params: dict[str, Value]
+    symbols: list[str]
+    start: int
+    end: int
+    figures: dict[str, float | None] = {}
+    problem: str = ""
+    base: str = ""
+
+
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """How much was tried on some symbols before.
 
-    ``trials`` are distinct configurations on distinct spans; ``variance`` that of their daily
-    Sharpe ratios, ``None`` below two.
+    ``trials`` are distinct configurations: one that was run on many spans, as by a walk-forward,
+    is one trial, because nothing more can be chosen from it. ``variance`` is that of their daily
+    Sharpe ratios, each from the longest span it was run on, ``None`` below two; ``studies`` counts
+    searches, each window of a walk-forward as one.
     """
 
     trials: int
@@ -143,34 +167,46 @@ class Ledger:
         InvalidInput
             When a whole line is not a trial.
         """
+        return self._trials(b"")
+
+    def _trials(self, text: bytes) -> Iterator[Trial]:
+        return self._lines(msgspec.json.Decoder(Trial), text)
+
+    def _lines(self, decoder: msgspec.json.Decoder[L], text: bytes = b"") -> Iterator[L]:
+        """Lines that hold a text, decoded."""
         if not self.path.exists():
             return
-        decode = msgspec.json.Decoder(Trial).decode
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.strip():
+                if text not in line or not line.strip():
                     continue
                 try:
-                    yield decode(line)
+                    yield decoder.decode(line)
                 except msgspec.ValidationError as error:
                     raise InvalidInput(f"{self.path} line {number}: {error}") from error
                 except msgspec.DecodeError:
                     continue
 
-    def of_study(self, study: str) -> dict[str, Trial]:
-        """Trials of a study by their parameters."""
-        return {t.key: t for t in self.trials() if t.study == study}
+    def of_study(self, study: str) -> list[Trial]:
+        """Trials of a study, by whatever version of the code."""
+        return [t for t in self._trials(study.encode()) if t.study == study]
 
     def tried(self, symbols: Sequence[str]) -> Tried:
-        """What was tried on any of these symbols."""
+        """What was tried on any of these symbols, by whatever version of the code."""
         wanted = set(symbols)
-        seen: dict[tuple[str, str], float | None] = {}
-        for trial in self.trials():
-            if wanted & set(trial.symbols) and not trial.problem:
-                seen[trial.study, trial.key] = trial.figures.get("sharpe_per_day")
-        ratios = [r for r in seen.values() if r is not None and math.isfinite(r)]
+        longest: dict[tuple[str, str], tuple[int, float | None]] = {}
+        studies = set()
+        for seen in self._lines(msgspec.json.Decoder(_Seen)):
+            if seen.problem or not wanted & set(seen.symbols):
+                continue
+            studies.add(seen.study)
+            key = (seen.base or seen.study, params_key(seen.params))
+            span = seen.end - seen.start
+            if key not in longest or span >= longest[key][0]:
+                longest[key] = (span, seen.figures.get("sharpe_per_day"))
+        ratios = [r for _, r in longest.values() if r is not None and math.isfinite(r)]
         return Tried(
-            trials=len(seen),
-            studies=len({study for study, _ in seen}),
+            trials=len(longest),
+            studies=len(studies),
             variance=float(np.var(ratios, ddof=1)) if len(ratios) > 1 else None,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import desk
+import msgspec
 import numpy as np
 import pytest
 from desk import MIDNIGHT, Crash, Floor
@@ -18,6 +19,7 @@ from shared.research import sweep as use_case
 from shared.research.config import BacktestConfig
 from shared.research.runner import BacktestRunner
 from shared.research.sweep_plan import SweepRequest, planned
+from shared.research.switch import CLEAR_AFTER_HOURS
 
 Open = Callable[..., Floor]
 
@@ -338,3 +340,49 @@ def test_with_real_money_the_app_only_trades(floor: Floor, monkeypatch: pytest.M
     status, body = ask(floor)
     assert status == 409
     assert "deploy a second app" in body["error"]["message"]
+
+
+def test_other_code_neither_resumes_nor_completes_a_sweep(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, first = ask(floor)
+    floor.run(30)
+    assert look(floor, first["id"])["state"] == "done"
+    for module in ("sweep", "sweep_plan"):
+        monkeypatch.setattr(f"shared.research.{module}.code_digest", lambda: "another")
+    # The same request is another sweep, made by the code that is there now.
+    status, second = ask(floor)
+    assert status == 202
+    assert second["id"] != first["id"]
+    assert second["code"] == "another"
+    use_case.cancel(floor.services.store, floor.services.clock, second["id"])
+    floor.run(30)
+    assert look(floor, second["id"])["state"] == "cancelled"
+    monkeypatch.setattr("shared.research.sweep.code_digest", lambda: "a third")
+    status, problem = ask(floor, {}, f"/{second['id']}/resume")
+    assert status == 409
+    assert "another version of the application" in json.dumps(problem)
+
+
+def test_a_chunk_of_other_code_is_not_run(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.research.sweep.code_digest", lambda: "another")
+    _, started = ask(floor)
+    floor.run(30)
+    done = look(floor, started["id"])
+    assert (done["state"], done["chunksDone"]) == ("failed", 0)
+    assert "another version of the application" in done["problem"]
+
+
+def test_a_sweep_clears_the_kill_switch_as_the_command_line_does() -> None:
+    request = SweepRequest(
+        **{**REQUEST, "grid": {"threshold": [0.3]}},
+    )
+    now = MIDNIGHT + 10 * DAY_MS
+
+    def after(request: SweepRequest) -> int:
+        plan = planned(request, now)
+        return use_case.configuration(plan.request, plan.start_ms, plan.end_ms).clear_after_ms
+
+    assert after(request) == CLEAR_AFTER_HOURS * 3_600_000 == 24 * 3_600_000
+    assert after(msgspec.structs.replace(request, clear_after=0.0)) == 0
+    assert after(msgspec.structs.replace(request, clear_after=1.5)) == 5_400_000

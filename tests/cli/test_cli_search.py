@@ -203,3 +203,79 @@ def test_the_gap_is_as_long_as_any_trial_may_hold_a_position(param: str, bars: i
         {}, symbols=("BTCUSDT",), timeframes=("15m", "1h"), start_ms=0, end_ms=10
     )
     assert longest_holding(Space([parse(param)]), config) == bars * 3_600_000
+
+
+HOSTILE = """
+import numpy as np
+
+def raises(c):
+    return 1 / 0
+
+def writes(c):
+    c.close[5] = 1.0
+    return c.close
+
+rolls = np.random.default_rng(1)
+
+def rolled(c):
+    return rolls.normal(size=len(c))
+
+def text(c):
+    return "abc"
+
+def nothing(c):
+    return np.full(len(c), np.nan)
+"""
+
+
+@pytest.mark.parametrize(
+    ("subject", "says"),
+    [
+        ("hostile:raises", "hostile:raises raised ZeroDivisionError: division by zero (hostile.py"),
+        ("hostile:writes", "read-only"),
+        ("hostile:rolled", "gives other values when it is asked again"),
+        ("hostile:text", "could not convert string"),
+        ("hostile:nothing", "hostile:nothing has no number on any of 300 bars"),
+        ("unparsed:x", "unparsed raised SyntaxError"),
+        ("unimported:x", "No module named 'nothing_of_this_name'"),
+    ],
+)
+def test_what_your_own_code_dies_of_is_told_in_a_line(
+    subject: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "hostile.py").write_text(HOSTILE)
+    (tmp_path / "unparsed.py").write_text("def broken(:\n")
+    (tmp_path / "unimported.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["lookahead", subject, "--bars", "300", "--cuts", "4"]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["optimize", "walkforward"])
+@pytest.mark.parametrize(
+    ("param", "says"),
+    [
+        ("trend.fsat=5,10", "fsat"),
+        ("RISK_PER_TRAID=0.001,0.002", "there is no setting RISK_PER_TRAID"),
+        ("threshold=7:9:1", "threshold=7"),
+        ("STOP_ATR=x", "STOP_ATR=x"),
+    ],
+)
+def test_a_mistake_in_a_parameter_is_told_before_any_trial(
+    command: str,
+    param: str,
+    says: str,
+    candles: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ledger = tmp_path / "trials.jsonl"
+    words = ask(candles, tmp_path, command, "--param", "trend.slow=20,40", "--param", param)
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+    assert not ledger.exists()

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from shared.clock import DAY_MS
 from shared.market.candle import Columns
 from shared.market.resample import resample
+from shared.research.alarms import alarms
 from shared.research.compiled import CompiledEngine
 from shared.research.config import BacktestConfig
 from shared.research.exact import ExactEngine
 from shared.research.result import Result
-from shared.research.signals import live_signal, signals
+from shared.research.signals import SignalTable, live_signal, signals
 from shared.risk.limits import Limits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
+from shared.risk.triggers import Thresholds
 from shared.simulation.candles import CandleSource
 from shared.simulation.synthetic import SyntheticMarket
 from shared.strategies.config import EnsembleConfig, Member, SignalConfig
@@ -26,6 +28,7 @@ from shared.strategies.config import EnsembleConfig, Member, SignalConfig
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT")
 #: 2025-05-04
 START = 1_746_316_800_000
+HOUR = 3_600_000
 
 
 def one_of(*values: str) -> st.SearchStrategy[Decimal]:
@@ -168,6 +171,59 @@ def test_long_bars(
     assert_same(
         ExactEngine(source, config, table).run(), CompiledEngine(source, config, table).run()
     )
+
+
+def test_the_switch_is_cleared_in_a_bar_without_an_event() -> None:
+    """A latch without closing, and a person who clears it while a position is held.
+
+    The peak begins anew at that minute, and what is opened later is sized by the fall from it.
+    """
+    close = np.full(1300, 2000.0)
+    close[:1200] += np.tile([0.0, 0.2], 600)
+    # The jump until 03:00 latches; cleared at 09:00:02, long before the next funding.
+    close[1202:1209] = 2040.0, 2035.0, 2035.0, 2030.0, 2030.0, 2030.0, 2030.0
+    close[1209:1211] = 2038.0, 2025.0
+    close[1211:] = 2015.0
+    time = START - 1200 * HOUR + HOUR * np.arange(len(close), dtype=np.int64)
+    opened = np.concatenate(([2000.0], close[:-1]))
+    high, low = np.maximum(opened, close) + 0.1, np.minimum(opened, close) - 0.1
+    bars = Columns("ETHUSDT", "1h", time, opened, high, low, close, np.full(len(close), 9.0))
+    source = CandleSource({"ETHUSDT": bars})
+    config = BacktestConfig(
+        symbols=("ETHUSDT",),
+        timeframes=("1h",),
+        start_ms=START,
+        end_ms=START + 30 * HOUR,
+        limits=Limits(max_position_notional=Decimal(500), max_drawdown=Decimal("0.01")),
+        sizing=SizingConfig(
+            methods=("fixed_fractional",), max_holding_bars=13, risk_per_trade=Decimal("0.01")
+        ),
+        thresholds=Thresholds(volatility_floor=Decimal("0.001"), volatility_ratio=Decimal(2)),
+        clear_after_ms=6 * HOUR,
+        deposit=Decimal(600),
+    )
+    rows = np.array([1, 15])
+    table = SignalTable(
+        symbols=("ETHUSDT",),
+        timeframes=("1h",),
+        strategies=("trend",),
+        symbol=np.zeros(2, np.int16),
+        timeframe=np.zeros(2, np.int16),
+        time=START + HOUR * rows,
+        side=np.ones(2, np.int8),
+        strength=np.full(2, 0.9),
+        threshold=np.full(2, 0.2),
+        close=close[1200 + rows - 1],
+        atr=np.full(2, 50.0),
+        volatility=np.full(2, 0.001),
+        strategy=np.zeros(2, np.int16),
+        bars=30,
+        alarms=alarms(bars, START, 500, config.thresholds),
+    )
+    exact = ExactEngine(source, config, table).run()
+    assert "latched 1 time(s), first at 2025-05-04T03:00:02" in exact.notes[-1]
+    assert len(exact.trades) == 2
+    assert_same(exact, CompiledEngine(source, config, table).run())
 
 
 def in_longer_bars(market: SyntheticMarket, base: str, history: int) -> CandleSource:

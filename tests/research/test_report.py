@@ -116,6 +116,7 @@ def full(result: Result) -> Extras:
             probability=0.55, loss_probability=0.4, slope=-0.2, trials=6, observations=100,
             blocks=10, combinations=252, logits=[],
         ),
+        distinct=6,
         tried=Tried(trials=431, studies=7, variance=0.001),
     )  # fmt: skip
     window = Window(

@@ -15,11 +15,12 @@ from toy_runner import HOUR, START, market
 
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
+from shared.research.code import LEFT_OUT, PARTS, code_digest, digest_of
 from shared.research.evaluation import Job, Outcome, Runner
 from shared.research.sealed import market_digest, sealed, seen_until
 from shared.research.search import Choice, Plan, Search, chosen, search
 from shared.research.space import Space, from_file, parse
-from shared.research.trials import Ledger, Trial, packed, unpacked
+from shared.research.trials import Ledger, Trial, packed, params_key, unpacked
 from shared.research.walkforward import joined, judge, walk_forward
 from shared.research.windows import span, walk_forward_windows
 from shared.research.workers import Workers
@@ -326,6 +327,98 @@ def test_the_ledger_remembers_every_search(tmp_path: Path) -> None:
     assert (twice.trials, twice.studies) == (36, 2)
     assert Ledger(path).tried(["ETHUSDT"]).trials == 0
     assert Ledger(tmp_path / "none").tried(["BTCUSDT"]).trials == 0
+
+
+def test_other_code_makes_its_own_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trials.jsonl"
+    first = find(path, Plan())
+    assert first.other_code == 0
+    evaluated = []
+
+    def counting(given, jobs):  # type: ignore[no-untyped-def]
+        evaluated.extend(jobs)
+        return toy_runner.run(given, jobs)
+
+    monkeypatch.setattr("shared.research.search.code_digest", lambda: "another")
+    second = find(path, Plan(), Workers(counting))
+    assert {params_key(j.params) for j in evaluated} == {params_key(p) for p in SPACE.grid()}
+    assert second.other_code == 20
+    # The configurations are the same ones: nothing more was tried.
+    assert second.tried == first.tried
+    assert {t.code for t in Ledger(path).trials()} == {code_digest(), "another"}
+
+
+def test_the_digest_is_of_the_code_that_decides(tmp_path: Path) -> None:
+    for part in (*PARTS, *LEFT_OUT):
+        where = tmp_path / part
+        if part.endswith(".py"):
+            where.write_text("a = 1\n")
+        else:
+            where.mkdir(parents=True, exist_ok=True)
+            (where / "one.py").write_text("a = 1\n")
+    before = digest_of(tmp_path)
+    (tmp_path / "research" / "report" / "one.py").write_text("a = 2\n")
+    assert digest_of(tmp_path) == before
+    (tmp_path / "risk" / "one.py").write_text("a = 2\n")
+    changed = digest_of(tmp_path)
+    assert changed != before
+    (tmp_path / "risk" / "one.py").rename(tmp_path / "risk" / "two.py")
+    assert digest_of(tmp_path) not in (before, changed)
+    assert len(code_digest()) == 16
+
+
+def test_a_configuration_is_one_trial_however_often_it_was_run(tmp_path: Path) -> None:
+    """Bailey and Lopez de Prado count what can be chosen, not how often it was looked at."""
+    path = tmp_path / "trials.jsonl"
+
+    def trial(base: str, fast: int, end: int, ratio: float, problem: str = "") -> Trial:
+        return Trial(
+            study=f"{base}-{end}",
+            base=base,
+            params={"fast": fast},
+            symbols=["BTCUSDT"],
+            timeframes=["1h"],
+            start=0,
+            end=end,
+            figures={"sharpe_per_day": ratio},
+            problem=problem,
+        )
+
+    Ledger(path).append(
+        [trial("a", fast, end, fast * end / 1000) for end in (10, 30, 20) for fast in (1, 2, 3)]
+    )
+    found = Ledger(path).tried(["BTCUSDT"])
+    assert (found.trials, found.studies) == (3, 3)
+    # Of the longest span: 0.03, 0.06, 0.09.
+    assert found.variance == pytest.approx(0.0009)
+    Ledger(path).append([trial("b", 1, 30, 0.03), trial("b", 2, 30, 0.0, "cannot be")])
+    assert Ledger(path).tried(["BTCUSDT"]).trials == 4
+    # What earlier versions wrote has no base: one search at a time.
+    Ledger(path).append([trial("", 9, 30, 0.03), trial("", 9, 40, 0.03)])
+    assert Ledger(path).tried(["BTCUSDT"]).trials == 6
+
+
+def test_trials_that_do_not_differ_are_no_choice(tmp_path: Path) -> None:
+    def ignoring(given, jobs):  # type: ignore[no-untyped-def]
+        five = [Job(params={"length": 5}, start=j.start, end=j.end) for j in jobs]
+        return toy_runner.run(given, five)
+
+    found = find(tmp_path / "a", Plan(), Workers(ignoring))
+    assert found.overfitting is None
+    assert found.distinct == 1
+    assert found.alike.startswith("all 20 trials came to the same result")
+
+    def unscaled(given, jobs):  # type: ignore[no-untyped-def]
+        return toy_runner.run(
+            given,
+            [Job(params={"length": j.params["length"]}, start=j.start, end=j.end) for j in jobs],
+        )
+
+    halved = find(tmp_path / "b", Plan(), Workers(unscaled))
+    assert halved.overfitting is not None
+    assert halved.overfitting.trials == halved.distinct == 9
+    assert halved.alike.startswith("9 of 18 trials")
+    assert find(tmp_path / "c", Plan()).alike == ""
 
 
 def test_a_ledger_that_is_not_one_is_refused(tmp_path: Path) -> None:

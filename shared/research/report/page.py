@@ -74,6 +74,7 @@ def write_report(result: Result, extras: Extras, path: Path) -> dict[str, Any]:
         parts,
         luck,
         overfit=extras.search.overfitting if extras.search is not None else None,
+        alike=extras.search.alike if extras.search is not None else "",
         variations=extras.variations,
         chosen_here=len(extras.search.outcomes) if extras.search is not None and seen else 0,
         benchmarks={

@@ -41,6 +41,7 @@ def search(found: Search) -> str:
             else ""
         )
         + ". A good region is a plateau; a single good point among bad ones is luck."
+        + (f" Note: {found.alike}." if found.alike else "")
     )
     body = _surface(scored, found) if scored else '<p class="dim">No trial has a score.</p>'
     over = found.overfitting
