@@ -8,7 +8,7 @@ against the application, everything else does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from local.invariants import UNPROTECTED_MS, VENUE_ORDERS, Watch, final_checks
 from local.platform import SIMULATED_SECRET, TOTP_SECRET
 from local.simulate.excuses import Excuses
+from local.simulate.latches import Latches
 from shared.bootstrap import Services
 from shared.clock import Clock, day, iso
 from shared.execution.ids import is_ours, leg_of
@@ -55,7 +56,9 @@ class Judge(Watch):
     store : Store
         The state itself, not a process's way to it.
     triggers : collection of str
-        Triggers that may latch the switch here, besides a drawdown.
+        Triggers that may latch the switch here, besides a drawdown and a person.
+    latches : callable, optional
+        Makes the judge of automatic latches from the ids of what people send.
     by_hand : str
         A symbol in which only people trade.
     stage : StageRules, optional
@@ -70,12 +73,17 @@ class Judge(Watch):
         store: Store,
         *,
         triggers: Collection[str] = (),
+        latches: Callable[[Collection[str]], Latches] | None = None,
         by_hand: str = "",
         stage: StageRules | None = None,
     ) -> None:
         super().__init__(venue, limits, clock)
         self._store = store
-        self._triggers = triggers
+        self._triggers = {*triggers, "manual", "max_drawdown"}
+        self._latches = None if latches is None else latches(self.foreign)
+        self._armed_at = 0
+        #: How often the switch latched by itself.
+        self.latched = 0
         self.hand_symbol = by_hand
         self._stage = stage
         self._hands = 0
@@ -344,6 +352,12 @@ class Judge(Watch):
     def cleared(self) -> None:
         """A person cleared the switch."""
         self.stopped_at = None
+        self._armed_at = self._clock.now_ms()
+
+    def heard(self, symbol: str, opened: int) -> None:
+        """The application was told of a bar that opened then."""
+        if self._latches is not None and "abnormal_volatility" in self._triggers:
+            self._latches.heard(symbol, opened, self._clock.now_ms())
 
     def flat(self) -> bool:
         """Whether the venue shows nothing at all."""
@@ -385,6 +399,11 @@ class Judge(Watch):
             return
         self.checked[6] += 1
         body = found.body
+        if self._latches is not None:
+            since = self._armed_at if body["state"] == "armed" else None
+            unheeded = self._latches.unheeded(now, since)
+            if unheeded:
+                self.broken(6, unheeded, now)
         if self.stopped_at is None:
             if body["state"] == "latched":
                 self._latched_by_itself(body, now)
@@ -405,18 +424,14 @@ class Judge(Watch):
         self.stopped(body["latched_at"])
         self.must_be_flat = body.get("closing", True)
         self.disturbed(now)
-        proof = body["evidence"] or {}
-        if body["trigger"] in self._triggers:
-            if proof.get("foreign_orders", 0) > len(self.foreign):
-                self.broken(6, f"more foreign orders than there ever were: {proof}", now)
-            return
-        if body["trigger"] != "max_drawdown":
-            if body["trigger"] != "manual":
-                self.broken(6, f"latched by {body['trigger']}: {proof}", now)
-            return
-        equity, peak = Decimal(proof["equity"]), Decimal(proof["peak"])
-        if (peak - equity) / peak < self._limits.max_drawdown:
-            self.broken(6, f"latched by a drawdown that is none: {proof}", now)
+        trigger, proof = body["trigger"], body["evidence"] or {}
+        self.latched += trigger != "manual"
+        if trigger not in self._triggers:
+            self.broken(6, f"latched by {trigger}: {proof}", now)
+        elif self._latches is not None:
+            wrong = self._latches.wrong(trigger, proof, self._armed_at)
+            if wrong:
+                self.broken(6, f"latched by {wrong}", now)
 
     # ------------------------------------------------------------------ when all is quiet
 

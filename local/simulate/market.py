@@ -11,6 +11,9 @@ from shared.market.timeframe import MINUTE_MS
 from shared.simulation.contracts import Contract
 from shared.simulation.source import Bar, Settlement, scheduled_settlement
 
+#: A burst: so many bars, and so many times the usual standard deviation.
+BURST_BARS, BURST = 6, 20.0
+
 
 class RestlessMarket:
     """One-minute bars made on demand, in order, from a seed.
@@ -31,6 +34,9 @@ class RestlessMarket:
         Standard deviation of a minute's return.
     turnover : float
         USDT traded in a minute; 0 for a volume that no order notices.
+    burst : float
+        Probability per bar and symbol that it begins :data:`BURST_BARS` of twenty times the
+        usual standard deviation.
     """
 
     timeframe = "1m"
@@ -45,11 +51,15 @@ class RestlessMarket:
         jump_size: tuple[float, float] = (0.02, 0.09),
         sigma: float = 0.003,
         turnover: float = 0.0,
+        burst: float = 0.0,
     ) -> None:
         self._start = start_ms
         self._jump, self._jump_size = jump, jump_size
         self._sigma = sigma
         self._turnover = turnover
+        self._burst = burst
+        self._wild: dict[str, int] = dict.fromkeys(contracts, 0)
+        self._seed, self._prices = seed, prices
         self._ticks = {s: c.instrument.tick_size for s, c in contracts.items()}
         self._digits = {
             s: max(0, -int(tick.normalize().as_tuple().exponent or 0))
@@ -78,15 +88,41 @@ class RestlessMarket:
         begin = self._close[symbol]
         if draw.random() < self._jump:
             begin += draw.choice((-1, 1)) * draw.uniform(*self._jump_size)
-        end = begin + draw.gauss(0.0, self._sigma)
+        sigma = self._sigma * self._mood(symbol)
+        end = begin + draw.gauss(0.0, sigma)
         self._close[symbol] = end
-        high = max(begin, end) + abs(draw.gauss(0.0, self._sigma / 2))
-        low = min(begin, end) - abs(draw.gauss(0.0, self._sigma / 2))
+        high = max(begin, end) + abs(draw.gauss(0.0, sigma / 2))
+        low = min(begin, end) - abs(draw.gauss(0.0, sigma / 2))
         o, h, low_, c = (self._price(symbol, math.exp(x)) for x in (begin, high, low, end))
         basis = 1 + draw.uniform(-1e-4, 1e-4)
         marks = (round(x * basis, 8) for x in (o, h, low_, c))
         volume = self._turnover / o if self._turnover else 1e6
         return Bar(self._start + index * MINUTE_MS, o, h, low_, c, volume, *marks)
+
+    def _mood(self, symbol: str) -> float:
+        """How wild the next bar is, in usual standard deviations."""
+        if not self._burst:
+            return 1.0
+        if not self._wild[symbol] and self._random[symbol].random() < self._burst:
+            self._wild[symbol] = BURST_BARS
+        if not self._wild[symbol]:
+            return 1.0
+        self._wild[symbol] -= 1
+        return BURST
+
+    def closes(self, symbol: str, last: int, count: int) -> list[float]:
+        """Closes of bars, the last one opening at ``last``; quiet ones from before the start."""
+        index = (last - self._start) // MINUTE_MS
+        known = [
+            self.bar(symbol, self._start + i * MINUTE_MS).close
+            for i in range(max(0, index - count + 1), index + 1)
+        ]
+        draw = random.Random(f"{self._seed}|{symbol}|before")
+        price, before = self._prices[symbol], []
+        for _ in range(count - len(known)):
+            before.append(price)
+            price *= math.exp(draw.gauss(0.0, self._sigma))
+        return [*reversed(before), *known]
 
     def _price(self, symbol: str, price: float) -> float:
         tick = float(self._ticks[symbol])

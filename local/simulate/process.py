@@ -20,6 +20,7 @@ from local.host import durable_client
 from local.host.worker import Invocation
 from local.platform import Platform
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
+from local.simulate.market import RestlessMarket
 from local.simulate.profiles import Profile
 from local.simulate.signals import SeededSignals
 from shared.bootstrap import Services
@@ -55,6 +56,10 @@ WIDE = Thresholds(
     order_storm=10_000,
 )
 WATCHFUL = msgspec.structs.replace(WIDE, foreign_orders=4)
+#: Those of the application itself where a market is to be judged.
+NERVOUS = msgspec.structs.replace(
+    WIDE, volatility_ratio=Decimal(8), volatility_floor=Decimal("0.006")
+)
 
 #: A stage in which a person approves every trade, without its daily handful and two symbols.
 APPROVED = msgspec.structs.replace(STAGES["limited"], symbols=None, max_trades_per_day=1000)
@@ -78,6 +83,13 @@ class WaitingClock:
         self._clock.sleep(seconds)
 
 
+def thresholds_of(profile: Profile) -> Thresholds:
+    """When the automatic triggers fire in a profile."""
+    if profile.burst:
+        return NERVOUS
+    return WATCHFUL if profile.strangers else WIDE
+
+
 def services_of(
     settings: dict[str, str],
     clock: Clock,
@@ -86,13 +98,15 @@ def services_of(
     seed: str,
     limits: Limits,
     profile: Profile,
+    market: RestlessMarket | None = None,
 ) -> Services:
     """The application's own composition, with the widest limits and seeded signals."""
     services = Services(settings, clock=clock, store=store, exchange_session=session)
     save = Engine({}, services.exchange, store, clock).save
     services.__dict__["limits"] = limits
-    services.__dict__["engine"] = SeededSignals(seed, save)
-    services.__dict__["thresholds"] = WATCHFUL if profile.strangers else WIDE
+    closes = market.closes if market is not None and profile.burst else None
+    services.__dict__["engine"] = SeededSignals(seed, save, closes)
+    services.__dict__["thresholds"] = thresholds_of(profile)
     if profile.approvals:
         services.__dict__["stage"] = APPROVED
     return services

@@ -72,7 +72,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the
     exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is
     the standard deviation of a minute's return, ``turnover`` what is traded in a minute, in USDT:
-    a resting order gets a tenth of it; 0 is more than any order here takes. ``funding`` lets a
+    a resting order gets a tenth of it; 0 is more than any order here takes. ``burst`` is the
+    probability per symbol that some minutes of an abnormal market begin. ``funding`` lets a
     settlement fall into the episode. ``silence`` is the probability that nothing of the market is
     heard for some minutes. ``strangers`` is the probability that somebody trades by hand on the
     account; ``approvals`` has a person approve every trade, or not. ``triggers`` are those that
@@ -96,6 +97,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
     turnover: float = 0.0
+    burst: float = 0.0
 
 
 def _scaled(menu: Menu, factor: float) -> Menu:
@@ -170,6 +172,14 @@ PROFILES: dict[str, Profile] = {
             silence=0.3,
             redeploy=0.05,
             jump=0.01,
+        ),
+        Profile(
+            name="bursts",
+            meaning="a quiet market goes wild, the switch latches by itself; a failing exchange",
+            rates={k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
+            sigma=0.0006,
+            burst=0.004,
+            triggers=("abnormal_volatility",),
         ),
         Profile(
             name="strangers",

@@ -23,9 +23,17 @@ from local.invariants import Violation
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET, TOTP_SECRET, app_settings
 from local.simulate.boundaries import ExchangeFaults, FaultyStore, Hooks, Killed
 from local.simulate.judge import Judge
+from local.simulate.latches import Latches
 from local.simulate.market import RestlessMarket
 from local.simulate.people import BY_HAND, Approver, Stranger
-from local.simulate.process import APPROVED, LIMITS, Process, WaitingClock, services_of
+from local.simulate.process import (
+    APPROVED,
+    LIMITS,
+    Process,
+    WaitingClock,
+    services_of,
+    thresholds_of,
+)
 from local.simulate.profiles import Profile
 from local.simulate.schedule import Schedule
 from shared.audit.chain import walk
@@ -132,6 +140,7 @@ class World:
             profile.jump_size,
             profile.sigma,
             profile.turnover,
+            profile.burst,
         )
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
@@ -152,6 +161,9 @@ class World:
             self.clock,
             self.store,
             triggers=profile.triggers,
+            latches=lambda foreign: Latches(
+                self._market, thresholds_of(profile), LIMITS.max_drawdown, foreign
+            ),
             by_hand=BY_HAND,
             stage=APPROVED if profile.approvals else None,
         )
@@ -179,12 +191,14 @@ class World:
             seed,
             LIMITS,
             profile,
+            self._market,
         )
         self.other.kill_switch.ensure()
         self.folder = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
         self.process: Process | None = None
         self._recent: list[tuple[str, str]] = []
         self._unheard: list[bytes] = []
+        self._bars: list[tuple[str, int]] = []
         self._silent_minutes = 0
         self._stop_wanted = False
         self._mistyped = 0
@@ -237,6 +251,7 @@ class World:
             "funding payments": sum(i.kind == "FUNDING_FEE" for i in ledger.income),
             "acts by hand": self.stranger.acts,
             "answers to approvals": len(self.judge.verdicts),
+            "automatic latches": self.judge.latched,
             "sales above the limit by a rise in flight": len(self.judge.risen),
         }
 
@@ -315,6 +330,7 @@ class World:
                 self.seed,
                 LIMITS,
                 self.profile,
+                self._market,
             )
             self.process = Process(
                 self.clock,
@@ -397,15 +413,20 @@ class World:
             close = signal_id(symbol, "1m", candle.close_time, SIGNAL_VERSION)
             self._recent.append((symbol, close))
             self._unheard.append(encode(candle))
+            self._bars.append((symbol, bar.open_time))
         del self._recent[:-20]
         if self._silent_minutes:
             if draw.random() < 0.3:
                 self._unheard.clear()
+                self._bars.clear()
             return
         log = self._alive().platform.event_log
         for raw in self._unheard:
             log.append("market", raw)
         self._unheard.clear()
+        for symbol, opened in self._bars:
+            self.judge.heard(symbol, opened)
+        self._bars.clear()
 
     def _operate(self, draw: random.Random) -> None:
         """What a person does: stop when they want to, clear when the account is flat."""
