@@ -78,7 +78,11 @@ async def _watch(client: str, symbol: str, decision: str) -> None:
 
 @bp.orchestration_trigger(context_name="context")
 def stop_watch(context: df.DurableOrchestrationContext) -> Any:
-    """Look at one position every few seconds while its stop is near."""
+    """Look at one position every few seconds while its stop is near.
+
+    It goes on by itself: left to the guardian's next round it would end just after that round had
+    found it running, and nobody would look for a minute.
+    """
     from shared.execution.stop_watch import WATCH_EVERY, WATCH_LOOKS
 
     request = context.get_input()
@@ -87,7 +91,8 @@ def stop_watch(context: df.DurableOrchestrationContext) -> Any:
         if not seen["again"]:
             return {"near": False}
         yield context.create_timer(context.current_utc_datetime + timedelta(seconds=WATCH_EVERY))
-    return {"near": True}
+    context.continue_as_new(request)
+    return None
 
 
 @bp.activity_trigger(input_name="payload")

@@ -166,7 +166,9 @@ class Watch:
 
 
 def _stops(algo: AlgoOrder, side: str) -> bool:
-    return algo.side == side and algo.type in ("STOP_MARKET", "STOP", "TRAILING_STOP_MARKET")
+    """Whether a conditional order would close: one that has triggered is at work or has failed."""
+    kinds = ("STOP_MARKET", "STOP", "TRAILING_STOP_MARKET")
+    return algo.side == side and algo.type in kinds and algo.status == "NEW"
 
 
 # ---------------------------------------------------------------------- when it has ended

@@ -17,10 +17,11 @@ from local.invariants import UNPROTECTED_MS, VENUE_ORDERS, Watch, final_checks
 from local.platform import SIMULATED_SECRET, TOTP_SECRET
 from local.simulate.excuses import Excuses
 from local.simulate.latches import Latches
+from local.simulate.vigil import Vigil
 from shared.bootstrap import Services
 from shared.clock import Clock, day, iso
 from shared.execution.ids import is_ours, leg_of
-from shared.risk.limits import Limits
+from shared.risk.limits import STOP_FRACTION_MIN, Limits
 from shared.risk.plan import StageRules
 from shared.simulation.core import VenueEvent
 from shared.simulation.orders import AlgoOrder, Order, Position
@@ -92,6 +93,7 @@ class Judge(Watch):
         self.verdicts: dict[str, str] = {}
         self.must_be_flat = True
         self._excuses = Excuses()
+        self.vigil = Vigil()
         self._disturbed_until = 0
         self._naked: dict[str, int] = {}
         self._closing: dict[str, int] = {}
@@ -264,6 +266,8 @@ class Judge(Watch):
         super()._on_event(event)
         if event.account == MAIN and event.kind == "ALGO":
             algo: AlgoOrder = event.record
+            if algo.status in ("TRIGGERING", "REJECTED") and leg_of(algo.client_algo_id) == "s":
+                self.vigil.triggered(algo.symbol, event.time)
             self._touched(algo.client_algo_id, algo.symbol, algo.status, event.time)
             if algo.client_algo_id in self.foreign:
                 return
@@ -320,7 +324,9 @@ class Judge(Watch):
             self._naked.setdefault(symbol, at)
         for symbol, since in list(self._naked.items()):
             excused = self._excuses.within(symbol, since, at)
-            allowed = FLATTENING_MS if self._begun(symbol, since) else UNPROTECTED_MS
+            leeway = self.vigil.leeway(symbol, since)
+            begun = self._begun(symbol, since, leeway)
+            allowed = leeway + (FLATTENING_MS if begun else UNPROTECTED_MS)
             if at - since - excused > allowed:
                 self.broken(
                     4,
@@ -332,12 +338,13 @@ class Judge(Watch):
                 del self._naked[symbol]
         self._closing = {s: t for s, t in self._closing.items() if s in naked}
 
-    def _begun(self, symbol: str, since: int) -> bool:
+    def _begun(self, symbol: str, since: int, leeway: int) -> bool:
         """Whether a close was sent in time."""
         sent = self._closing.get(symbol)
         if sent is None:
             return False
-        return sent - since - self._excuses.within(symbol, since, sent) <= UNPROTECTED_MS
+        excused = self._excuses.within(symbol, since, sent)
+        return sent - since - excused <= UNPROTECTED_MS + leeway
 
     # ------------------------------------------------------------------ kill switch
 
@@ -360,12 +367,15 @@ class Judge(Watch):
             self._latches.heard(symbol, opened, self._clock.now_ms())
 
     def flat(self) -> bool:
-        """Whether the venue shows nothing at all."""
+        """Whether the venue shows nothing that anybody can still end.
+
+        A conditional order that triggered and got stuck can neither be cancelled nor do anything.
+        """
         account = self._account
         return not (
             account.positions
             or any(account.open_orders.values())
-            or any(account.open_algos.values())
+            or any(a.status == "NEW" for book in account.open_algos.values() for a in book.values())
         )
 
     def _reported(self, now: int) -> None:
@@ -381,8 +391,30 @@ class Judge(Watch):
             if not any(a["time"] >= iso(self._foreign_since) for a in told):
                 self.broken(8, "a position by hand was never reported", now)
 
+    def round(self, began: int, share: Decimal) -> None:
+        """The guardian has looked at everything since ``began``."""
+        now = self._clock.now_ms()
+        if self._disturbed_until >= began:
+            return
+        for position in self._account.positions.values():
+            stops = self._account.open_algos.get(position.symbol, {}).values()
+            mark = self._venue.core.mark_price(position.symbol)
+            # As near as it gets for the tightest stop there may be.
+            reach = position.entry_price * STOP_FRACTION_MIN * share * Decimal("0.8")
+            if any(
+                leg_of(a.client_algo_id) == "s"
+                and a.status == "NEW"
+                and a.create_time < began
+                and abs(mark - a.trigger_price) <= reach
+                for a in stops
+            ):
+                self.vigil.near(position.symbol, now)
+
     def tick(self) -> None:
         now = self._clock.now_ms()
+        held = {p.symbol for p in self._account.positions.values()}
+        for symbol in self.vigil.forgotten(now, self._disturbed_until, held):
+            self.broken(4, f"{symbol} is near its stop and nobody watches it", now)
         self._reported(now)
         self._protection(self._venue.now)
         self._switch(now)

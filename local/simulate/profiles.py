@@ -56,6 +56,8 @@ RIVALS: Menu = (
     ("trade", 0.0030),
     ("flatten", 0.0006),
 )
+#: A conditional order triggers and stays so for ever, or the matching engine refuses it.
+TRIGGER: Menu = (("stuck", 0.20), ("refused", 0.10))
 #: A post-only order meets a price that has moved: refused, -5022.
 POST_ONLY: Menu = (("5022", 0.08),)
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
@@ -67,8 +69,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
-    ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``, ``report``,
-    ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop,
+    ``trigger``, ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``,
+    ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop,
     ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the
     exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is
     the standard deviation of a minute's return, ``turnover`` what is traded in a minute, in USDT:
@@ -172,6 +174,14 @@ PROFILES: dict[str, Profile] = {
             silence=0.3,
             redeploy=0.05,
             jump=0.01,
+        ),
+        Profile(
+            name="watch",
+            meaning="stops that trigger and close nothing, or are refused then; a failing exchange",
+            rates={**{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()}, "trigger": TRIGGER},
+            jump=0.01,
+            sigma=0.004,
+            settings={"STOP_WATCH": "1"},
         ),
         Profile(
             name="bursts",

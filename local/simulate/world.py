@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import shutil
 import tempfile
@@ -44,6 +45,8 @@ from shared.market.candle import Candle
 from shared.market.events import encode
 from shared.market.timeframe import MINUTE_MS
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
+from shared.simulation.link import set_status
+from shared.simulation.orders import AlgoOrder
 from shared.simulation.venue import Venue
 from shared.storage.sqlite import SqliteStore
 from shared.storage.store import Store
@@ -145,6 +148,8 @@ class World:
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
         )
+        if "trigger" in profile.rates:
+            self.venue.core.forward_trigger = self._forwards
         self.faults = ExchangeFaults(lambda symbol: self.judge.closing(symbol), self._adds)
         skew = self._random.randint(-profile.skew_ms, profile.skew_ms)
         self.api = BinanceApi(
@@ -251,6 +256,8 @@ class World:
             "funding payments": sum(i.kind == "FUNDING_FEE" for i in ledger.income),
             "acts by hand": self.stranger.acts,
             "answers to approvals": len(self.judge.verdicts),
+            "stops that failed": len(self.judge.vigil.failures),
+            "of them watched": len(self.judge.vigil.watched),
             "automatic latches": self.judge.latched,
             "sales above the limit by a rise in flight": len(self.judge.risen),
         }
@@ -545,6 +552,7 @@ class World:
     def _observe(self, invocation: Invocation) -> None:
         if invocation.function == "assess" and invocation.error is None:
             self.decided += 1
+        self._watched(invocation)
         error = invocation.error
         if error is None:
             return
@@ -552,6 +560,27 @@ class World:
         self.failures[name] += 1
         if not isinstance(error, BorsaError):
             self.judge.broken(0, f"{name}: {error}", self.clock.now_ms())
+
+    def _watched(self, invocation: Invocation) -> None:
+        """What the guardian and the watch over near stops did, from outside."""
+        share = Decimal(self.settings["STOP_WATCH"])
+        if not share or invocation.error is not None:
+            return
+        if invocation.function == "guardian":
+            self.judge.round(invocation.started_ms, share)
+        elif invocation.function == "watch_stop":
+            asked = json.loads(invocation.inputs()["payload"]["string"])
+            again = json.loads(invocation.return_value.value)["again"]
+            self.judge.vigil.looked(asked["symbol"], invocation.ended_ms, again=again)
+
+    def _forwards(self, algo: AlgoOrder) -> bool:
+        """Whether the venue makes an order of what has triggered."""
+        struck = self.schedule.draw("trigger", self.profile.rates.get("trigger", ()))
+        if struck is None:
+            return True
+        if struck[0] == "refused":
+            set_status(self.venue.core, self.venue.account(), algo, "REJECTED")
+        return False
 
 
 def _session(api: BinanceApi) -> InProcessSession:

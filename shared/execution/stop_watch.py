@@ -30,8 +30,8 @@ GRACE_MS = 2_000
 #: Seconds between looks while waiting.
 LOOK_EVERY = 0.25
 
-#: Seconds between looks of the watch over a near stop, and how many of them: until the guardian
-#: has come by again.
+#: Seconds between looks of the watch over a near stop, and how many of them before its history
+#: begins anew.
 WATCH_EVERY = 2
 WATCH_LOOKS = 29
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from desk import OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
@@ -284,3 +285,24 @@ def test_only_what_is_stuck_and_harmless_is_overlooked(
     assert result.flat is flat
     assert bool(result.remaining) is not flat
     assert ("somebody" in result.stuck) is flat
+
+
+def test_a_price_that_stays_near_its_stop_is_looked_at_without_a_gap(open_floor):
+    """Whatever a look takes: none ends just after the guardian has found it running."""
+    floor = open_floor({"BTCUSDT": [(1, 0), (4, -0.019), (20, -0.019)]})
+    looks: list[int] = []
+
+    def slow(method: str, url: str) -> None:
+        floor.clock.sleep(0.06)
+
+    floor.platform.host.on_invocation.append(
+        lambda i: looks.append(i.started_ms) if i.function == "watch_stop" else None
+    )
+    floor.trade()
+    floor.run(300)
+    floor.session.before = slow
+    looks.clear()
+    floor.minutes(5)
+    assert floor.held()
+    assert len(looks) > 100
+    assert max(b - a for a, b in pairwise(looks)) < 5_000
