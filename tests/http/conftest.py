@@ -25,6 +25,8 @@ def fresh(tmp_path: Path) -> Iterator[Serving]:
 
 def _served(folder: Path, speed: float = 0.25) -> Iterator[Serving]:
     served = Serving(folder, speed=speed)
+    # Whoever asks first makes the switch's document, whichever test that is.
+    served.services.kill_switch.ensure()
     yield served
     keys = (served.master, *served.platform.host.keys.host.values())
     served.close()
