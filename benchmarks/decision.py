@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.figure import Figure, Size, percentile
 from local.clock import VirtualClock, loop_for
+from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessResponse, InProcessSession
 from local.host.worker import Invocation
@@ -109,10 +110,13 @@ def run(trades: int) -> _Watch:
     api = BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET})
     settings = app_settings(
         "http://exchange.invalid",
-        SYMBOLS=",".join(SYMBOLS),
-        TIMEFRAMES="1m",
-        TRADING_PLAN=json.dumps(PLAN),
-        BORSA_TELEMETRY="false",
+        **{
+            **configuration(DEMONSTRATION).rest,
+            "SYMBOLS": ",".join(SYMBOLS),
+            "TIMEFRAMES": "1m",
+            "TRADING_PLAN": json.dumps(PLAN),
+            "BORSA_TELEMETRY": "false",
+        },
         **{f"AzureWebJobs.{name}.Disabled": "true" for name in TIMERS},
     )
     store = SqliteStore(":memory:", clock=clock)

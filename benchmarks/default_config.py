@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.baselines import RULES, baseline, by_year, drawdown, sharpe
 from local.cli.dates import moment
+from local.configuration import DEMONSTRATION, configuration
 from shared.market.files import load_market
 from shared.market.timeframe import DAY_MS
 from shared.research.config import BacktestConfig, from_environment
@@ -131,8 +132,10 @@ def _market(options: argparse.Namespace, end: int) -> Market:
 
 
 def _config(timeframe: str, costs: str = "1") -> BacktestConfig:
+    # What the search varied it varied from here: the five strategies and their settings, which
+    # were the default then.
     return from_environment(
-        {},
+        configuration(DEMONSTRATION).rest,
         symbols=SYMBOLS,
         timeframes=(timeframe,),
         start_ms=START,
@@ -141,6 +144,10 @@ def _config(timeframe: str, costs: str = "1") -> BacktestConfig:
         # The kill switch latches in a violent hour; a person looks and clears it within a day.
         clear_after_ms=DAY_MS,
     )
+
+
+def _runner(timeframe: str, costs: str = "1") -> BacktestRunner:
+    return BacktestRunner(_config(timeframe, costs), configuration(DEMONSTRATION).rest)
 
 
 def _space(family: str) -> Space:
@@ -160,7 +167,7 @@ def _families(options: argparse.Namespace) -> None:
             continue
         family, timeframe = name.split("-")
         began = time.process_time()
-        with Workers(BacktestRunner(_config(timeframe)), options.workers) as workers:
+        with Workers(_runner(timeframe), options.workers) as workers:
             found = walk_forward(
                 workers,
                 market,
@@ -205,7 +212,7 @@ def _choose(options: argparse.Namespace) -> None:
     market = _market(options, HOLDOUT)
     ledger = Ledger(options.out / "trials.jsonl")
     plan = Plan(method="bayes", objective="sharpe", trials=CHOICE_TRIALS, seed=SEED)
-    with Workers(BacktestRunner(_config(timeframe)), options.workers) as workers:
+    with Workers(_runner(timeframe), options.workers) as workers:
         found = search(
             workers,
             market,
@@ -228,7 +235,7 @@ def _choose(options: argparse.Namespace) -> None:
             rows.append(
                 {"params": params, "sharpe": score, "jitter": sorted(x for x in moved if x)}
             )
-    with Workers(BacktestRunner(_config(timeframe, "2")), 0) as workers:
+    with Workers(_runner(timeframe, "2"), 0) as workers:
         dear = _outcomes(workers, market, [row["params"] for row in rows])
         _noted(ledger, dear, found.study + "-costs-2", timeframe)
     for row, outcome in zip(rows, dear, strict=True):
@@ -303,12 +310,12 @@ def _judge(options: argparse.Namespace) -> None:
     whole = load_market(options.data, SYMBOLS, START, END, warmup_bars=WARMUP_BARS)
     report: dict[str, Any] = {"family": options.family, "params": params}
     for costs in ("1", "2", "0"):
-        runner = BacktestRunner(_config(timeframe, costs))
+        runner = _runner(timeframe, costs)
         for name, start, end in (("design", START, HOLDOUT), ("holdout", HOLDOUT, END)):
             job = Job(params=params, start=start, end=end)
             (result,) = runner(whole, [job])
             report[f"{name}, costs x{costs}"] = _figures(result)
-    runner = BacktestRunner(_config(timeframe))
+    runner = _runner(timeframe)
     near = [
         Job(params=p, start=HOLDOUT, end=END)
         for p in _space(options.family.split("-")[0]).near(params, JITTERS, seed=SEED + 1)

@@ -15,6 +15,7 @@ import msgspec
 from benchmarks.exchange import served
 from benchmarks.figure import Figure, Size, percentile
 from local.clock import ScaledClock, loop_for
+from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
 from local.exchange.limits import RateLimits
 from local.exchange.server import ExchangeServer
@@ -201,7 +202,11 @@ def run(
     )
     with served(server.start, server.stop):
         settings = app_settings(
-            server.url, SYMBOLS=",".join(symbols), TIMEFRAMES="1h", BORSA_TELEMETRY="false"
+            server.url,
+            SYMBOLS=",".join(symbols),
+            TIMEFRAMES="1h",
+            BORSA_TELEMETRY="false",
+            **configuration(DEMONSTRATION).rest,
         )
         store = SqliteStore(":memory:", clock=clock)
         session = _slow_session(line) if line else None

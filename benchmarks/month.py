@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, Size
 from benchmarks.sampling import Sampler
+from local.configuration import DEMONSTRATION, configuration
 from local.replay.market import from_files, synthetic
 from local.replay.run import replay
 from shared.errors import MarketDataError
@@ -54,7 +55,7 @@ def measure(size: Size) -> list[Figure]:
             start_ms=start,
             end_ms=end,
             seed=7,
-            settings={"TIMEFRAMES": TIMEFRAMES},
+            settings={**configuration(DEMONSTRATION).rest, "TIMEFRAMES": TIMEFRAMES},
         )
     cpu, wall = time.process_time() - cpu, time.perf_counter() - began
     if not summary.good:

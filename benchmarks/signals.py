@@ -13,7 +13,7 @@ from shared.indicators.catalogue import catalogue, function, inputs_of
 from shared.indicators.library import talib
 from shared.indicators.streams import Panel
 from shared.market.candle import Candle, Columns
-from shared.strategies.config import SignalConfig
+from shared.strategies.config import five_strategies
 from shared.strategies.ensemble import evaluate, required_history, signal_at_last
 from shared.strategies.window import CandleWindow
 
@@ -107,7 +107,7 @@ def _plain(bars: Columns, ticks: list[Candle]) -> Callable[[], object]:
 def measure(size: Size) -> list[Figure]:
     """Processor time, so that what else runs on the machine counts little."""
     repeat, month = REPEATS[size], MONTH_BARS[size]
-    config = SignalConfig().ensemble("BTCUSDT", "1m")
+    config = five_strategies(0.7)
     need = required_history(config)
     appended = 100 * (repeat + 2)
     bars = market(max(month, need + appended, 2000 + TICKS))

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.emergency import contracts
 from benchmarks.figure import Figure, Size, percentile
 from local.clock import VirtualClock, loop_for
+from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessResponse, InProcessSession
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET, Platform, app_settings
@@ -118,6 +119,7 @@ def run(rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
         SYMBOLS=",".join(symbols),
         TIMEFRAMES="1m",
         BORSA_TELEMETRY="false",
+        **configuration(DEMONSTRATION).rest,
         **{f"AzureWebJobs.{name}.Disabled": "true" for name in TIMERS},
     )
     store = _Store(clock)

@@ -66,7 +66,7 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
 
     Alerts are added to ``told``.
     """
-    from shared.execution import emergency, watch
+    from shared.execution import emergency, short_history, watch
     from shared.market.events import decode
 
     engine, floor = services().engine, float(services().thresholds.volatility_floor)
@@ -76,6 +76,11 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
         candle = decode(body)
         signal = engine.on_candle(candle)
         if signal is None:
+            known, needed = engine.history(candle.symbol, candle.timeframe)
+            if known < needed:
+                desk = services().desk()
+                short_history.tell(desk, candle, known, needed)
+                told.extend(desk.outbox.risk)
             return None
         candles = engine.candles(candle.symbol, candle.timeframe)
         if candles is not None and watch.moves_much(candles, floor):

@@ -49,7 +49,7 @@ def decisions(bars: int, folder: Path) -> dict[str, Any]:
     from shared.research.backtest import run
     from shared.research.config import BacktestConfig
     from shared.simulation.candles import CandleSource
-    from shared.strategies.config import SignalConfig, default_ensemble
+    from shared.strategies.config import SignalConfig, five_strategies
 
     candles = load(folder)
     source = CandleSource({"BTCUSDT": candles})
@@ -60,7 +60,7 @@ def decisions(bars: int, folder: Path) -> dict[str, Any]:
         start_ms=int(candles.open_time[warm]),
         end_ms=int(candles.open_time[-1]) + 60_000,
         # A generated market agrees less with itself: enough signals to have something to do.
-        signals=SignalConfig(default=default_ensemble(0.3), timeframes={}),
+        signals=SignalConfig(default=five_strategies(0.3), timeframes={}),
         # An abnormal minute would end the year early.
         clear_after_ms=3_600_000,
     )

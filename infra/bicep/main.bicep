@@ -77,12 +77,12 @@ param accountId string = 'main'
 param tradingStage string = 'paper'
 
 @description('Contracts to trade, separated by commas.')
-param symbols string = 'BTCUSDT,ETHUSDT'
+param symbols string = 'BTCUSDT,ETHUSDT,XRPUSDT,ADAUSDT'
 
 @description('Time frames to evaluate, separated by commas.')
-param timeframes string = '5m,1h'
+param timeframes string = '1h'
 
-@description('JSON: symbol -> time frame -> ensemble. Empty: the default.')
+@description('Signal configuration as JSON. Empty: the shipped plan.')
 param tradingPlan string = ''
 
 @description('Highest leverage.')
@@ -110,7 +110,7 @@ param targetVolatility string = '0.20'
 
 @description('Bars after which a position is closed whatever it does.')
 @minValue(1)
-param maxHoldingBars int = 48
+param maxHoldingBars int = 336
 
 @description('Profit in stop distances at which the stop moves to break-even; 0: never.')
 param breakEvenAt string = '0'
@@ -119,13 +119,13 @@ param breakEvenAt string = '0'
 param trailAtr string = '0'
 
 @description('Stop distance in ATRs, before it is clamped into 1-5 %.')
-param stopAtr string = '2'
+param stopAtr string = '4'
 
 @description('Distance of the target in stop distances, 2-10.')
-param rewardRisk string = '2'
+param rewardRisk string = '3'
 
 @description('Profit in stop distances at which trailing begins.')
-param trailActivation string = '1'
+param trailActivation string = '2'
 
 @description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
 param stopWatch string = '0.1'
@@ -243,9 +243,9 @@ param allowedOrigins string = ''
 
 // ----------------------------------------------------------------------------------------- alerts
 
-@description('Seconds after which the newest closed candle counts as stale.')
+@description('Seconds after which the newest closed candle counts as stale. Longer than the longest time frame: so old may be the candle that a start finds.')
 @minValue(60)
-param dataStaleSeconds int = 900
+param dataStaleSeconds int = 4500
 
 @description('Monthly budget in the billing currency; 0 is none.')
 @minValue(0)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from local.acceptance.evidence import Evidence, plain
 from local.acceptance.recorder import RecordingSession
 from local.acceptance.venues import Place, Stream
+from local.configuration import DEMONSTRATION, configuration
 from shared.bootstrap import Services
 from shared.errors import BorsaError, ExchangeError, ExchangeUnavailable
 from shared.execution.binance import BinanceExchange, Credentials
@@ -188,6 +189,7 @@ class Bench:
         self._stores.append(store)
         services = Services(
             {
+                **configuration(DEMONSTRATION).settings,
                 "BINANCE_ENVIRONMENT": environment.name,
                 "BINANCE_BASE_URL": environment.base_url if environment.name == "simulated" else "",
                 "BINANCE_API_KEY": self.place.credentials.key,

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from local.configuration import Configuration, configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.files import load_market
@@ -38,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInput(
             f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
         )
-    source, start, end, notes = _market(options)
-    config = _config(options, start, end)
+    chosen = configuration(options.config)
+    source, start, end, notes = _market(options, options.symbols or chosen.symbols)
+    config = _config(options, chosen, start, end)
     began = time.perf_counter()
     with _progress(options.quiet) as progress:
         progress(0.0, "signals")
@@ -67,45 +69,43 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
     write_report(result, extras, out / "report.html")
     _write_tables(result, out)
-    _tell(result, varied, table.bars, took, source.timeframe, out)
+    _tell(result, varied, table.bars, took, source.timeframe, chosen, out)
     return 0
 
 
-def _market(options: argparse.Namespace) -> tuple[MarketSource, int, int, list[str]]:
+def _market(
+    options: argparse.Namespace, symbols: tuple[str, ...]
+) -> tuple[MarketSource, int, int, list[str]]:
     if options.synthetic:
         from local.replay.market import synthetic
 
         if options.detail and options.detail != "1m":
             raise InvalidInput("--detail: the synthetic market has bars of 1m only")
-        return synthetic(options.seed, options.symbols), options.start, options.end, []
+        return synthetic(options.seed, symbols), options.start, options.end, []
     from shared.research.market import from_files
 
-    return from_files(
-        options.data, options.symbols, options.start, options.end, detail=options.detail
-    )
+    return from_files(options.data, symbols, options.start, options.end, detail=options.detail)
 
 
-def _config(options: argparse.Namespace, start: int, end: int) -> BacktestConfig:
-    settings = {}
+def _config(
+    options: argparse.Namespace, chosen: Configuration, start: int, end: int
+) -> BacktestConfig:
+    settings = chosen.rest
     for pair in options.set:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
         settings[name] = value
     more: dict[str, Any] = {}
-    if options.config is not None:
-        try:
-            more["signals"] = decode_config(options.config.read_bytes())
-        except OSError as error:
-            raise InvalidInput(f"--config {options.config}: {error.strerror}") from error
+    timeframes = options.timeframe or chosen.timeframes
     if options.strategies:
-        chosen = tuple(_member(text) for text in options.strategies)
-        of = more.get("signals") or decode_config(settings.get("TRADING_PLAN") or "{}")
-        more["signals"] = _only(of, chosen, options.timeframe)
+        members = tuple(_member(text) for text in options.strategies)
+        of = decode_config(settings.get("TRADING_PLAN") or "{}")
+        more["signals"] = _only(of, members, timeframes)
     return from_environment(
         settings,
-        symbols=options.symbols,
-        timeframes=options.timeframe,
+        symbols=options.symbols or chosen.symbols,
+        timeframes=timeframes,
         start_ms=start,
         end_ms=end,
         deposit=options.deposit,
@@ -222,6 +222,7 @@ def _tell(
     bars: int,
     took: float,
     detail: str,
+    chosen: Configuration,
     out: Path,
 ) -> None:
     from rich.console import Console
@@ -232,6 +233,7 @@ def _tell(
     table = Table(title=f"Backtest, prices inside {detail} bars", show_header=False)
     declined = {k: v for k, v in result.decisions.items() if k != "approved"}
     rows = [
+        ("configuration", chosen.name),
         ("signals", f"{sum(result.decisions.values())} of {bars} bars"),
         ("approved", f"{result.decisions.get('approved', 0)}"),
         ("declined for", ", ".join(f"{k} {v}" for k, v in declined.items()) or "-"),

@@ -6,8 +6,10 @@ import argparse
 from decimal import Decimal
 from pathlib import Path
 
+from local.cli.config_option import add_config
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from local.configuration import SHIPPED
 from shared.research.switch import CLEAR_AFTER_HOURS
 
 
@@ -29,15 +31,16 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
     one.add_argument("--seed", type=count, default=7, help="of the generator")
-    one.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
+    add_config(one, SHIPPED)
+    one.add_argument("--symbols", type=names, default=(), metavar="A,B")
     one.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
     one.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
     one.add_argument(
         "--timeframe",
         type=names,
-        default=("1h",),
+        default=(),
         metavar="1h",
-        help="bars that are decided upon; several separated by commas",
+        help="bars that are decided upon; several separated by commas (default: as configured)",
     )
     one.add_argument(
         "--strategies",
@@ -45,12 +48,6 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         default=(),
         metavar="A,B:2",
         help="instead of the configured ones, with weights where given",
-    )
-    one.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="signal configuration as JSON, as in TRADING_PLAN",
     )
     one.add_argument(
         "--detail",

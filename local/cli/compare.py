@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from local.configuration import configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS, duration_ms
@@ -22,9 +22,7 @@ from shared.research.executed import (
     from_store,
     timeframes_of,
 )
-from shared.settings import SETTINGS
 from shared.simulation.source import MarketSource
-from shared.strategies.config import decode_config
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,7 +64,7 @@ def _executed(options: argparse.Namespace) -> Executed:
 
         if (live / "audit.jsonl").exists():
             return from_audit_file(live / "audit.jsonl")
-        symbols = options.symbols or _default_symbols()
+        symbols = options.symbols or configuration(options.config).symbols
         store = open_store(live)
         try:
             return from_store(store, ACCOUNT, symbols)
@@ -75,11 +73,6 @@ def _executed(options: argparse.Namespace) -> Executed:
     if not live.exists():
         raise InvalidInput(f"{live}: no such file or folder")
     return from_audit_file(live) if live.suffix == ".jsonl" else from_json_file(live)
-
-
-def _default_symbols() -> tuple[str, ...]:
-    (default,) = [s.default for s in SETTINGS if s.name == "SYMBOLS"]
-    return tuple((default or "").split(","))
 
 
 def _range(options: argparse.Namespace, executed: Executed) -> tuple[int, int]:
@@ -103,7 +96,7 @@ def _market(
         return synthetic(options.seed, symbols), start, end, []
     from shared.research.market import from_files
 
-    return from_files(options.data, symbols, start, end)
+    return from_files(options.data, symbols, start, end, detail=options.detail)
 
 
 def _config(
@@ -113,15 +106,12 @@ def _config(
     start: int,
     end: int,
 ) -> BacktestConfig:
-    settings = {}
+    settings = configuration(options.config).rest
     for pair in options.set:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
         settings[name] = value
-    more: dict[str, Any] = {}
-    if options.config is not None:
-        more["signals"] = decode_config(options.config.read_bytes())
     return from_environment(
         settings,
         symbols=symbols,
@@ -130,7 +120,6 @@ def _config(
         end_ms=end,
         engine="exact",
         deposit=options.deposit,
-        **more,
     )
 
 

@@ -6,7 +6,9 @@ import argparse
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from local.cli.config_option import add_config
 from local.cli.dates import count, end_moment, moment, names
+from local.configuration import SHIPPED
 from shared.research.data.hosts import ARCHIVE, REST
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -115,6 +117,12 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
     market.add_argument("--data", type=Path, metavar="DIR", help="candle files of the period")
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
     one.add_argument("--seed", type=count, default=7, help="of the generator")
+    one.add_argument(
+        "--detail",
+        default="",
+        metavar="1h",
+        help="bars inside which prices follow a path, as in the run; default: the finest there are",
+    )
     one.add_argument("--symbols", type=names, default=(), metavar="A,B", help="of the trades")
     one.add_argument("--timeframes", type=names, default=(), metavar="1h", help="of the trades")
     one.add_argument("--from", dest="start", type=moment, metavar="DATE", help="of the trades")
@@ -127,9 +135,7 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="NAME=VALUE",
         help="an application setting as it was in the run (may be repeated)",
     )
-    one.add_argument(
-        "--config", type=Path, metavar="FILE", help="signal configuration as in TRADING_PLAN"
-    )
+    add_config(one, SHIPPED)
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     one.set_defaults(module="local.cli.compare")
 

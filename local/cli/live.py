@@ -16,7 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from local.clock import PacedLoop
+from local.configuration import ABOUT, DEMONSTRATION, configuration
 from local.host.server import HttpListener
 from local.live.exchange import ExchangeThread
 from local.live.page import PageServer
@@ -24,29 +27,24 @@ from local.live.snapshot import Snapshots
 from local.platform import Platform, app_settings
 from shared.bootstrap import Services
 from shared.errors import ConfigurationError, InvalidInput
+from shared.strategies.config import SignalConfig, five_strategies
 
-#: Settings of the demonstration: short bars and short trades, so that there is something to see.
-DEMONSTRATION = {
-    "TIMEFRAMES": "1m",
-    "BINANCE_RECV_WINDOW_MS": "5000",
-    "MAX_HOLDING_BARS": "10",
-    "TRADING_PLAN": json.dumps(
-        {
-            "timeframes": {
-                "1m": {
-                    "threshold": 0.3,
-                    "members": [
-                        {"strategy": "trend", "weight": 1.5},
-                        {"strategy": "momentum", "weight": 1.5},
-                        {"strategy": "breakout"},
-                        {"strategy": "mean_reversion"},
-                        {"strategy": "candlesticks", "weight": 0.5},
-                    ],
-                }
-            }
-        }
-    ),
-}
+#: The thresholds of the demonstration are still too high to watch: on a built-in market that
+#: runs sixty times faster than life something shall happen within seconds.
+THRESHOLD = 0.3
+RECV_WINDOW_MS = "5000"
+
+
+def demonstration() -> dict[str, str]:
+    """Settings of the demonstration on short bars and with short trades."""
+    plan = SignalConfig(default=five_strategies(THRESHOLD))
+    return {
+        **configuration(DEMONSTRATION).rest,
+        "TIMEFRAMES": "1m",
+        "BINANCE_RECV_WINDOW_MS": RECV_WINDOW_MS,
+        "MAX_HOLDING_BARS": "10",
+        "TRADING_PLAN": msgspec.json.encode(plan).decode(),
+    }
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,7 +94,7 @@ async def _trade(
         exchange.url,
         SYMBOLS=",".join(options.symbols),
         SQLITE_PATH=str(folder / "state.db"),
-        **DEMONSTRATION,
+        **demonstration(),
     )
     services = Services(settings, clock=exchange.clock)
     platform = Platform(
@@ -170,6 +168,7 @@ async def _show(
     """Refresh console and page once a real second."""
     if options.plain or not sys.stdout.isatty():
         print(f"page {page}  functions {functions}", flush=True)
+        print(f"demonstration: {ABOUT[DEMONSTRATION]}", flush=True)
         shown: set[str] = set()
         while True:
             for line in _news(await snapshots.take(), shown):

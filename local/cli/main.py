@@ -12,9 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from local.cli.backtest_options import add_backtest
+from local.cli.config_option import add_config
 from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
 from local.cli.search_options import add_lookahead, add_searches
+from local.configuration import DEMONSTRATION
 from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
 
@@ -179,10 +181,17 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
     )
     market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
-    replay.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
+    add_config(replay, DEMONSTRATION)
+    replay.add_argument("--symbols", type=names, default=(), metavar="A,B")
     replay.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
     replay.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
     replay.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
+    replay.add_argument(
+        "--detail",
+        default="",
+        metavar="1h",
+        help="bars inside which prices follow a path; default: the finest there are",
+    )
     replay.add_argument("--seed", type=int, default=7, help="of ids and of the generator")
     replay.add_argument("--store", choices=("sqlite", "cosmos"), default="sqlite")
     replay.add_argument(

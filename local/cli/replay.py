@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from local.clock import VirtualClock
+from local.configuration import PLACES, Configuration, configuration
 from local.replay.market import from_files, synthetic
 from local.replay.report import write_page
 from local.replay.run import Progress, replay
@@ -22,20 +23,8 @@ from shared.settings import SETTINGS
 from shared.simulation.source import MarketSource
 from shared.storage.store import Store
 
-#: Time frames of a replay unless told otherwise.
-TIMEFRAMES = "5m,1h"
-
 #: Settings that a replay makes itself; the rest may be chosen with ``--set``.
-GIVEN = (
-    "BINANCE_ENVIRONMENT",
-    "BINANCE_BASE_URL",
-    "SYMBOLS",
-    "SQLITE_PATH",
-    "COSMOS_DATABASE",
-    "CosmosDbConnection__accountEndpoint",
-    "KEY_VAULT_URI",
-    "BORSA_TELEMETRY",
-)
+GIVEN = ("SYMBOLS", *PLACES)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,20 +33,22 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInput(
             f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
         )
-    settings = {"TIMEFRAMES": TIMEFRAMES, **_settings(options.set)}
-    source, start, end, notes = _market(options)
+    chosen = configuration(options.config)
+    settings = {**chosen.settings, **_settings(options.set)}
+    symbols = options.symbols or chosen.symbols
+    source, start, end, notes = _market(options, symbols)
     out: Path = options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
         logging.getLogger().handlers[:] = [_log_file(out)]
     except OSError as error:
         raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
     with _store(options) as make_store, _progress(options.quiet) as progress:
+        for note in (chosen.about, *notes):
+            print(f"note: {note}", file=sys.stderr)
         summary, recorder = replay(
             source,
-            symbols=options.symbols,
+            symbols=symbols,
             start_ms=start,
             end_ms=end,
             seed=options.seed,
@@ -69,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
     (out / "summary.json").write_bytes(text + b"\n")
     write_page(out / "report.html", summary, recorder)
-    _table(summary, recorder.failures, out)
+    _table(summary, recorder.failures, chosen, out)
     return 0 if summary.good else 1
 
 
@@ -86,10 +77,14 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return settings
 
 
-def _market(options: argparse.Namespace) -> tuple[MarketSource, int, int, list[str]]:
+def _market(
+    options: argparse.Namespace, symbols: tuple[str, ...]
+) -> tuple[MarketSource, int, int, list[str]]:
     if options.synthetic:
-        return synthetic(options.seed, options.symbols), options.start, options.end, []
-    return from_files(options.data, options.symbols, options.start, options.end)
+        if options.detail and options.detail != "1m":
+            raise InvalidInput("--detail: the synthetic market has bars of 1m only")
+        return synthetic(options.seed, symbols), options.start, options.end, []
+    return from_files(options.data, symbols, options.start, options.end, detail=options.detail)
 
 
 def _log_file(out: Path) -> logging.Handler:
@@ -130,12 +125,13 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         yield lambda done, text: bar.update(task, completed=done, state=text)
 
 
-def _table(summary: Summary, failures: list[str], out: Path) -> None:
+def _table(summary: Summary, failures: list[str], chosen: Configuration, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"Replay {summary.start[:10]} to {summary.end[:10]}", show_header=False)
     rows = [
+        ("configuration", chosen.name),
         ("signals", f"{summary.signals} ({summary.actionable} with a side)"),
         ("decisions", ", ".join(f"{v} {k}" for k, v in summary.decisions.items()) or "none"),
         ("declined for", ", ".join(f"{k} {v}" for k, v in summary.declined_for.items()) or "-"),

@@ -6,8 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+from local.cli.config_option import add_config
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from local.configuration import SHIPPED
 from shared.research.switch import CLEAR_AFTER_HOURS
 
 
@@ -95,8 +97,9 @@ def add_lookahead(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _search(one: argparse.ArgumentParser, state: Path) -> None:
     one.add_argument("--data", type=Path, required=True, metavar="DIR", help="candle files")
-    one.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
-    one.add_argument("--timeframes", type=names, default=("1h",), metavar="1h,4h")
+    add_config(one, SHIPPED)
+    one.add_argument("--symbols", type=names, default=(), metavar="A,B")
+    one.add_argument("--timeframes", type=names, default=(), metavar="1h,4h")
     one.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
     one.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
     one.add_argument(

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from local.configuration import configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.files import load_market
@@ -81,11 +82,13 @@ def task(options: argparse.Namespace) -> Task:
     )
     if plan.method == "grid":
         space.grid()  # too many points are refused before anything is read
-    settings = pairs(options.set)
+    chosen = configuration(options.config)
+    settings = {**chosen.rest, **pairs(options.set)}
+    symbols = options.symbols or chosen.symbols
     config = from_environment(
         settings,
-        symbols=options.symbols,
-        timeframes=options.timeframes,
+        symbols=symbols,
+        timeframes=options.timeframes or chosen.timeframes,
         start_ms=options.start,
         end_ms=options.end,
         deposit=options.deposit,
@@ -93,9 +96,7 @@ def task(options: argparse.Namespace) -> Task:
     )
     # A mistake in a name is told now, not by every trial.
     check_fit(config, space, settings)
-    market = load_market(
-        options.data, options.symbols, options.start, options.end, warmup_bars=WARMUP_BARS
-    )
+    market = load_market(options.data, symbols, options.start, options.end, warmup_bars=WARMUP_BARS)
     config = msgspec.structs.replace(
         config,
         start_ms=max(m.start_ms for m in market.values()),

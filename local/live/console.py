@@ -67,6 +67,7 @@ def _head(snapshot: dict[str, Any], page: str) -> RenderableType:
     line.append(f"   stage {status['stage']}   trades today {status['tradesToday']}")
     if page:
         line.append(f"\npage {page}   stop everything: ./run stop   leave: Ctrl-C", style="dim")
+        line.append("\ndemonstration: its strategies are no recommendation", style="dim")
     return Panel(line, title="Borsa Quantum Bot", border_style="green" if armed else "red")
 
 

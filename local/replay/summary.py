@@ -213,13 +213,17 @@ def _count_signals(services: Services) -> tuple[int, int]:
 
 
 def _count_decisions(services: Services) -> tuple[Counter[str], Counter[str]]:
-    """Decisions by outcome, and by the first reason of the declined ones."""
+    """Decisions by outcome, and by the first reason of the declined ones.
+
+    From the audit: the store keeps them for 90 days, a replay may be longer.
+    """
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for body in _stored(services, "decision"):
-        outcomes[body["outcome"]] += 1
-        if body["outcome"] == "declined":
-            reasons[body["decision"]["reasons"][0].split(":")[0]] += 1
+    for record in services.audit.records(kind="decision"):
+        decision = record.body["decision"]
+        outcomes[decision["outcome"]] += 1
+        if decision["outcome"] == "declined":
+            reasons[decision["reasons"][0].split(":")[0]] += 1
     return outcomes, reasons
 
 

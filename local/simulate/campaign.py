@@ -25,7 +25,14 @@ from shared.errors import InvalidInput
 ROOT = Path(__file__).resolve().parents[2]
 
 #: What an episode's outcome depends on.
-CODE = ("function_app.py", "host.json", "functions", "shared", "local")
+CODE = (
+    "function_app.py",
+    "host.json",
+    "functions",
+    "shared",
+    "local",
+    "configs/demonstration.json",
+)
 
 #: Episodes after which a process makes place for a fresh one: what libraries keep stays small.
 PER_PROCESS = 40

@@ -17,6 +17,7 @@ from typing import Any
 import requests
 
 from local.clock import VirtualClock, VirtualLoop
+from local.configuration import DEMONSTRATION, configuration
 from local.platform import Platform, app_settings
 from local.simulate.process import LIMITS, services_of
 from local.simulate.profiles import PROFILES
@@ -56,6 +57,7 @@ def settings_for(url: str, folder: Path, *, trading: bool) -> dict[str, str]:
     return app_settings(
         url,
         **{
+            **configuration(DEMONSTRATION).rest,
             "SYMBOLS": ",".join(SYMBOLS),
             "TIMEFRAMES": "1m",
             "BORSA_TELEMETRY": "false",

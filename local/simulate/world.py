@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from local.clock import VirtualClock
+from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessSession
 from local.host.worker import Invocation
@@ -177,6 +178,7 @@ class World:
         self.settings = app_settings(
             "http://exchange.invalid",
             **{
+                **configuration(DEMONSTRATION).rest,
                 "SYMBOLS": ",".join(PRICES),
                 "TIMEFRAMES": "1m",
                 "BORSA_TELEMETRY": "false",

@@ -18,8 +18,9 @@ from shared.research.config import BacktestConfig
 from shared.research.data.series import Rows, Series, joined
 from shared.research.sealed import Market
 
-#: Bars of each time frame before the range that are asked for at the venue.
-WARMUP_BARS = 1_000
+#: Bars of each time frame before the range that are asked for at the venue: what the slowest
+#: moving average takes until its beginning is forgotten, and that of the shipped plan is as slow.
+WARMUP_BARS = 6_000
 #: Candles of one symbol and time frame that are asked for at the venue: 40 pages.
 MOST_FROM_VENUE = 60_000
 

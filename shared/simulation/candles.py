@@ -73,7 +73,11 @@ class CandleSource:
             raise MarketDataError("no candles: a market needs at least one symbol")
         frames = {columns.timeframe for columns in candles.values()}
         if len(frames) != 1:
-            raise MarketDataError(f"candles of several base time frames: {sorted(frames)}")
+            longest = max(frames, key=duration_ms)
+            raise MarketDataError(
+                f"candles of several base time frames: {sorted(frames)}; choose one that can be "
+                f"made of all of them (--detail {longest})"
+            )
         self.timeframe = frames.pop()
         self._step = duration_ms(self.timeframe)
         self._series: dict[str, _Series] = {}

@@ -37,8 +37,28 @@ class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     crossing: bool = True
 
 
-def default_ensemble(threshold: float = 0.4) -> EnsembleConfig:
-    """All five strategies, trend and momentum weighted above the rest."""
+def shipped_ensemble() -> EnsembleConfig:
+    """Slow trends, long and short, as a search on years of hourly candles found them.
+
+    What it earned and what that is worth: ``docs/default-config.md``.
+    """
+    params = {
+        "fast": 24,
+        "slow": 400,
+        "adx": 14,
+        "adx_low": 5.0,
+        "adx_high": 10.0,
+        "full_vote_atr": 1.5,
+    }
+    return EnsembleConfig(members=(Member(strategy="trend", params=params),), threshold=0.5)
+
+
+def five_strategies(threshold: float = 0.4) -> EnsembleConfig:
+    """All five strategies, trend and momentum weighted above the rest.
+
+    For demonstrations, tests and comparisons: they find something to do within hours and did
+    worse than the shipped ensemble.
+    """
     return EnsembleConfig(
         members=(
             Member(strategy="trend", weight=1.5),
@@ -51,21 +71,15 @@ def default_ensemble(threshold: float = 0.4) -> EnsembleConfig:
     )
 
 
-def _default_timeframes() -> dict[str, EnsembleConfig]:
-    # The shorter the bar, the larger the share of costs in a move: ask for more agreement.
-    thresholds = {"1m": 0.7, "5m": 0.6, "15m": 0.55, "1h": 0.5}
-    return {timeframe: default_ensemble(value) for timeframe, value in thresholds.items()}
-
-
 class SignalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ensembles by symbol and time frame; the most specific one counts.
 
     ``symbols`` maps a symbol to time frames (or ``"*"``), ``timeframes`` holds for all other
-    symbols, ``default`` for everything else.
+    symbols, ``default`` for everything else. Without anything it is what the application ships.
     """
 
-    default: EnsembleConfig = msgspec.field(default_factory=default_ensemble)
-    timeframes: dict[str, EnsembleConfig] = msgspec.field(default_factory=_default_timeframes)
+    default: EnsembleConfig = msgspec.field(default_factory=shipped_ensemble)
+    timeframes: dict[str, EnsembleConfig] = {}
     symbols: dict[str, dict[str, EnsembleConfig]] = {}
 
     def ensemble(self, symbol: str, timeframe: str) -> EnsembleConfig:

@@ -87,6 +87,12 @@ class Engine:
         window = self._windows.get((symbol, timeframe))
         return None if window is None else window.columns()
 
+    def history(self, symbol: str, timeframe: str) -> tuple[int, int]:
+        """Candles that are known, and how many a signal needs; 0 known before the first candle."""
+        needed = required_history(self._config(symbol, timeframe))
+        window = self._windows.get((symbol, timeframe))
+        return (0 if window is None else len(window)), needed
+
     def save(self, signal: Signal) -> Signal:
         """Store a signal; if this bar has one already, that one counts."""
         body: dict[str, Any] = {

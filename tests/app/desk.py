@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from local.clock import VirtualClock, VirtualLoop
+from local.configuration import DEMONSTRATION, configuration
 from local.contracts import Request, Response
 from local.exchange.api import BinanceApi
 from local.exchange.faults import AnswerLost, ApiRequest, Fault, ScriptedFaults, error_answer
@@ -203,6 +204,7 @@ class Floor:
         self.settings = app_settings(
             "http://exchange.invalid",
             **{
+                **configuration(DEMONSTRATION).rest,
                 "SYMBOLS": ",".join(moves),
                 "TIMEFRAMES": "5m",
                 "BORSA_TELEMETRY": "false",

@@ -13,13 +13,23 @@ import numpy as np
 import pytest
 from desk import MIDNIGHT, Crash, Floor
 
+from local.clock import VirtualClock
+from local.configuration import DEMONSTRATION, configuration
+from local.exchange.api import BinanceApi
+from local.exchange.session import InProcessSession
+from local.platform import SIMULATED_KEY, SIMULATED_SECRET, app_settings
+from shared.bootstrap import Services
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
 from shared.research import sweep as use_case
-from shared.research.config import BacktestConfig
+from shared.research.backtest import run
+from shared.research.config import BacktestConfig, from_environment
+from shared.research.market import source_of
 from shared.research.runner import BacktestRunner
 from shared.research.sweep_plan import SweepRequest, planned
 from shared.research.switch import CLEAR_AFTER_HOURS
+from shared.simulation.synthetic import SyntheticMarket
+from shared.simulation.venue import Venue
 
 Open = Callable[..., Floor]
 
@@ -31,6 +41,7 @@ REQUEST: dict[str, Any] = {
     "start": DAY,
     "end": "2025-05-05",
     "grid": {"threshold": [0.1, 0.2, 0.3], "trend.weight": [1.0, 2.0], "RISK_PER_TRADE": [0.002]},
+    "settings": configuration(DEMONSTRATION).rest,
     "engine": "exact",
     "minimum_trades": 1,
     "chunk_size": 1,
@@ -76,11 +87,10 @@ def results(floor: Floor, identity: str) -> list[dict[str, Any]]:
 
 def expected(floor: Floor) -> list[dict[str, Any]]:
     """The same sets, run one after the other without any of the machinery."""
-    from shared.research.config import from_environment
     from shared.research.evaluation import Job, outcomes
 
     config = from_environment(
-        {},
+        REQUEST["settings"],
         symbols=("BTCUSDT",),
         timeframes=("5m",),
         start_ms=MIDNIGHT - DAY_MS,
@@ -94,7 +104,7 @@ def expected(floor: Floor) -> list[dict[str, Any]]:
         for w in (1.0, 2.0)
     ]
     jobs = [Job(params=s, start=config.start_ms, end=config.end_ms) for s in sets]
-    found = outcomes(BacktestRunner(config), market, jobs)
+    found = outcomes(BacktestRunner(config, REQUEST["settings"]), market, jobs)
     return [
         {"index": i, "params": dict(o.params), "figures": o.figures} for i, o in enumerate(found)
     ]
@@ -141,6 +151,27 @@ def test_the_same_request_is_the_same_sweep(floor: Floor) -> None:
     assert second["id"] == first["id"]
     assert second["state"] == "done"
     assert ask(floor, {**REQUEST, "costs": "2"})[1]["id"] != first["id"]
+
+
+def test_the_venue_is_asked_for_the_history_of_the_shipped_plan() -> None:
+    """A day of hours, and the eight months before it."""
+    start = MIDNIGHT - DAY_MS
+    clock = VirtualClock(MIDNIGHT + 5000)
+    venue = Venue(SyntheticMarket(1, ("BTCUSDT",)), start_ms=clock.now_ms())
+    api = BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET})
+    services = Services(
+        app_settings("http://exchange.invalid", BORSA_TELEMETRY="false"),
+        clock=clock,
+        exchange_session=InProcessSession(api),
+    )
+    config = from_environment(
+        {}, symbols=("BTCUSDT",), timeframes=("1h",), start_ms=start, end_ms=MIDNIGHT
+    )
+    market = services.markets.of(config)
+    assert market["BTCUSDT"].warmup >= 5928
+    # It says so when there is too little history for one signal.
+    result = run(source_of(market), config)
+    assert not any("begin late" in note for note in result.notes)
 
 
 def test_a_list_of_sets(floor: Floor) -> None:

@@ -44,6 +44,8 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(candles: Path, tmp_path: Path, command: str, *more: str) -> list[str]:
     words = [command, "--data", str(candles), "--from", "2023-01-20", "--to", END]
     words += ["--symbols", "BTCUSDT,ETHUSDT", "--workers", "0", "--quiet"]
+    # Twenty days of history are enough for these, and an average of 36 bars for a fast one of 40.
+    words += ["--config", "demonstration", "--timeframes", "1h"]
     words += ["--ledger", str(tmp_path / "trials.jsonl"), "--out", str(tmp_path / "out")]
     return [*words, *more]
 
@@ -192,7 +194,7 @@ def test_lookahead_on_candle_files(candles: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("param", "bars"),
     [
-        ("trend.fast=5:50:5", 48),
+        ("trend.fast=5:50:5", 336),
         ("MAX_HOLDING_BARS=24,336,100", 336),
         ("MAX_HOLDING_BARS=24:90:10", 84),
         ("MAX_HOLDING_BARS=24:30000", 30000),

@@ -9,6 +9,8 @@ from typing import Any
 
 from command_line import Live
 
+from local.configuration import DEMONSTRATION, configuration
+
 OPTIONS = ("--speed", "60", "--port", "0", "--page-port", "0", "--symbols", "BTCUSDT")
 
 
@@ -23,6 +25,7 @@ def test_kill_9_in_the_middle_of_a_sweep_loses_no_chunk_and_repeats_none(tmp_pat
             "start": yesterday,
             "end": day,
             "grid": {"threshold": "0.2:0.7:0.025"},
+            "settings": configuration(DEMONSTRATION).rest,
             "engine": "exact",
             "minimum_trades": 1,
             "chunk_size": 1,

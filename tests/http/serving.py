@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from local.clock import PacedLoop, VirtualClock
+from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
 from local.exchange.faults import ScriptedFaults
 from local.exchange.session import InProcessSession
@@ -48,7 +49,8 @@ class Serving:
         api = BinanceApi(
             self.venue, self.clock, {SIMULATED_KEY: SIMULATED_SECRET}, faults=self.faults
         )
-        settings = app_settings("http://exchange.invalid", TIMEFRAMES="1m", **overrides)
+        chosen = {**configuration(DEMONSTRATION).settings, "TIMEFRAMES": "1m", **overrides}
+        settings = app_settings("http://exchange.invalid", **chosen)
         self.store = SqliteStore(str(folder / "state.db"), clock=self.clock)
         self.services = Services(
             settings, clock=self.clock, store=self.store, exchange_session=InProcessSession(api)

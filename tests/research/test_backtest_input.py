@@ -13,6 +13,7 @@ from shared.research.backtest import run
 from shared.research.config import BacktestConfig, from_environment, from_json
 from shared.simulation.candles import CandleSource
 from shared.simulation.synthetic import SyntheticMarket
+from shared.strategies.config import SignalConfig, five_strategies
 
 #: 2025-05-04
 START = 1_746_316_800_000
@@ -39,6 +40,8 @@ def config(**other: Any) -> BacktestConfig:
         "timeframes": ("1m",),
         "start_ms": START,
         "end_ms": START + 24 * HOUR,
+        # Little history is enough for them.
+        "signals": SignalConfig(default=five_strategies(0.6)),
     }
     return BacktestConfig(**{**given, **other})
 

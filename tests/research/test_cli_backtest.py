@@ -133,7 +133,8 @@ def test_the_highest_costs_have_a_result(
     code, told, err = backtest(
         capsys,
         "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "15m", "--costs", "50",
-        "--from", "2025-05-04", "--to", "2025-05-06", "--out", str(tmp_path / "out"), "--quiet",
+        "--config", "demonstration", "--from", "2025-05-04", "--to", "2025-05-06",
+        "--out", str(tmp_path / "out"), "--quiet",
     )  # fmt: skip
     assert code == 0, err
     assert "Costs x 2" in told
@@ -143,13 +144,18 @@ def test_the_highest_costs_have_a_result(
 def test_a_coarser_detail_is_made_of_the_candles(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # A file with nothing but a signal configuration, that ten days are history enough for.
+    few = tmp_path / "few-bars.json"
+    few.write_text('{"default": {"members": [{"strategy": "candlesticks"}], "threshold": 0.2}}')
     code, told, _ = backtest(
         capsys,
         "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "1h", "--detail", "1h",
-        "--from", "2025-05-04", "--to", "2025-05-13", "--out", str(tmp_path / "out"), "--quiet",
+        "--config", str(few), "--from", "2025-05-04", "--to", "2025-05-13",
+        "--out", str(tmp_path / "out"), "--quiet",
     )  # fmt: skip
     assert code == 0
     assert "prices inside 1h bars" in told
+    assert "few-bars.json" in told
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,8 @@ def test_the_exact_engine_says_the_same(
         code, _, _ = backtest(
             capsys,
             "--data", str(folder), "--symbols", "BTCUSDT", "--timeframe", "15m",
-            "--from", "2025-05-04", "--to", "2025-05-06", "--out", str(out), "--quiet", *more,
+            "--config", "demonstration", "--from", "2025-05-04", "--to", "2025-05-06",
+            "--out", str(out), "--quiet", *more,
         )  # fmt: skip
         assert code == 0
         found.append([round(float(x), 6) for x in pd.read_csv(out / "trades.csv")["net"]])

@@ -362,6 +362,7 @@ def test_a_replay_and_a_backtest_differ_in_nothing(
     replay = ["replay", "--synthetic", *symbols, *span, "--quiet", "--out", str(tmp_path / "r")]
     assert main([*replay, "--set", "TIMEFRAMES=5m"]) == 0
     base = ["compare", "--live", str(tmp_path / "r"), "--synthetic", *symbols, *span]
+    base += ["--config", "demonstration"]
     assert main([*base, "--timeframes", "5m", "--out", str(tmp_path / "c")]) == 0
     found = json.loads((tmp_path / "c" / "compare.json").read_text())
     assert found["matched"] == found["executedTrades"] > 0

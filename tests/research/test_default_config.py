@@ -1,4 +1,4 @@
-"""The configuration that was found can be used as it lies there."""
+"""The shipped default is the configuration that was found, wherever it stands."""
 
 from __future__ import annotations
 
@@ -8,45 +8,82 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+from shared.bootstrap import Services
 from shared.research.config import from_environment
-from shared.settings import SETTINGS, load
+from shared.settings import load
+from shared.strategies.ensemble import required_history
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAN = ROOT / "configs" / "default-1h.json"
-CHOSEN = json.loads((ROOT / "configs" / "default-1h.settings.json").read_text())
 LOG = ROOT / "benchmarks" / "data" / "default-config-trials.csv.gz"
+#: What docs/default-config.md says was chosen, as the search wrote it down.
+FOUND = {
+    "threshold": 0.5,
+    "crossing": True,
+    "trend.fast": 24,
+    "trend.slow": 400,
+    "trend.adx_low": 5.0,
+    "trend.adx_high": 10.0,
+    "trend.full_vote_atr": 1.5,
+    "STOP_ATR": 4,
+    "REWARD_RISK": 3,
+    "TRAIL_ACTIVATION": 2,
+    "MAX_HOLDING_BARS": 336,
+}
+VENUE = {"BINANCE_ENVIRONMENT": "demo", "TRADING_STAGE": "testnet"}
 
 
-def test_the_application_takes_it() -> None:
-    assert set(CHOSEN) <= {s.name for s in SETTINGS}
-    venue = {"BINANCE_ENVIRONMENT": "demo", "TRADING_STAGE": "testnet"}
-    settings = load({**venue, **CHOSEN, "TRADING_PLAN": PLAN.read_text()})
+def trials() -> list[dict[str, str]]:
+    with gzip.open(LOG, "rt") as file:
+        return list(csv.DictReader(file))
+
+
+def test_nothing_set_is_what_was_found() -> None:
+    settings = load(VENUE)
+    assert settings.symbols == ("BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT")
     assert settings.timeframes == ("1h",)
-    assert settings.reward_risk == 3
+    assert (settings.stop_atr, settings.reward_risk, settings.trail_activation) == (4, 3, 2)
+    assert settings.max_holding_bars == 336
+    # Neither was part of the search: off, as they were.
+    assert (settings.trail_atr, settings.break_even_at) == (0, 0)
 
 
-def test_a_backtest_takes_it() -> None:
-    rest = {k: v for k, v in CHOSEN.items() if k not in ("SYMBOLS", "TIMEFRAMES")}
-    config = from_environment(
-        {**rest, "TRADING_PLAN": PLAN.read_text()},
-        symbols=tuple(CHOSEN["SYMBOLS"].split(",")),
-        timeframes=("1h",),
-        start_ms=0,
-        end_ms=1,
-    )
+def test_the_risk_is_that_of_the_figures() -> None:
+    settings = load(VENUE)
+    assert settings.risk_per_trade == Decimal("0.005")
+    assert settings.target_volatility == Decimal("0.20")
+    assert settings.max_position_notional == 500
+    # All four contracts fit, and no more.
+    assert settings.max_total_notional == settings.max_position_notional * len(settings.symbols)
+    # Four stops at their widest (5 %), with costs, stay within a day's loss.
+    worst = len(settings.symbols) * settings.max_position_notional * Decimal("0.0515")
+    assert worst < settings.max_daily_loss
+
+
+def test_every_contract_has_the_plan_of_the_search() -> None:
+    for symbol, plan in Services(VENUE).plan.items():
+        ((timeframe, ensemble),) = plan.items()
+        (member,) = ensemble.members
+        assert (symbol[-4:], timeframe, member.strategy) == ("USDT", "1h", "trend")
+        found = {f"trend.{name}": value for name, value in member.params.items()}
+        wanted = {name: value for name, value in FOUND.items() if name.startswith("trend.")}
+        assert found == wanted | {"trend.adx": 14}
+        assert (ensemble.threshold, ensemble.crossing) == (FOUND["threshold"], FOUND["crossing"])
+        assert required_history(ensemble) == 5928
+
+
+def test_the_search_tried_it() -> None:
+    tried = [json.loads(row["params"]) for row in trials() if row["start"] == "2020-09-01"]
+    assert any(all(params.get(name) == FOUND[name] for name in FOUND) for params in tried)
+
+
+def test_a_backtest_of_nothing_in_particular_judges_it() -> None:
+    config = from_environment({}, symbols=("ADAUSDT",), timeframes=("1h",), start_ms=0, end_ms=1)
     (member,) = config.signals.ensemble("ADAUSDT", "1h").members
     assert (member.strategy, member.params["slow"]) == ("trend", 400)
     assert (config.sizing.atr_multiple, config.sizing.trail_activation) == (4, 2)
-    # No more risk than the shipped limits allow.
-    assert config.limits.max_position_notional == Decimal(500)
+    assert config.limits.max_position_notional == 500
 
 
 def test_the_log_holds_every_trial_of_the_page() -> None:
-    with gzip.open(LOG, "rt") as file:
-        rows = list(csv.DictReader(file))
     page = (ROOT / "docs" / "default-config.md").read_text()
-    assert f"{len(rows):,} trials" in page
-    assert any(
-        json.loads(row["params"]).get("trend.slow") == 400 and row["start"] == "2020-09-01"
-        for row in rows
-    )
+    assert f"{len(trials()):,} trials" in page

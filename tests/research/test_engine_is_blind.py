@@ -9,9 +9,10 @@ import pytest
 from toy_runner import HOUR
 from toy_runner import market as market_of
 
+from local.configuration import DEMONSTRATION, configuration
 from shared.research.config import from_environment
 from shared.research.evaluation import Job
-from shared.research.result import Result
+from shared.research.result import EXIT_REASONS, Result
 from shared.research.runner import BacktestRunner
 from shared.research.sealed import Market, sealed
 from shared.research.synthetic import synthetic_market
@@ -30,7 +31,9 @@ def two(seed: int) -> Market:
 
 def closed_before(result: Result, cut: int) -> list[tuple[Any, ...]]:
     t = result.trades
-    rows = np.flatnonzero(t.closed_at < cut)
+    # What the end of the data closed, the rest of the data would not have.
+    ended = t.exit_reason == EXIT_REASONS.index("end of data")
+    rows = np.flatnonzero((t.closed_at < cut) & ~ended)
     return [
         (t.symbol[i], t.opened_at[i], t.closed_at[i], t.quantity[i], t.exit_price[i], t.net[i])
         for i in rows
@@ -43,7 +46,10 @@ def test_trades_before_the_cut_are_the_same_without_the_future(engine: str) -> N
     start = int(whole["BTCUSDT"].candles.open_time[0])
     begin, end = start + 700 * HOUR, start + (BARS if engine == "compiled" else 1400) * HOUR
     config = from_environment(
-        {"TRADING_PLAN": '{"default": {"members": [{"strategy": "trend"}], "threshold": 0.3}}'},
+        {
+            **configuration(DEMONSTRATION).rest,
+            "TRADING_PLAN": '{"default": {"members": [{"strategy": "trend"}], "threshold": 0.3}}',
+        },
         symbols=SYMBOLS,
         timeframes=("1h",),
         start_ms=begin,

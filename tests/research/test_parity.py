@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
+from local.configuration import DEMONSTRATION, configuration
 from local.replay.run import replay
 from shared.clock import DAY_MS
+from shared.market.candle import Columns
+from shared.market.resample import resample
 from shared.market.timeframe import MINUTE_MS
 from shared.portfolio.trades import Trade
+from shared.research.backtest import run
 from shared.research.config import from_environment
 from shared.research.exact import ExactEngine
 from shared.research.market import from_files
 from shared.research.result import EXIT_REASONS, Result
+from shared.simulation.candles import CandleSource
 from shared.simulation.source import MarketSource
 from shared.simulation.synthetic import SyntheticMarket
 
@@ -24,6 +29,7 @@ REAL = Path(__file__).resolve().parents[3] / "shared" / "market"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT")
 #: 2025-05-04
 START = 1_746_316_800_000
+HOUR_MS = 60 * MINUTE_MS
 
 BUSY = json.dumps(
     {
@@ -34,6 +40,9 @@ BUSY = json.dumps(
         "timeframes": {},
     }
 )
+
+#: Near stops and short trades, so that a day has many.
+QUICK = configuration(DEMONSTRATION).rest | {"TRADING_PLAN": BUSY}
 
 #: As the application names what ended a trade.
 REASONS = {"closed": "time exit", "emergency stop": "kill switch"}
@@ -86,12 +95,11 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("settings", "least", "reason"),
     [
-        ({"TIMEFRAMES": "5m,15m", "TRADING_PLAN": BUSY}, 20, "trailing stop"),
+        ({"TIMEFRAMES": "5m,15m"}, 20, "trailing stop"),
         # Limits that bind: the day's loss, what all positions may be, a short time exit.
         (
             {
                 "TIMEFRAMES": "1m,5m",
-                "TRADING_PLAN": BUSY,
                 "MAX_DAILY_LOSS": "12",
                 "MAX_TOTAL_NOTIONAL": "900",
                 "MAX_HOLDING_BARS": "9",
@@ -103,7 +111,6 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
         (
             {
                 "TIMEFRAMES": "5m",
-                "TRADING_PLAN": BUSY,
                 "STOP_ATR": "5",
                 "REWARD_RISK": "3",
                 "TRAIL_ACTIVATION": "0.5",
@@ -115,7 +122,7 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
         ),
         # The kill switch latches and everything is closed at once.
         (
-            {"TIMEFRAMES": "5m", "TRADING_PLAN": BUSY, "MAX_DRAWDOWN": "0.003"},
+            {"TIMEFRAMES": "5m", "MAX_DRAWDOWN": "0.003"},
             3,
             "kill switch",
         ),
@@ -124,6 +131,7 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
 def test_synthetic_market(settings: dict[str, str], least: int, reason: str) -> None:
     source = SyntheticMarket(11, SYMBOLS)
     end = START + DAY_MS
+    settings = QUICK | settings
     theirs = trades_of_replay(source, SYMBOLS, START, end, settings)
     names = {k: v for k, v in settings.items() if k != "TIMEFRAMES"}
     config = from_environment(
@@ -150,7 +158,7 @@ def test_an_abnormal_market_latches_both() -> None:
     # 2025-05-17T10:00, three hours before the jump.
     start = START + 13 * DAY_MS + 10 * 3_600_000
     end = start + 6 * 3_600_000
-    settings = {"TRADING_PLAN": BUSY, "VOLATILITY_RATIO": "4"}
+    settings = QUICK | {"VOLATILITY_RATIO": "4"}
     theirs = trades_of_replay(source, symbols, start, end, {"TIMEFRAMES": "5m", **settings})
     config = from_environment(
         settings, symbols=symbols, timeframes=("5m",), start_ms=start, end_ms=end
@@ -162,14 +170,44 @@ def test_an_abnormal_market_latches_both() -> None:
     assert any(opened > start for _, opened, *_ in theirs)
 
 
+def hours(days: int, before: int) -> CandleSource:
+    """Hourly candles of all four contracts, with mark prices: so many before START, and days."""
+    market = SyntheticMarket(1, SYMBOLS)
+    span = START - before * HOUR_MS, START + days * DAY_MS
+
+    def columns(symbol: str, *, mark: bool) -> Columns:
+        return resample(market.columns(symbol, *span, mark=mark), "1h")
+
+    return CandleSource(
+        {s: columns(s, mark=False) for s in SYMBOLS},
+        mark={s: columns(s, mark=True) for s in SYMBOLS},
+    )
+
+
+def test_the_shipped_default_on_hours() -> None:
+    """Nothing is set: eight months of history through the poll, then slow trends on hours."""
+    source = hours(days=5, before=6000)
+    end = START + 5 * DAY_MS
+    theirs = trades_of_replay(source, SYMBOLS, START, end, {})
+    config = from_environment({}, symbols=SYMBOLS, timeframes=("1h",), start_ms=START, end_ms=end)
+    exact = ExactEngine(source, config).run()
+    assert trades_of_backtest(exact) == theirs
+    compiled = run(source, config)
+    assert trades_of_backtest(compiled) == theirs
+    assert len(theirs) >= 5
+    assert {row[7] for row in theirs} == {"stop", "trailing stop"}
+    assert {row[0] for row in theirs} == set(SYMBOLS)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no recorded market beside the repository")
 def test_recorded_market() -> None:
     symbols = ("BTCUSDT", "ETHUSDT")
     source, start, end, _ = from_files(REAL, symbols, START + 2 * DAY_MS, START + 5 * DAY_MS)
     assert source.timeframe == "1m"
-    theirs = trades_of_replay(source, symbols, start, end, {"TIMEFRAMES": "5m,1h"})
+    shown = configuration(DEMONSTRATION)
+    theirs = trades_of_replay(source, symbols, start, end, shown.settings)
     config = from_environment(
-        {}, symbols=symbols, timeframes=("5m", "1h"), start_ms=start, end_ms=end
+        shown.rest, symbols=symbols, timeframes=("5m", "1h"), start_ms=start, end_ms=end
     )
     result = ExactEngine(source, config).run()
     assert trades_of_backtest(result) == theirs

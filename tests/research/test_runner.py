@@ -9,6 +9,7 @@ import pytest
 from toy_runner import HOUR
 from toy_runner import market as market_of
 
+from local.configuration import DEMONSTRATION, configuration
 from shared.errors import ConfigurationError
 from shared.research.backtest import run
 from shared.research.config import BacktestConfig, from_environment
@@ -18,9 +19,12 @@ from shared.research.runner import SEARCHABLE, BacktestRunner, with_params
 from shared.research.space import Params
 from shared.research.synthetic import synthetic_market
 
+#: Five strategies under parameters that are all their own.
+FIVE = configuration(DEMONSTRATION).rest
+
 
 def config() -> BacktestConfig:
-    return from_environment({}, symbols=("BTCUSDT",), timeframes=("1h",), start_ms=0, end_ms=10)
+    return from_environment(FIVE, symbols=("BTCUSDT",), timeframes=("1h",), start_ms=0, end_ms=10)
 
 
 def test_parameters_of_ensembles_and_strategies() -> None:
@@ -124,7 +128,7 @@ def test_kept_votes_change_nothing() -> None:
     market = synthetic_market(market_of(5, 3000, start_price=30_000.0), seed=1)
     start = int(market["BTCUSDT"].candles.open_time[0])
     config = from_environment(
-        {},
+        FIVE,
         symbols=("BTCUSDT",),
         timeframes=("1h",),
         start_ms=start + 600 * HOUR,

@@ -22,7 +22,7 @@ from shared.strategies.config import (
     Member,
     SignalConfig,
     decode_config,
-    default_ensemble,
+    five_strategies,
 )
 from shared.strategies.ensemble import (
     Ensemble,
@@ -38,7 +38,7 @@ from shared.strategies.strategy import Votes
 REAL = Path(__file__).parents[2].parent / "shared" / "market"
 
 #: Low thresholds, so that sides occur often in short series.
-EAGER = default_ensemble(0.25)
+EAGER = five_strategies(0.25)
 
 
 def side_of(signal: Signal) -> int:
@@ -310,7 +310,9 @@ def test_an_empty_configuration_is_the_default_and_survives_json() -> None:
     assert config == SignalConfig()
     assert decode_config(msgspec.json.encode(config)) == config
     assert decode_config({}) == config
-    assert required_history(config.ensemble("BTCUSDT", "1m")) <= 600
+    # An EMA of 400 bars needs so many until nothing is left of where it began.
+    assert required_history(config.ensemble("BTCUSDT", "1h")) == 5928
+    assert required_history(five_strategies()) <= 600
 
 
 WRONG: list[tuple[str, list[str]]] = [

@@ -70,6 +70,7 @@ def copy_of_tree(root: Path = ROOT) -> Iterator[Path]:
                     ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
                 )
             else:
+                (folder / part).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, folder / part)
         yield folder
 

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from local.clock import VirtualClock, loop_for
+from local.configuration import DEMONSTRATION, configuration
 from local.contracts import Request
 from local.eventlog import StoredEvent
 from local.exchange.api import BinanceApi
@@ -49,7 +50,8 @@ class Application:
 
     def __init__(self) -> None:
         self.clock = VirtualClock(NOW)
-        self.settings = app_settings("http://exchange.invalid", TIMEFRAMES="1m")
+        chosen = configuration(DEMONSTRATION).settings | {"TIMEFRAMES": "1m"}
+        self.settings = app_settings("http://exchange.invalid", **chosen)
         self.venue = Venue(SyntheticMarket(3, ("BTCUSDT", "ETHUSDT")), start_ms=NOW)
         api = BinanceApi(self.venue, self.clock, {SIMULATED_KEY: SIMULATED_SECRET})
         self.services = Services(
