@@ -235,8 +235,12 @@ class Exchange(Protocol):
         """Isolated margin; already isolated is success."""
         ...
 
+    def hedge_mode(self) -> bool:
+        """Whether the account holds long and short positions apart; nothing is opened then."""
+        ...
+
     def ensure_one_way(self) -> None:
-        """One-way position mode; already one-way is success."""
+        """One-way position mode, for USD-M and COIN-M alike; already one-way is success."""
         ...
 
     def fills(

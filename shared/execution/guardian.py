@@ -131,6 +131,7 @@ def guard(desk: Desk) -> Round:
         try:
             promotion.watch(desk)
             latched = watch.activity(desk, account, ledger, switch)
+            watch.position_mode(desk)
         except BorsaError as error:
             failures.append(f"activity: {type(error).__name__}: {error}")
     if failures:

@@ -75,6 +75,26 @@ def account(desk: Desk, seen: Account, ledger: LedgerView, switch: SwitchStatus)
     return "" if evidence is None else _latch(desk, "max_drawdown", evidence)
 
 
+def position_mode(desk: Desk) -> None:
+    """Tell when the account is in hedge mode: the exchange refuses every entry of ours then.
+
+    It is not changed from here. The setting is the account's, not ours: the exchange changes it
+    for USD-M and COIN-M together.
+    """
+    if not desk.exchange.hedge_mode():
+        return
+    desk.alert(
+        "critical",
+        "hedge-mode",
+        "The account is in hedge mode: nothing can be opened",
+        "This application trades in one-way mode. Close every position and cancel every order on "
+        "the account, then set Position Mode to One-way in the exchange's futures preferences. The "
+        "setting holds for USD-M and COIN-M futures. Nothing has to be restarted.",
+        correlation="position-mode",
+        once=str(desk.clock.now_ms() // HOUR_MS),
+    )
+
+
 def unreachable(desk: Desk, error: ExchangeError) -> str:
     """The account could not be read; after long enough nothing is opened any more."""
     if isinstance(error, ExchangeHalted | ExchangeRejected | ExchangeThrottled):

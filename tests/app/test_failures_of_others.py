@@ -158,6 +158,20 @@ def test_14_an_account_in_hedge_mode_is_not_traded(open_floor):
     assert floor.orders() == []
     assert floor.alerts() == ["entry-refused"]
     assert floor.leaked() == ({}, [])
+    # The guardian says what to do, once an hour, until it is done. The mode is not ours to change.
+    for _ in range(20):
+        later(floor)
+        guard(floor.desk)
+    assert floor.alerts().count("hedge-mode") == 1
+    assert floor.account.hedge
+    floor.venue.set_hedge(floor.account, False)
+    for _ in range(70):
+        later(floor)
+        guard(floor.desk)
+    assert floor.alerts().count("hedge-mode") == 1
+    again = floor.signal()
+    assert assess.assess(floor.desk, "BTCUSDT", again.id).outcome == "approved"
+    assert entry.open_position(floor.desk, "BTCUSDT", again.id).status == "protected"
 
 
 def test_15_a_position_that_was_turned_by_hand_while_the_application_was_down(open_floor):

@@ -231,9 +231,12 @@ class BinanceExchange:
     def set_isolated(self, symbol: str) -> None:
         self._gateway.call(endpoints.MARGIN_TYPE, {"symbol": symbol, "marginType": "ISOLATED"})
 
+    def hedge_mode(self) -> bool:
+        return self._gateway.fetch(endpoints.ACCOUNT_CONFIG, parse.hedge_mode)
+
     def ensure_one_way(self) -> None:
         # Asked first (cheaply): the change itself is refused while anything is open.
-        if self._gateway.fetch(endpoints.ACCOUNT_CONFIG, parse.hedge_mode):
+        if self.hedge_mode():
             self._gateway.call(endpoints.POSITION_MODE, {"dualSidePosition": "false"})
 
     def fills(
