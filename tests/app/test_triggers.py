@@ -349,8 +349,13 @@ def taken(floor: Floor, amount: str) -> None:
 
 
 def refused(floor: Floor, count: int) -> None:
-    """The exchange refuses one entry after the other."""
-    floor.break_next(ORDER, error_answer(400, -2019, "Margin is insufficient."), times=1000)
+    """The exchange refuses one entry after the other; closes are no entries."""
+    floor.break_next(
+        ORDER,
+        error_answer(400, -2019, "Margin is insufficient."),
+        times=1000,
+        where=lambda request: b"reduceOnly=true" not in request.body,
+    )
     for _ in range(count // 2):
         at_bar(floor)
         for symbol in ("ETHUSDT", "XRPUSDT"):
@@ -420,10 +425,11 @@ def test_orders_of_our_own_in_a_storm(open_floor):
 
 def test_many_outcomes_unknown_at_once(open_floor):
     floor = open_floor()
-    floor.services.__dict__["thresholds"] = Thresholds(unknown_outcomes=3)
+    floor.services.__dict__["thresholds"] = Thresholds(unknown_outcomes=2)
     floor.break_next(ORDER, UNKNOWN_503, times=1000, seconds=400)
     floor.break_next(GET_ORDER, UNAVAILABLE, times=1000, seconds=400)
-    for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT"):
+    # In virtual time one entry is followed after the other: a third signal would be old by then.
+    for symbol in ("BTCUSDT", "ETHUSDT"):
         floor.trade(symbol)
     floor.minutes(6)
     assert floor.services.kill_switch.ensure().evidence["kind"] == "unknown_outcomes"
