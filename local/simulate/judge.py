@@ -363,7 +363,7 @@ class Judge(Watch):
 
     def heard(self, symbol: str, opened: int) -> None:
         """The application was told of a bar that opened then."""
-        if self._latches is not None and "abnormal_volatility" in self._triggers:
+        if self._latches is not None:
             self._latches.heard(symbol, opened, self._clock.now_ms())
 
     def flat(self) -> bool:
@@ -527,13 +527,7 @@ class Judge(Watch):
             if leg_of(order.client_order_id) == "e" and order.executed:
                 executed[record["decisionId"]] += 1
             state = "filled" if order.executed else "cancelled"
-            if record["state"] in ("intent", "unknown", "open"):
-                # A reducing order may be left so: the position was read back instead.
-                if leg_of(order.client_order_id) == "e":
-                    self.broken(
-                        8, f"entry {record['id']} stays {record['state']}, it was {state}", now
-                    )
-            elif record["state"] != state:
+            if record["state"] != state:
                 self.broken(8, f"order {record['id']}: {record['state']}, it was {state}", now)
         traded = {body["id"] for body in self._all("trades")}
         for decision in executed.keys() - traded:

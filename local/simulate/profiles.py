@@ -48,6 +48,7 @@ RIVAL: Menu = (
     ("trade", 0.0010),
     ("flatten", 0.0002),
 )
+#: ``same`` is what ``copy`` is, of the entry that is being executed.
 #: Where nothing else goes wrong, others may be at it all the time.
 RIVALS: Menu = (
     ("guardian", 0.0080),
@@ -145,6 +146,16 @@ PROFILES: dict[str, Profile] = {
             name="rivals",
             meaning="other instances run the same code between any two effects",
             rates={"rival": RIVALS, **_DELIVERY},
+        ),
+        Profile(
+            name="twins",
+            meaning="requests too slow to count, while another instance takes the same entry over",
+            rates={
+                "write": (("slow", 0.15), ("timeout-lost", 0.03), ("503-done", 0.02)),
+                "rival": (("same", 0.10),),
+                "lookup": (("hidden", 0.05),),
+            },
+            skew_ms=400,
         ),
         Profile(
             name="stops",

@@ -422,7 +422,8 @@ class World:
             close = signal_id(symbol, "1m", candle.close_time, SIGNAL_VERSION)
             self._recent.append((symbol, close))
             self._unheard.append(encode(candle))
-            self._bars.append((symbol, bar.open_time))
+            if self.profile.burst:
+                self._bars.append((symbol, bar.open_time))
         del self._recent[:-20]
         if self._silent_minutes:
             if draw.random() < 0.3:
@@ -520,9 +521,11 @@ class World:
         """
         hooks, self.faults.hooks = self.faults.hooks, None
         known = self._recent if what == "copy" else self._recent[-len(PRICES) :]
+        if what == "same":
+            known = [k for k in known if k[0] == self.faults.symbol]
         symbol, signal = draw.choice(known) if known else ("", "")
         try:
-            with self.judge.frozen(symbol if what in ("copy", "trade") else ""):
+            with self.judge.frozen(symbol if what in ("copy", "same", "trade") else ""):
                 self._rivals(what, symbol, signal)
         except BorsaError as error:
             self.failures[f"rival {what}: {type(error).__name__}"] += 1
@@ -535,7 +538,7 @@ class World:
             guardian.guard(desk)
         elif what == "reconcile":
             reconcile.reconcile(desk)
-        elif what == "copy" and symbol:
+        elif what in ("copy", "same") and symbol:
             entry.open_position(desk, symbol, signal)
         elif what == "trade" and symbol:
             if assess.assess(desk, symbol, signal).outcome == "approved":

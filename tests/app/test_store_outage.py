@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.clock import VirtualClock
+from local.exchange.faults import error_answer
 from shared.errors import InvalidInput, StoreUnavailable
 from shared.execution import emergency, entry, flatten, guardian, reconcile, unrecorded, watch
 from shared.execution.books import STORE_MS, Books
@@ -127,6 +128,27 @@ def test_nor_does_the_close_when_no_stop_can_be_placed(open_floor, seconds):
     assert_all_recorded(floor)
     (trade,) = floor.trades()
     assert trade["exitReason"] == "protection failed" or seconds == 12
+    assert floor.leaked() == ({}, [])
+
+
+@pytest.mark.parametrize("what", ["alerts", "audit", "positions", "orders", "control"])
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "not reached"])
+def test_no_single_record_keeps_a_position_open_whose_stop_was_refused(open_floor, what, refused):
+    """Found in storm 5.21: the alert came before the close, and every retry had a new deadline."""
+    floor, outage = floor_with(open_floor)
+    outage.concerns = lambda container, *rest: container == what
+    down_from_fill(floor, outage, 20)
+    answer = (
+        error_answer(400, -2021, "Order would immediately trigger.") if refused else UNAVAILABLE
+    )
+    floor.break_next(ALGO, answer, times=1000, seconds=30)
+    floor.trade()
+    floor.run(200)
+    assert floor.held() == 0
+    opened, closed = floor.fills()
+    assert closed.time - opened.time <= 5_000
+    assert len(floor.orders()) == 2, "closed once"
+    assert_all_recorded(floor)
     assert floor.leaked() == ({}, [])
 
 
