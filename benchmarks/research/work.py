@@ -160,6 +160,7 @@ def gated(bars: int, folder: Path) -> dict[str, Any]:
     import msgspec
 
     from benchmarks.research.generated import candles as generated
+    from local.configuration import DEMONSTRATION, configuration
     from shared.market.files import SymbolMarket
     from shared.market.timeframe import DAY_MS
     from shared.research.config import from_environment
@@ -193,8 +194,10 @@ def gated(bars: int, folder: Path) -> dict[str, Any]:
             funding=None,
         )
     start, end = market[names[0]].start_ms, market[names[0]].end_ms
+    # Five strategies: more work for each bar than the shipped plan.
+    settings = configuration(DEMONSTRATION).rest
     config = from_environment(
-        {},
+        settings,
         symbols=names,
         timeframes=("1h",),
         start_ms=start,
@@ -207,7 +210,7 @@ def gated(bars: int, folder: Path) -> dict[str, Any]:
     grid = ("trend.fast=6:24:2", "threshold=0.3:0.57:0.03")
     space = Space([parse(text) for text in (grid if whole else ("threshold=0.1,0.2",))])
     began = time.perf_counter()
-    with Workers(BacktestRunner(config), os.cpu_count() or 1) as workers:
+    with Workers(BacktestRunner(config, settings), os.cpu_count() or 1) as workers:
         found = walk_forward(
             workers,
             market,

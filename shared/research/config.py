@@ -50,6 +50,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     start_ms, end_ms : int
         UTC milliseconds, end exclusive.
     signals : SignalConfig
+        Left out: what the application ships. Nothing else of it is: :func:`from_environment` has
+        the settings' defaults.
     limits, sizing, stops : Limits, SizingConfig, StopRules
     thresholds, closing_triggers
         When the kill switch latches by itself, and which triggers also close every position.
