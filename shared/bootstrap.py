@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.audit.log import AuditLog
     from shared.compliance.evidence import Deployment
     from shared.compliance.stages import StageRules
+    from shared.errors import ExchangeError
     from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
@@ -65,6 +66,9 @@ class Services:
         self._store = store
         self._secrets = secrets
         self._exchange_session = exchange_session
+        #: For :mod:`shared.health`: the minute, how often it has asked the exchange in it, and
+        #: what it heard last.
+        self.heard: tuple[int, int, ExchangeError | None] = (0, 0, None)
 
     @cached_property
     def settings(self) -> Settings:

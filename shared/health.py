@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import iso
-from shared.errors import BorsaError
+from shared.errors import BorsaError, ExchangeError
 
 if TYPE_CHECKING:
     from shared.bootstrap import Services
+
+
+#: How often the exchange is asked in a minute, whoever asks us: anybody may, and each request
+#: costs weight that exits need. After that the last answer counts.
+ASKED = 30
 
 
 def check(services: Services) -> dict[str, Any]:
@@ -27,7 +32,7 @@ def check(services: Services) -> dict[str, Any]:
 
     if ask("settings", lambda: services.settings) is not None:
         switch = ask("store", lambda: services.kill_switch.ensure())
-        ask("exchange", lambda: services.exchange.server_time())
+        ask("exchange", lambda: _exchange(services))
         ask("plan", lambda: services.plan)
         ask("limits", lambda: services.stage)
         if switch is not None:
@@ -38,3 +43,24 @@ def check(services: Services) -> dict[str, Any]:
         "time": iso(services.clock.now_ms()),
         "checks": checks,
     }
+
+
+def _exchange(services: Services) -> None:
+    """Whether the exchange answers.
+
+    Raises
+    ------
+    ExchangeError
+        When it does not.
+    """
+    minute = services.clock.now_ms() // 60_000
+    known, count, trouble = services.heard
+    if minute != known or count < ASKED:
+        trouble = None
+        try:
+            services.exchange.server_time()
+        except ExchangeError as error:
+            trouble = error
+        services.heard = (minute, count + 1 if minute == known else 1, trouble)
+    if trouble is not None:
+        raise trouble

@@ -251,10 +251,16 @@ def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int
 
 
 def settle_all(desk: Desk) -> int:
-    """Write the trades of positions that the stop closed."""
+    """Write the trades of positions that the stop closed; the guardian goes on with the rest."""
     settled = 0
     for record in positions.open_records(desk.store, desk.account).values():
-        settled += settlement.settle_closed(desk, record) is not None
+        try:
+            settled += settlement.settle_closed(desk, record) is not None
+        except BorsaError as error:
+            # The account is flat: one symbol's books must not keep the others from being written.
+            logging.getLogger("borsa").error(
+                "%s is closed and not settled: %s: %s", record.id, type(error).__name__, error
+            )
     return settled
 
 

@@ -487,3 +487,41 @@ def test_a_stop_that_gets_nowhere_does_not_use_up_the_weight_that_exits_need(ope
     told = [d["text"] for d in floor.documents("alerts") if d["kind"] == "emergency-not-flat"]
     assert len(told) > 20
     assert not [text for text in told if "budget" in text]
+
+
+def test_health_that_is_asked_without_end_leaves_the_weight_to_exits(open_floor):
+    """It needs no key: what anybody may ask must not cost what a close needs."""
+    floor = open_floor()
+    asked = 0
+
+    def before(method: str, url: str) -> None:
+        nonlocal asked
+        asked += url.endswith("/fapi/v1/time")
+
+    floor.session.before = before
+    for _ in range(300):
+        assert floor.http("GET", "/api/health", key=False).status == 200
+    assert asked <= 60  # at most 30 in a minute, and a minute may have ended
+    down = floor.break_next(("GET", "/fapi/v1/time"), UNAVAILABLE, times=1000)
+    floor.run(61)
+    for _ in range(50):
+        assert floor.http("GET", "/api/health", key=False).status == 503
+    floor.faults.rules.remove(down)
+    floor.run(61)
+    assert floor.http("GET", "/api/health", key=False).status == 200
+
+
+def test_one_trade_that_cannot_be_written_keeps_no_other_from_being_written(open_floor):
+    floor = open_floor()
+    open_three(floor)
+    fills = ("GET", "/fapi/v1/userTrades")
+    unread = floor.break_next(
+        fills, UNAVAILABLE, times=1000, where=lambda request: "BTCUSDT" in str(request.query)
+    )
+    answer = stop(floor)
+    floor.run(60)
+    assert floor.workflow(answer["workflow"])["output"]["settled"] == 2
+    assert {t["symbol"] for t in floor.trades()} == {"ETHUSDT", "XRPUSDT"}
+    floor.faults.rules.remove(unread)
+    floor.minutes(2)
+    assert len(floor.trades()) == 3
