@@ -165,7 +165,8 @@ def _concentration(result: Result, s: Statistics, parts: Breakdown) -> _Found:
             yield (
                 CAUTION,
                 f"One {kind} carries it",
-                f"{best.name} made {best.statistics.net:,.0f} of {total:,.0f} USDT.",
+                f"{best.name} made {best.statistics.net:+,.0f} USDT, all others together "
+                f"{total - best.statistics.net:+,.0f}.",
             )
 
 

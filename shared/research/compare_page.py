@@ -14,6 +14,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;padding:16px;max-width:1100px}
 .compare table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 .compare th,.compare td{padding:4px 8px;border-bottom:1px solid var(--line);text-align:left}
+.compare .t{white-space:nowrap}
 .compare .n{text-align:right;white-space:nowrap}.compare .good{color:var(--good)}
 .compare .bad{color:var(--bad)}.compare .wide{overflow-x:auto}
 """
@@ -42,7 +43,8 @@ def section(comparison: Comparison) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in c.notes)
     return (
         '<section class="compare"><h2>Executed against backtest</h2>'
-        f"<p>{escape(c.source)}, {span}: {c.executed_trades} trades executed, "
+        f"<p>{escape(c.source)}, {span}: {c.executed_trades} "
+        f"{'trade' if c.executed_trades == 1 else 'trades'} executed, "
         f"{c.backtest_trades} in the backtest, {c.matched} of them the same decision.</p>"
         "<table><thead><tr><th>net result, USDT</th><th></th><th class=n></th></tr></thead>"
         f"<tr><td>executed</td><td></td>{_number(c.executed_net)}</tr>"
@@ -71,7 +73,7 @@ def _row(pair: Pair) -> str:
         for side in (pair.executed, pair.backtest)
     ]
     return (
-        f'<tr title="{escape(pair.id)}"><td>{opened}</td><td>{escape(pair.symbol)}</td>'
+        f'<tr title="{escape(pair.id)}"><td class="t">{opened}</td><td>{escape(pair.symbol)}</td>'
         f"<td>{'long' if pair.side == 'BUY' else 'short'}</td>{''.join(cells)}"
         f"{_number(pair.difference)}<td>{escape(pair.cause)}</td></tr>"
     )

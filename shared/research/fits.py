@@ -7,6 +7,7 @@ that there is not, or of which no value fits anywhere in the space, is a mistake
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from shared.research.space import MAX_GRID, Parameter, Params, Space, Value
 if TYPE_CHECKING:
     from shared.research.config import BacktestConfig
 
+#: Where in a signal configuration a problem is.
+_PLACE = re.compile(r"^(default|timeframes\.\w+|symbols\.\w+\.\w+): ")
 #: Values of one parameter that are tried; of longer lists so many, evenly apart.
 MAX_VALUES = 1_000
 #: Points of the space that a value is tried in.
@@ -70,7 +73,9 @@ def _misfit(
         return None
     if any(_problem(config, p, settings) is None for p in _points_with(space, name, value)):
         return None
-    return ConfigurationError([f"{name}={value}: {text}" for text in wrong.problems])
+    # The same of every time frame is told once, without the place.
+    told = dict.fromkeys(_PLACE.sub("", text) for text in wrong.problems)
+    return ConfigurationError([f"{name}={value}: {text}" for text in told])
 
 
 def _problem(

@@ -68,6 +68,15 @@ class Strategy(Generic[P]):
         ConfigurationError
             For an unknown parameter or a value outside its range.
         """
+        fields = self.params.__struct_fields__
+        unknown = [name for name in params if name not in fields]
+        if unknown:
+            raise ConfigurationError(
+                [
+                    f"strategy {self.name} has no parameter {name}; it has {', '.join(fields)}"
+                    for name in unknown
+                ]
+            )
         try:
             return Bound(self, msgspec.convert(dict(params), self.params))
         except msgspec.ValidationError as error:

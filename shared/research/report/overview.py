@@ -17,6 +17,7 @@ from shared.research.report.words import (
     money,
     number,
     percent,
+    prose,
     safe,
     tone,
 )
@@ -69,7 +70,7 @@ def warnings(found: Sequence[Caveat]) -> str:
             '<ul class="caveats">'
             + "".join(
                 f'<li class="{c.level}"><i role="img" aria-label="{_TITLES[c.level]}"></i>'
-                f"<b>{safe(c.title)}</b><span>{safe(c.text)}</span></li>"
+                f"<b>{safe(c.title)}</b><span>{prose(c.text)}</span></li>"
                 for c in found
             )
             + "</ul>"

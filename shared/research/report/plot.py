@@ -300,13 +300,18 @@ def _part(value: float, low: float, high: float) -> float:
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Round values between two others, about so many."""
-    raw = (high - low) / max(count, 1)
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if size * m >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    """Round values between two others, about so many and at least two: one tells no scale."""
+    found: list[float] = []
+    for wanted in (max(count, 1), max(count, 1) + 1, max(count, 1) + 2):
+        raw = (high - low) / wanted
+        size = 10.0 ** math.floor(math.log10(raw))
+        step = next(size * m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if size * m >= raw * 0.999)
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
+        found = [round(i * step, 12) for i in range(first, last + 1)]
+        if len(found) > 1:
+            break
+    return found
 
 
 def calendar_ticks(low: float, high: float, most: int = 9) -> list[tuple[float, str]]:

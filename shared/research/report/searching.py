@@ -9,7 +9,7 @@ import numpy as np
 
 from shared.research.evaluation import OBJECTIVES
 from shared.research.report.parts import Cell, columns, section, table
-from shared.research.report.plot import Line, Panel, chart, plain
+from shared.research.report.plot import Line, Panel, calendar_ticks, chart, plain
 from shared.research.report.words import NONE, day, number, percent, safe, tone
 from shared.research.search import Search
 from shared.research.space import Value
@@ -210,6 +210,11 @@ def walk(found: WalkForward) -> str:
         f'width:{part(s.window.test_end) - part(s.window.test_start):.2f}%"></i></div>'
         for s in found.steps
     )
+    dates = "".join(
+        f'<span style="left:{part(round(at)):.2f}%">{text}</span>'
+        for at, text in calendar_ticks(first, last, 5)
+        if 3 < part(round(at)) < 97
+    )
     tests = [s.test for s in found.steps if s.test is not None]
     won = sum(t.total_return > 0 for t in tests)
     inside = _mean([s.train.figures.get("cagr") for s in found.steps if s.train is not None])
@@ -221,6 +226,7 @@ def walk(found: WalkForward) -> str:
         "walkforward",
         "Walk-forward",
         f'<div class="steps" aria-hidden="true">{bars}</div>'
+        f'<div class="axis" style="margin-right:0" aria-hidden="true">{dates}</div>'
         f'<p class="dim">{day(first + 1)} to {day(last)}, one line a window. Grey: the span the '
         "parameters were chosen on. Coloured: the span after it they were judged on (green gained, "
         "red lost).</p>" + table(heads, [_row(s, names) for s in found.steps]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 
 from shared.clock import iso
 
@@ -32,6 +33,12 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return NONE
     return number(100.0 * value, digits, sign=sign) + "\u202f%"
+
+
+def prose(text: str) -> str:
+    """A sentence in HTML, its figures written as everywhere else on the page."""
+    told = re.sub(r"(?<=\d) ?%", "\u202f%", text)
+    return safe(re.sub(r"(?<![\w-])-(?=\d)", MINUS, told))
 
 
 def money(value: float | None, *, sign: bool = False) -> str:
