@@ -1,5 +1,6 @@
 """Reading the state of the application."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import azure.functions as func
@@ -58,6 +59,15 @@ def trades(req: func.HttpRequest) -> Any:
     return _page(req, "trades", services().settings.account_id, "closedAt", [])
 
 
+@bp.route(route="performance", methods=["GET"])
+@answers
+def performance(req: func.HttpRequest) -> Any:
+    """Sharpe ratio, drawdown, win rate and the like of the closed trades, all or of a period."""
+    from shared.research.performance import of_account
+
+    return of_account(services().desk(), _moment(req, "from"), _moment(req, "to"))
+
+
 @bp.route(route="signals", methods=["GET"])
 @answers
 def signals(req: func.HttpRequest) -> Any:
@@ -75,6 +85,20 @@ def signals(req: func.HttpRequest) -> Any:
     found = [row for s in known for row in _page(req, "signals", s, "time", where)["signals"]]
     found.sort(key=lambda row: (row["time"], row["id"]), reverse=True)
     return {"signals": found[: _limit(req)], "continuation": None}
+
+
+def _moment(req: func.HttpRequest, name: str) -> int | None:
+    """A date or time of the query in UTC milliseconds."""
+    text = req.params.get(name)
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{name} is {text!r}; write 2026-01-31 or 2026-01-31T12:00") from None
+    if not 1970 <= value.year <= 2999:
+        raise InvalidInput(f"{name} is {text!r}; write a year from 1970 to 2999")
+    return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _page(

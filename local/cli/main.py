@@ -120,6 +120,18 @@ def parser() -> argparse.ArgumentParser:
     )
     stop.set_defaults(module="local.cli.stop")
 
+    performance = commands.add_parser(
+        "performance",
+        help="Sharpe ratio, drawdown, win rate of the closed trades",
+        description="Asks the running application for the figures of its closed trades, computed "
+        "as those of a backtest. GET /api/performance answers the same of the deployed one.",
+    )
+    performance.add_argument("--from", dest="start", type=moment, metavar="DATE")
+    performance.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
+    performance.add_argument("--json", action="store_true", help="the answer as it came")
+    _state(performance)
+    performance.set_defaults(module="local.cli.performance")
+
     checklist = commands.add_parser(
         "checklist",
         help="the pre-live checklist",

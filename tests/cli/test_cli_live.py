@@ -195,6 +195,11 @@ def test_an_emergency_stop_closes_everything_and_only_a_person_arms_again(
     assert (armed.returncode, armed.stdout) == (0, "armed\n"), armed.stdout
     drilled = run(tmp_path, "stop", "--drill")
     assert (drilled.returncode, "nothing was stopped" in drilled.stdout) == (0, True), drilled
+    told = run(tmp_path, "performance")
+    assert (told.returncode, "realised equity" in told.stdout) == (0, True), told
+    figures = json.loads(run(tmp_path, "performance", "--json").stdout)
+    listed = again.api("GET", "trades?limit=1000").json()["trades"]
+    assert figures["trading"]["trades"] == len(listed)
     items = run(tmp_path, "checklist")
     assert (items.returncode, "of 12 passed" in items.stdout) == (1, True), items
     assert "passed 0.0 days ago" in next(x for x in items.stdout.splitlines() if " drill " in x)
