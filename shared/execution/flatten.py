@@ -169,10 +169,17 @@ def _foreign_close(
 
 
 def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
-    """Cancel our conditional orders of a flat symbol: reduce-only orders stay armed otherwise."""
+    """Cancel what is left of a decision's bracket: reduce-only orders stay armed otherwise.
+
+    Orders that are known to be another decision's stay: whoever is slow here may be overtaken by
+    the next trade in the symbol, whose stop that is.
+    """
     cancelled = 0
     for algo in desk.exchange.open_algo_orders(symbol):
         if is_ours(algo.client_algo_id):
+            known = orders.load(desk, algo.client_algo_id)
+            if known is not None and known[0].decision_id not in (decision_id, adopt.NOBODY):
+                continue
             desk.exchange.cancel_algo_order(algo.client_algo_id)
             adopt.cancelled(desk, algo, "position closed", decision_id)
             cancelled += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from decimal import Decimal
 
 import pytest
@@ -265,3 +266,29 @@ def test_settlement_when_the_venue_has_forgotten_the_entry_order(open_floor):
     guard(floor.desk)
     assert [t["exitReason"] for t in floor.trades()] == ["stop"]
     assert floor.leaked() == ({}, [])
+
+
+def test_a_slow_settlement_does_not_take_the_stop_of_the_next_trade(open_floor):
+    """Frozen before it looks for what is left of its bracket: meanwhile another run has settled
+    the trade, and the next one has begun in the same symbol."""
+    floor = open_floor({"BTCUSDT": [(2, 0), (6, -0.03), (60, -0.03)]}, durable=False)
+    first = opened(floor)
+    later(floor, 600)
+    assert not floor.held()
+    began: list[str] = []
+
+    def before(method: str, url: str) -> None:
+        if method.upper() == "GET" and "openAlgoOrders" in url and floor.trades() == []:
+            frames = {frame.function for frame in inspect.stack()}
+            if "cancel_leftovers" in frames and not began:
+                began.append("")
+                guard(floor.desk)
+                began[0] = opened(floor)
+
+    floor.session.before = before
+    guard(floor.desk)
+    assert began != []
+    assert began[0] != first
+    assert [t["id"] for t in floor.trades()] == [first]
+    assert floor.held() == sum(s.quantity for s in floor.stops()) > 0
+    assert len(floor.targets()) == 1
