@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from bicep_project import ROOT, Prediction, settings, strings
 
+from shared.market.timeframe import duration_ms
 from shared.settings import SETTINGS, load
 from shared.storage.containers import CONTAINERS
 
@@ -301,3 +302,16 @@ def test_a_missing_heartbeat_is_what_fires(minimal: Prediction) -> None:
     )
     # Counting rows yields a zero when there are none; a summarize in the query would yield nothing.
     assert "summarize" not in condition["query"]
+
+
+def test_a_candle_that_a_start_finds_is_not_called_stale(minimal: Prediction) -> None:
+    """Just before the next one closes it is as old as the longest time frame."""
+    (rule,) = [
+        r
+        for r in minimal.of("Microsoft.Insights/scheduledQueryRules")
+        if r["name"].endswith("data-stale")
+    ]
+    (condition,) = rule["properties"]["criteria"]["allOf"]
+    frames = settings(minimal)["TIMEFRAMES"].split(",")
+    assert condition["operator"] == "GreaterThan"
+    assert condition["threshold"] >= max(duration_ms(t) for t in frames) / 1000
