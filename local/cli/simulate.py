@@ -13,9 +13,9 @@ from pathlib import Path
 
 from local.simulate.campaign import ALL, Line, Summary, Told, search
 from local.simulate.profiles import PROFILES
+from local.simulate.result import Result
 from local.simulate.run import Finding, Progress, Report, episode, simulate
 from local.simulate.run import told as told_of
-from local.simulate.world import Result
 from shared.errors import InvalidInput
 
 

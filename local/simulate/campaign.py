@@ -19,7 +19,7 @@ import msgspec
 
 from local.invariants import Violation
 from local.simulate.profiles import ATTACKS, PROFILES
-from local.simulate.run import EPISODE, Finding, episode
+from local.simulate.run import EPISODE, Finding, by_boundary, episode
 from shared.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,7 +207,6 @@ def run_one(code: str, name: str, profile: str, decisions: int) -> Line:
     """One episode, in the process that is called."""
     began = time.process_time()
     result = episode(name, PROFILES[profile], decisions)
-    faults = Counter(key.split(".", 1)[1].replace("=", " ").split(".")[0] for key in result.fired)
     return Line(
         code=code,
         episode=name,
@@ -220,7 +219,7 @@ def run_one(code: str, name: str, profile: str, decisions: int) -> Line:
         stops=result.stops,
         restarts=result.restarts,
         minutes=result.minutes,
-        faults=dict(faults),
+        faults=dict(by_boundary(result.fired)),
         checked=result.checked,
         failures=result.failures,
         seen=result.seen,

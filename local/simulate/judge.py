@@ -15,13 +15,15 @@ from typing import Any
 
 from local.invariants import UNPROTECTED_MS, VENUE_ORDERS, Watch, final_checks
 from local.platform import SIMULATED_SECRET, TOTP_SECRET
+from local.simulate.arrivals import OVERDUE_MS, conditional, entry, intent_of, touched
 from local.simulate.excuses import Excuses
 from local.simulate.latches import Latches
+from local.simulate.reckoning import reckon
 from local.simulate.vigil import Vigil
 from shared.bootstrap import Services
-from shared.clock import Clock, day, iso
+from shared.clock import Clock, iso
 from shared.execution.ids import is_ours, leg_of
-from shared.risk.limits import STOP_FRACTION_MIN, Limits
+from shared.risk.limits import Limits
 from shared.risk.plan import StageRules
 from shared.simulation.core import VenueEvent
 from shared.simulation.orders import AlgoOrder, Order, Position
@@ -36,12 +38,6 @@ FLAT_MS = 30_000
 #: A position that is being flattened in time may take so long: a close whose answer was lost is
 #: sent again when its absence is conclusive.
 FLATTENING_MS = 20_000
-
-#: A stop or close may come before its record for so long after the store has failed.
-OVERDUE_MS = 10_000
-
-#: From a bar's close to an entry on it: what the limits allow, and the decision's own age.
-STALE_MS = 120_000 + 30_000 + 5_000
 
 #: A position by hand that was there for so long must have been reported.
 REPORTED_MS = 190_000
@@ -157,7 +153,7 @@ class Judge(Watch):
     def _order(self, event: VenueEvent) -> None:
         super()._order(event)
         order: Order = event.record
-        self._touched(order.client_order_id, order.symbol, order.status, event.time)
+        touched(self, order.client_order_id, order.symbol, order.status, event.time)
         if event.execution != "NEW" or order.algo_id:
             return
         if order.client_order_id in self.foreign:
@@ -166,9 +162,9 @@ class Judge(Watch):
             if not order.client_order_id.startswith(VENUE_ORDERS):
                 self.broken(2, f"order {order.client_order_id} is nobody's", event.time)
             return
-        intent = self._intent(order.client_order_id, event.time)
+        intent = intent_of(self, order.client_order_id, event.time)
         if leg_of(order.client_order_id) == "e":
-            self._entry(order, intent, event.time)
+            entry(self, order, intent, event.time)
         elif not order.reduce_only:
             self.broken(1, f"{order.client_order_id} closes without reduce-only", event.time)
 
@@ -198,96 +194,19 @@ class Judge(Watch):
             not self._protected(p.symbol, p.quantity) for p in self._account.positions.values()
         )
 
-    def _touched(self, client_id: str, symbol: str, status: str, at: int) -> None:
-        """What people have on the account only an emergency stop touches."""
-        if self._hands or not (client_id in self.foreign or symbol == self.hand_symbol):
-            return
-        switch = self._store.get("control", ACCOUNT, "kill-switch")
-        if switch is not None and switch.body["state"] == "latched" and switch.body["closing"]:
-            return
-        if client_id in self.foreign and status == "CANCELED":
-            self.broken(8, f"the order {client_id} of somebody else was cancelled", at)
-        if symbol == self.hand_symbol and is_ours(client_id):
-            self.broken(8, f"{client_id} was sent for a position of somebody else", at)
-
-    def _intent(self, client_id: str, at: int) -> dict[str, Any]:
-        found = self._store.get("orders", ACCOUNT, client_id)
-        if found is None:
-            self._unrecorded[client_id] = at
-            excused = leg_of(client_id) != "e" and at - self._store_failed_at <= OVERDUE_MS
-            if not excused:
-                self.broken(7, f"order {client_id} reached the venue before its intent", at)
-            return {}
-        if found.body["state"] == "not_sent":
-            self.broken(2, f"order {client_id} was executed after it was ruled out", at)
-        return found.body
-
-    def _entry(self, order: Order, intent: dict[str, Any], at: int) -> None:
-        decision = str(intent.get("decisionId", ""))
-        entries = self._decision_entries[decision]
-        entries.setdefault(order.client_order_id, order)
-        first, *others = entries.values()
-        # Several only as a chase: one at a time, together never more than the first asked for.
-        earlier = [
-            self._account.orders.get(o.order_id, o)
-            for o in entries.values()
-            if o.client_order_id != order.client_order_id
-        ]
-        wanted = order.quantity + sum((o.executed for o in earlier), Decimal(0))
-        chased = first.time_in_force == "GTX" and not any(o.is_open for o in earlier)
-        if others and (not chased or wanted > first.quantity):
-            self.broken(2, f"decision {decision} was sent as {sorted(entries)}", at)
-        if order.reduce_only:
-            self.broken(2, f"entry {order.client_order_id} is reduce-only", at)
-        self._fresh_and_allowed(order, decision, at)
-        switch = self._store.get("control", ACCOUNT, "kill-switch")
-        self.checked[5] += 1
-        issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
-        if switch is None or issued is None:
-            self.broken(1, f"entry {order.client_order_id} has no permit", at)
-        elif self.stopped_at is not None and issued > self.stopped_at:
-            self.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
-
-    def _fresh_and_allowed(self, order: Order, decision: str, at: int) -> None:
-        """On news that is still news, and where the stage asks for it with a person's yes."""
-        signal = self._store.get("signals", order.symbol, decision)
-        if signal is None or at - signal.body["signal"]["bar_close_time"] > STALE_MS:
-            self.broken(3, f"{order.client_order_id}: on an old signal, or none", at)
-        if self._stage is None:
-            return
-        self.checked[11] += 1
-        if self.verdicts.get(decision) != "sent":
-            self.broken(11, f"{order.client_order_id}: nobody approved {decision}", at)
-        notional = order.quantity * (order.price or Decimal(0))
-        if notional > self._stage.max_notional:
-            self.broken(11, f"{order.client_order_id}: {notional} USDT in this stage", at)
-
     def _on_event(self, event: VenueEvent) -> None:
         super()._on_event(event)
         if event.account == MAIN and event.kind == "ALGO":
             algo: AlgoOrder = event.record
             if algo.status in ("TRIGGERING", "REJECTED") and leg_of(algo.client_algo_id) == "s":
                 self.vigil.triggered(algo.symbol, event.time)
-            self._touched(algo.client_algo_id, algo.symbol, algo.status, event.time)
+            touched(self, algo.client_algo_id, algo.symbol, algo.status, event.time)
             if algo.client_algo_id in self.foreign:
                 return
             if algo.status == "NEW" and algo.create_time == event.time:
                 self._conditionals.append(algo.client_algo_id)
-                self._intent(algo.client_algo_id, event.time)
-                self._conditional(algo, event.time)
-
-    def _conditional(self, algo: AlgoOrder, at: int) -> None:
-        """A stop or target closes, and is as large as what it closes."""
-        if not algo.reduce_only and not algo.close_position:
-            self.broken(4, f"{algo.client_algo_id} could open instead of closing", at)
-        held = sum(
-            (p.quantity for p in self._account.positions.values() if p.symbol == algo.symbol),
-            Decimal(0),
-        )
-        if held and algo.quantity > abs(held):
-            self.broken(
-                4, f"{algo.client_algo_id} is sized {algo.quantity}, the position {held}", at
-            )
+                intent_of(self, algo.client_algo_id, event.time)
+                conditional(self, algo, event.time)
 
     def leaves(self, symbol: str) -> None:
         """An order that adds is on its way to the venue from now on."""
@@ -356,6 +275,10 @@ class Judge(Watch):
         self.must_be_flat = True
         self.disturbed(at)
 
+    def stopped_now(self) -> None:
+        """As :meth:`stopped`, at this moment."""
+        self.stopped(self._clock.now_ms())
+
     def cleared(self) -> None:
         """A person cleared the switch."""
         self.stopped_at = None
@@ -387,28 +310,15 @@ class Judge(Watch):
             self._foreign_since = now
         if now - self._foreign_since > REPORTED_MS:
             self.checked[8] += 1
-            told = [a for a in self._all("alerts") if a["kind"] == "foreign-position"]
+            told = [a for a in self.all("alerts") if a["kind"] == "foreign-position"]
             if not any(a["time"] >= iso(self._foreign_since) for a in told):
                 self.broken(8, "a position by hand was never reported", now)
 
     def round(self, began: int, share: Decimal) -> None:
-        """The guardian has looked at everything since ``began``."""
-        now = self._clock.now_ms()
-        if self._disturbed_until >= began:
-            return
-        for position in self._account.positions.values():
-            stops = self._account.open_algos.get(position.symbol, {}).values()
-            mark = self._venue.core.mark_price(position.symbol)
-            # As near as it gets for the tightest stop there may be.
-            reach = position.entry_price * STOP_FRACTION_MIN * share * Decimal("0.8")
-            if any(
-                leg_of(a.client_algo_id) == "s"
-                and a.status == "NEW"
-                and a.create_time < began
-                and abs(mark - a.trigger_price) <= reach
-                for a in stops
-            ):
-                self.vigil.near(position.symbol, now)
+        """The guardian has looked at everything since ``began``; see :class:`.vigil.Vigil`."""
+        if self._disturbed_until < began:
+            now = self._clock.now_ms()
+            self.vigil.round(self._account, self._venue.core, began, now, share)
 
     def tick(self) -> None:
         now = self._clock.now_ms()
@@ -474,9 +384,9 @@ class Judge(Watch):
             or self.stopped_at is not None
             or services.ledger.read().entries
             or services.kill_switch.outstanding_permits()
-            or any(body["state"] != "closed" for body in self._all("positions"))
+            or any(body["state"] != "closed" for body in self.all("positions"))
             or any(
-                self._all("orders", (Where("state", "=", state),))
+                self.all("orders", (Where("state", "=", state),))
                 for state in ("intent", "unknown", "open")
             )
         )
@@ -487,83 +397,11 @@ class Judge(Watch):
         self.books()
         if not self.flat():
             self.broken(8, "the account is not flat long after the last fault", now)
-        for check in (self._leaks, self._recorded, self._orders_agree, self._money):
-            check(services, now)
+        reckon(self, services, now)
         final_checks(self, services, (SIMULATED_SECRET, TOTP_SECRET))
 
-    def _leaks(self, services: Services, now: int) -> None:
-        self.checked[3] += 1
-        for entry in services.ledger.read().entries.values():
-            self.broken(3, f"the reservation of {entry.decision_id} leaked ({entry.state})", now)
-        for key in services.kill_switch.outstanding_permits():
-            self.broken(1, f"the permit {key} was never resolved", now)
-        for name in ("positions",):
-            for body in self._all(name):
-                if body["state"] != "closed":
-                    self.broken(8, f"{body['id']}: our record stays {body['state']}", now)
-
-    def _recorded(self, services: Services, now: int) -> None:
-        """Every order of ours has its record and its intent in the audit, however late."""
-        intents = {r.body["clientOrderId"] for r in services.audit.records(kind="intent")}
-        for client_id in (*self._conditionals, *self._unrecorded):
-            self.checked[7] += 1
-            if is_ours(client_id) and client_id not in intents:
-                self.broken(7, f"order {client_id} has no intent in the audit", now)
-        for client_id, at in self._unrecorded.items():
-            if self._store.get("orders", ACCOUNT, client_id) is None:
-                self.broken(7, f"order {client_id} of {iso(at)} was never recorded", now)
-
-    def _orders_agree(self, services: Services, now: int) -> None:
-        """Our record of every plain order says what the venue's says."""
-        ours = {body["id"]: body for body in self._all("orders")}
-        executed: dict[str, int] = defaultdict(int)
-        for order in self._venue.ledger(MAIN).orders:
-            if order.algo_id or not is_ours(order.client_order_id):
-                continue
-            self.checked[8] += 1
-            record = ours.get(order.client_order_id)
-            if record is None:
-                continue
-            if leg_of(order.client_order_id) == "e" and order.executed:
-                executed[record["decisionId"]] += 1
-            state = "filled" if order.executed else "cancelled"
-            if record["state"] != state:
-                self.broken(8, f"order {record['id']}: {record['state']}, it was {state}", now)
-        traded = {body["id"] for body in self._all("trades")}
-        for decision in executed.keys() - traded:
-            self.broken(7, f"decision {decision} was executed and has no trade", now)
-        for decision in traded - executed.keys():
-            self.broken(7, f"the trade {decision} was never executed", now)
-        audited = [r.body["id"] for r in services.audit.records(kind="trade")]
-        if sorted(audited) != sorted(traded):
-            self.broken(7, "trades in the audit and in the store differ", now)
-
-    def _money(self, services: Services, now: int) -> None:
-        """What the trades say they earned is what the wallet has gained."""
-        self.checked[8] += 1
-        trades = self._all("trades")
-        told = sum((Decimal(t["netPnl"]) for t in trades), Decimal(0))
-        # Trades by hand are somebody else's; that the wallet is the sum of its income, the
-        # venue's own books show.
-        others = ("TRANSFER",)
-        earned = sum(
-            (
-                i.amount
-                for i in self._venue.ledger(MAIN).income
-                if i.kind not in others and i.symbol != self.hand_symbol
-            ),
-            Decimal(0),
-        )
-        if abs(told - earned) > Decimal("0.000001") and self.flat():
-            self.broken(8, f"trades say {told}, the wallet has gained {earned}", now)
-        view = services.ledger.read()
-        today = sum(
-            (Decimal(t["netPnl"]) for t in trades if day(t["closedAt"]) == view.day), Decimal(0)
-        )
-        if view.day_realized_pnl != today:
-            self.broken(3, f"the day cost {today}, the ledger says {view.day_realized_pnl}", now)
-
-    def _all(self, container: str, where: tuple[Where, ...] = ()) -> list[dict[str, Any]]:
+    def all(self, container: str, where: tuple[Where, ...] = ()) -> list[dict[str, Any]]:
+        """Every document of the account, from the bare store."""
         found: list[dict[str, Any]] = []
         continuation: str | None = None
         while True:

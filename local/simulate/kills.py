@@ -30,11 +30,12 @@ from local.invariants import Violation
 from local.platform import ROOT, SIMULATED_KEY, SIMULATED_SECRET
 from local.simulate import killed
 from local.simulate.judge import Judge
+from local.simulate.listing import PRICES, contracts_of
 from local.simulate.market import RestlessMarket
 from local.simulate.people import BY_HAND
 from local.simulate.process import LIMITS, services_of
 from local.simulate.profiles import PROFILES
-from local.simulate.world import LONG_TAIL_MINUTES, MIDNIGHT, PRICES, contracts_of
+from local.simulate.world import LONG_TAIL_MINUTES, MIDNIGHT
 from shared.errors import InvalidInput
 from shared.market.timeframe import MINUTE_MS
 from shared.simulation.venue import Venue
@@ -127,7 +128,7 @@ class Kills:
                 entries=sum(
                     o.client_order_id.startswith("bq-e-") for o in self.venue.ledger().orders
                 ),
-                trades=len(self.judge._all("trades")),
+                trades=len(self.judge.all("trades")),
                 minutes=(self.clock.now_ms() - self._began) // MINUTE_MS,
                 violations=tuple(self.judge.violations),
                 seconds=time.perf_counter() - began,

@@ -12,8 +12,9 @@ import msgspec
 
 from local.invariants import NAMES, Violation
 from local.simulate.profiles import PROFILES, Profile
+from local.simulate.result import Result
 from local.simulate.shrink import shrink
-from local.simulate.world import Result, World
+from local.simulate.world import World
 from shared.errors import InvalidInput
 
 #: Decisions of one episode: long enough for trades to meet, short enough to replay at once.
@@ -155,6 +156,11 @@ def _finding(
     )
 
 
+def by_boundary(fired: Sequence[str]) -> Counter[str]:
+    """How many faults struck at each boundary."""
+    return Counter(key.split(".", 1)[1].replace("=", " ").split(".")[0] for key in fired)
+
+
 def _report(
     seed: int,
     profile: str,
@@ -166,7 +172,7 @@ def _report(
     checked: Counter[int] = Counter()
     failures: Counter[str] = Counter()
     for result in results:
-        faults.update(key.split(".", 1)[1].replace("=", " ").split(".")[0] for key in result.fired)
+        faults.update(by_boundary(result.fired))
         checked.update(result.checked)
         failures.update(result.failures)
     return Report(

@@ -6,7 +6,14 @@ moment; one that produces no order leaves it naked, and the exchange says so onl
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
+
+from shared.execution.ids import leg_of
+from shared.risk.limits import STOP_FRACTION_MIN
+from shared.simulation.account import AccountState
+from shared.simulation.core import VenueCore
 
 #: The look of a watch may be this old, in milliseconds, and the next one is still expected.
 LOOK_MS = 3_500
@@ -42,6 +49,26 @@ class Vigil:
     def near(self, symbol: str, at: int) -> None:
         """A round of the guardian, undisturbed, saw a price near its stop."""
         self._near.setdefault(symbol, at)
+
+    def round(
+        self, account: AccountState, core: VenueCore, began: int, now: int, share: Decimal
+    ) -> None:
+        """The guardian has looked at everything from ``began`` until now, undisturbed.
+
+        ``share`` is the part of the stop distance within which a position is to be watched.
+        """
+        for position in account.positions.values():
+            mark = core.mark_price(position.symbol)
+            # As near as it gets for the tightest stop there may be.
+            reach = position.entry_price * STOP_FRACTION_MIN * share * Decimal("0.8")
+            if any(
+                leg_of(a.client_algo_id) == "s"
+                and a.status == "NEW"
+                and a.create_time < began
+                and abs(mark - a.trigger_price) <= reach
+                for a in account.open_algos.get(position.symbol, {}).values()
+            ):
+                self.near(position.symbol, now)
 
     def triggered(self, symbol: str, at: int) -> None:
         """A stop of the symbol has triggered, or was refused when it did."""

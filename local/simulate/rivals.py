@@ -1,0 +1,88 @@
+"""Another instance of the same application, between any two effects of the disturbed one."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from local.simulate.boundaries import ExchangeFaults
+from local.simulate.judge import Judge
+from local.simulate.owner import Owner
+from shared.bootstrap import Services
+from shared.clock import Clock
+from shared.errors import BorsaError
+from shared.execution import assess, emergency, entry, guardian, reconcile
+
+
+class Rivals:
+    """What the other instance does when it is its turn.
+
+    Parameters
+    ----------
+    other : Services
+        That instance; nothing disturbs it.
+    faults : ExchangeFaults
+        Switched off meanwhile.
+    judge : Judge
+    owner : Owner
+        Goes on with a stop that the other instance has begun.
+    clock : Clock
+    recent : sequence of tuple
+        Symbol and signal of the bars that closed last, ``symbols`` of them in each minute.
+    failures : Counter
+        Counts what goes wrong.
+    """
+
+    def __init__(
+        self,
+        other: Services,
+        faults: ExchangeFaults,
+        judge: Judge,
+        owner: Owner,
+        clock: Clock,
+        recent: Sequence[tuple[str, str]],
+        symbols: int,
+        failures: Counter[str],
+    ) -> None:
+        self._other, self._faults, self._judge, self._owner = other, faults, judge, owner
+        self._clock, self._recent, self._symbols = clock, recent, symbols
+        self._failures = failures
+
+    def __call__(self, what: str, draw: random.Random) -> None:
+        """Another instance does something between two effects of the disturbed one.
+
+        That one is frozen meanwhile: it can protect nothing, and its store seems slow to it.
+        """
+        hooks, self._faults.hooks = self._faults.hooks, None
+        known = self._recent if what == "copy" else self._recent[-self._symbols :]
+        if what == "same":
+            known = [k for k in known if k[0] == self._faults.symbol]
+        symbol, signal = draw.choice(known) if known else ("", "")
+        try:
+            with self._judge.frozen(symbol if what in ("copy", "same", "trade") else ""):
+                self._act(what, symbol, signal)
+        except BorsaError as error:
+            self._failures[f"rival {what}: {type(error).__name__}"] += 1
+        finally:
+            self._faults.hooks = hooks
+
+    def _act(self, what: str, symbol: str, signal: str) -> None:
+        desk = self._other.desk()
+        if what == "guardian":
+            guardian.guard(desk)
+        elif what == "reconcile":
+            reconcile.reconcile(desk)
+        elif what in ("copy", "same") and symbol:
+            entry.open_position(desk, symbol, signal)
+        elif what == "trade" and symbol:
+            if assess.assess(desk, symbol, signal).outcome == "approved":
+                entry.open_position(desk, symbol, signal)
+        elif what in ("stop", "stop-flatten"):
+            emergency.latch(desk, "manual", {"reason": "simulated"}, f"rival-{desk.clock.now_ms()}")
+            self._judge.stopped(self._clock.now_ms())
+            self._owner.wants_stop = True
+            if what == "stop-flatten":
+                emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
+        elif what == "flatten" and self._judge.stopped_at is not None:
+            emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
