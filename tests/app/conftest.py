@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import pytest
@@ -16,13 +17,13 @@ class Open(Protocol):
 @pytest.fixture
 def open_floor(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens floors; after the scenario each is closed and judged."""
-    floors: list[Floor] = []
+    # Each is closed, whatever the closing of another finds: one left open would be met by the
+    # garbage collector in the middle of somebody else's test.
+    with ExitStack() as floors:
 
-    def open_(*args: Any, **kwargs: Any) -> Floor:
-        floor = Floor(*args, **kwargs)
-        floors.append(floor)
-        return floor
+        def open_(*args: Any, **kwargs: Any) -> Floor:
+            floor = Floor(*args, **kwargs)
+            floors.callback(floor.close)
+            return floor
 
-    yield open_
-    for floor in floors:
-        floor.close()
+        yield open_
