@@ -301,11 +301,6 @@ def load(environment: Mapping[str, str]) -> Settings:
         problems.append(
             f"TRADING_STAGE {settings.trading_stage} is for production; the demo venue uses testnet"
         )
-    if settings.binance_environment == "production" and settings.entry_style == "post_only":
-        problems.append(
-            "ENTRY_STYLE post_only is not released for production: under the fault simulation a "
-            "position was without a full stop for longer than 5 s; set ioc"
-        )
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -26,7 +26,7 @@ from desk import (
 
 from local.exchange.faults import error_answer
 from shared import settings
-from shared.errors import ConfigurationError, StoreUnavailable
+from shared.errors import StoreUnavailable
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.entry import EntryResult
 from shared.execution.guardian import guard
@@ -276,11 +276,10 @@ def test_a_latch_alone_refuses_the_next_order(open_floor):
     assert within_plan(floor, signal) == 0
 
 
-def test_it_is_refused_on_production():
-    """As long as a storm leaves a position of it without a full stop, see docs/safety.md."""
-    values = {"BINANCE_ENVIRONMENT": "production", "ENTRY_STYLE": "post_only"}
-    with pytest.raises(ConfigurationError, match="post_only is not released for production"):
-        settings.load(values)
+def test_it_may_be_used_on_production_and_is_not_the_default():
+    values = {"BINANCE_ENVIRONMENT": "production", "TRADING_STAGE": "limited"}
+    assert settings.load(values).entry_style == "ioc"
+    assert settings.load(values | {"ENTRY_STYLE": "post_only"}).entry_style == "post_only"
 
 
 # ---------------------------------------------------------------------- others at the same time
