@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.clock import iso
-from shared.errors import InvalidInput, MarketDataError
+from shared.errors import ConfigurationError, InvalidInput, MarketDataError
 from shared.market.candle import Columns
 from shared.market.timeframe import DAY_MS, TIMEFRAMES, duration_ms
 
@@ -396,11 +396,15 @@ def _plausible(values: dict[str, Column], time: NDArray[np.int64], name: str) ->
 
 def _table(path: Path, times: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     """The wanted columns of a file as arrays."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.csv as pcsv
-    import pyarrow.parquet as pq
-
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.csv as pcsv
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ConfigurationError(
+            [f"{path.name}: candle files need pyarrow, which is not installed here"]
+        ) from error
     try:
         if path.suffix == ".parquet":
             # Not read_table, which goes through datasets and imports pandas.

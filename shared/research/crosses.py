@@ -7,6 +7,7 @@ sweep parameters by the thousand. A strategy that is meant to be traded belongs 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,31 @@ def sweep(
     return found
 
 
+def has_numba() -> bool:
+    """Whether machine code can be made here; an app may be deployed without."""
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ValueError:  # it was taken out of this process
+        return False
+
+
+def first_wrong(
+    time: NDArray[np.int64],
+    step: int,
+    o: NDArray[np.float64],
+    h: NDArray[np.float64],
+    low: NDArray[np.float64],
+    c: NDArray[np.float64],
+) -> tuple[int, int]:
+    """As the kernel of that name, without it."""
+    wrong = np.zeros((len(time), 5), np.bool_)
+    wrong[1:, 0] = np.diff(time) != step
+    for place, prices in enumerate((o, h, low, c), 1):
+        wrong[:, place] = ~((prices > 0.0) & (prices < np.inf))
+    rows, columns = np.nonzero(wrong)
+    return (int(rows[0]), int(columns[0])) if len(rows) else (-1, 0)
+
+
 def check(columns: Columns) -> None:
     """Candles that a kernel may be given.
 
@@ -179,12 +205,15 @@ def check(columns: Columns) -> None:
     InvalidInput
         Saying which row is empty, out of order, missing or not a number.
     """
-    from shared.research.kernel.crosses import first_wrong
-
     where = f"{columns.symbol} {columns.timeframe}"
     if not len(columns):
         raise InvalidInput(f"{where}: no candle")
-    row, column = first_wrong(  # type: ignore[no-untyped-call]
+    find: Any = first_wrong
+    if has_numba():
+        from shared.research.kernel.crosses import first_wrong as compiled
+
+        find = compiled
+    row, column = find(
         columns.open_time,
         duration_ms(columns.timeframe),
         columns.open,

@@ -14,6 +14,7 @@ from shared.errors import ConfigurationError, InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.research.code import code_digest
 from shared.research.config import BacktestConfig, from_environment
+from shared.research.crosses import has_numba
 from shared.research.evaluation import known_objective
 from shared.research.fits import check_fit
 from shared.research.runner import with_params
@@ -106,6 +107,10 @@ def planned(request: SweepRequest, now_ms: int) -> Sweep:
 
 def _planned(request: SweepRequest, now_ms: int) -> Sweep:
     known_objective(request.objective)
+    if request.engine == "compiled" and not has_numba():
+        raise InvalidInput(
+            "the compiled engine needs numba, which is not deployed here; ask for the exact one"
+        )
     start, end = _moment("start", request.start), _moment("end", request.end)
     if start >= end:
         raise InvalidInput(f"start {request.start} is not before end {request.end}")
