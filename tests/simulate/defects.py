@@ -273,7 +273,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "the store may hold up a stop",
         "shared/execution/books.py",
-        "            except StoreUnavailable:\n                self.give_up()\n"
+        "            except (StoreUnavailable, AuditBroken):\n                self.give_up()\n"
         "            finally:",
         "            finally:",
         "storm",
