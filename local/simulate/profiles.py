@@ -158,6 +158,15 @@ PROFILES: dict[str, Profile] = {
             skew_ms=400,
         ),
         Profile(
+            name="blackout",
+            meaning="answers are lost just as the venue goes away for seconds",
+            rates={
+                "write": (("503-done", 0.08), ("timeout-done", 0.04), ("timeout-lost", 0.02)),
+                "lookup": (("down", 0.08), ("hidden", 0.05)),
+            },
+            jump=0.005,
+        ),
+        Profile(
             name="stops",
             meaning="emergency stops at any moment, between any two effects, and the way back",
             rates={

@@ -171,8 +171,8 @@ DEFECTS: tuple[Defect, ...] = (
         "shared/execution/reconcile.py",
         "    _refresh_plain(desk, unfinished, now)\n",
         "",
-        "exchange",
-        3000,
+        "blackout",
+        4000,
     ),
     Defect(
         "refused request sent again at any time",
