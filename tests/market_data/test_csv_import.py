@@ -101,12 +101,22 @@ def test_funding(tmp_path: Path) -> None:
 
 HEAD = "time,open,high,low,close,volume\n"
 REFUSED = [
+    (
+        "time,open,high,low,close,volume\nyesterday,1,1,1,1,1\n",
+        [],
+        "line 2: column time: 'yesterday' is no time",
+    ),
+    (
+        "time,open,high,low,close,volume\n1740787200000,1,1\n",
+        [],
+        "line 2: it has 3 cells, and column low is number 4",
+    ),
     ("", [], "which column is open_time"),
     (HEAD, [], "the file has no row"),
     ("when,open,high,low,close,volume\n1,1,1,1,1,1\n", [], "--columns open_time=NAME"),
     (HEAD + f"{T},1,1,1,1\n", [], "line 2"),
-    (HEAD + f"{T},1,1,1,much,1\n", [], "line 2: could not convert"),
-    (HEAD + f"{T},1,1,1,nan,1\n", [], "line 2: 'nan' is not a number"),
+    (HEAD + f"{T},1,1,1,much,1\n", [], "line 2: column close: 'much' is no number"),
+    (HEAD + f"{T},1,1,1,nan,1\n", [], "line 2: column close: 'nan' is no number"),
     (HEAD + f"{T},1,0.5,1,1,1\n", [], "line 2: no candle can be open 1, high 0.5"),
     (HEAD + f"{T},1,1,1,1,-1\n", [], "no candle can be"),
     (HEAD + f"{T + 1000},1,1,1,1,1\n", [], "is no 1h boundary; check"),

@@ -98,7 +98,8 @@ def read_csv(path: Path, series: Series, form: Form) -> Imported:
                     time.append(read_time(row[places[0]].strip()))
                     values.append([_number(row[p], form.decimal) for p in places[1:]])
                 except (ValueError, IndexError, OverflowError) as error:
-                    raise MarketDataError(f"{path.name}: line {line}: {error}") from error
+                    told = _wrong_cell(row, places, header, read_time, form) or str(error)
+                    raise MarketDataError(f"{path.name}: line {line}: {told}") from error
                 lines.append(line)
     except UnicodeDecodeError as error:
         raise MarketDataError(f"{path.name}: is not UTF-8 text: {error}") from error
@@ -108,6 +109,29 @@ def read_csv(path: Path, series: Series, form: Form) -> Imported:
         raise MarketDataError(f"{path.name}: the file has no row")
     rows = Rows(np.array(time, dtype=np.int64), np.array(values, dtype=np.float64))
     return _cleaned(path.name, series, rows, np.array(lines))
+
+
+def _wrong_cell(
+    row: list[str],
+    places: list[int],
+    header: list[str],
+    read_time: Callable[[str], int],
+    form: Form,
+) -> str:
+    """The first cell of a line that cannot be read, with its column."""
+    for place in places:
+        if place >= len(row):
+            return f"it has {len(row)} cells, and column {header[place]} is number {place + 1}"
+        text = row[place].strip()
+        try:
+            if place == places[0]:
+                read_time(text)
+            else:
+                _number(text, form.decimal)
+        except (ValueError, OverflowError):
+            what = "no time" if place == places[0] else "no number"
+            return f"column {header[place]}: {text!r} is {what}"
+    return ""
 
 
 def _places(name: str, header: list[str], series: Series, columns: Mapping[str, str]) -> list[int]:
