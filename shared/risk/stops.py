@@ -34,6 +34,10 @@ Layer = Literal["hard", "trailing", "volatility", "break-even"]
 #: Part of the trailing distance a move must be worth: each replacement costs two orders.
 WORTH = Decimal("0.1")
 
+#: Part of a tick by which a product may be off: the stop fraction is a rounded quotient, and a
+#: profit of exactly so many R counts.
+ROUNDED = Decimal("0.0000001")
+
 
 class StopRules(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Layers beyond the hard and the trailing stop. Zero switches one off.
@@ -160,7 +164,8 @@ def break_even_stop(
     long = position.side == "BUY"
     sign = 1 if long else -1
     profit = (best - position.entry_price) * sign
-    if profit < rules.break_even_at * position.stop_fraction * position.entry_price:
+    reach = rules.break_even_at * position.stop_fraction * position.entry_price
+    if profit < reach - tick * ROUNDED:
         return None
     raw = position.entry_price * (1 + sign * rules.break_even_cost)
     return (raw / tick).to_integral_value(ROUND_CEILING if long else ROUND_FLOOR) * tick

@@ -214,6 +214,14 @@ TRAILING = [
         [SHORT + "1997.23 3:07.818 trailing stop"],
         {"break_even_at": "0.5"},
     ),
+    # 2000.01 + 20.01: the product of quotient and price may fall short of it in floating point.
+    Case(
+        "exactly the profit that break-even asks for",
+        "2000 2020.02x2 2020.02/2020.02/1990/1990",
+        "buy@0",
+        [LONG + "2002.71 3:11.326 trailing stop"],
+        {"break_even_at": "1"},
+    ),
     Case(
         "break-even not reached",
         "2000 2000/2010/2000/2010 2010 2010/2010/1970/1970",

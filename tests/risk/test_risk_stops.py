@@ -91,6 +91,23 @@ def test_break_even_that_came_too_late_is_not_asked_for():
     assert (step.stop_price, step.layer, step.move) == (D(98), "hard", False)
 
 
+def test_a_profit_of_exactly_so_many_r_counts():
+    """20 / 2000.01 is rounded, and 0.3 of it times 2000.01 is a trace above 6."""
+    fraction = D(20) / D("2000.01")
+    assert D("0.3") * fraction * D("2000.01") > 6
+    held = msgspec.structs.replace(
+        LONG,
+        entry_price=D("2000.01"),
+        best_price=D("2000.01"),
+        stop_price=D("1980.01"),
+        stop_fraction=fraction,
+        trail_activation_price=D(2040),
+    )
+    rules = StopRules(break_even_at=D("0.3"))
+    assert next_stop(held, D("2006.01"), D("0.01"), rules).stop_price == D("2003.02")
+    assert next_stop(held, D("2006.00"), D("0.01"), rules).stop_price == D("1980.01")
+
+
 def test_a_shrinking_atr_does_not_put_the_stop_beyond_the_price():
     seen = msgspec.structs.replace(LONG, best_price=D(104), stop_price=D("101.9"))
     step = next_stop(seen, D(103), TICK, ATR, D("0.1"))  # 0.2 % below 104 is above 103

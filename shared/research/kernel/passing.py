@@ -16,6 +16,8 @@ from shared.research.kernel.walk import equity_of, mark_at
 
 #: Milliseconds before a level is met from which on rounds are played: times are rounded.
 NEAR_MS = 2
+#: Part of a tick before a level from which on it counts as met: prices are rounded.
+NEAR = 1e-6
 
 
 @kernel
@@ -51,7 +53,7 @@ def skip_rounds(positions, contracts, s, a, market, i, start, lows):
             continue
         if (ahead / contracts[k].tick - p.activation_ticks) * p.side >= -1e-6:
             return False
-        reach = s.break_even_at * p.stop_fraction * p.entry
+        reach = s.break_even_at * p.stop_fraction * p.entry - NEAR * contracts[k].tick
         if s.break_even_at > 0 and (ahead - p.entry) * p.side >= reach:
             return False
     if high >= a.peak or low <= a.peak * (1 - s.max_drawdown) * (1 + 1e-9) or low <= 0:
@@ -83,7 +85,8 @@ def watched(p, tick, s):
     beyond = p.activation_ticks * tick * (1.0 - p.side * 1e-9)
     level = max(p.best, beyond) if p.side > 0 else min(p.best, beyond)
     if s.break_even_at > 0:
-        even = p.entry + p.side * s.break_even_at * p.stop_fraction * p.entry
+        reach = s.break_even_at * p.stop_fraction * p.entry - NEAR * tick
+        even = p.entry + p.side * reach
         even = max(p.best, even) if p.side > 0 else min(p.best, even)
         level = min(level, even) if p.side > 0 else max(level, even)
     return level
@@ -123,7 +126,8 @@ def pass_rounds(positions, contracts, s, a, market, i, now, first, limit, last_r
         long = p.side > 0
         if s.break_even_at > 0 and (p.stop_ticks - p.entry_ticks) * p.side < 0:
             gain = (p.best - p.entry) * p.side
-            if gain >= s.break_even_at * p.stop_fraction * p.entry:
+            reach = s.break_even_at * p.stop_fraction * p.entry - NEAR * contracts[k].tick
+            if gain >= reach:
                 return 0
         limit = min(limit, p.time_exit - 1)
         here = mark_at(market[k], i, now, start, base, lows[k])

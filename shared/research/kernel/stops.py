@@ -11,6 +11,8 @@ CALLBACK_STEP = 0.001
 #: Constants of :mod:`shared.risk.limits`.
 STOP_FRACTION_MIN = 0.01
 STOP_FRACTION_MAX = 0.05
+#: Of :mod:`shared.risk.stops`: part of a tick.
+ROUNDED = 1e-7
 
 
 @kernel
@@ -71,7 +73,7 @@ def next_stop(p, mark, tick, settings, atr):
         stop = max(candidate, stop) if long else min(candidate, stop)
     if settings.break_even_at > 0:
         profit = (best - p.entry) * p.side
-        if profit >= settings.break_even_at * p.stop_fraction * p.entry:
+        if profit >= settings.break_even_at * p.stop_fraction * p.entry - ROUNDED * tick:
             raw = p.entry_ticks * (1.0 + p.side * settings.break_even_cost)
             even = up(raw) if long else down(raw)
             if even * tick < mark if long else even * tick > mark:
