@@ -600,3 +600,12 @@ RESTLESS = " ".join(["2000", "2000.2"] * 150) + " 2040x10"
 def test_an_abnormal_market(engine: str, minute: int, clear_after: int, outcome: str) -> None:
     result = play(engine, RESTLESS, f"buy@{minute}", close=2040.0, clear_after_ms=clear_after)
     assert result.decisions == {outcome: 1}
+
+
+@pytest.mark.parametrize("engine", ["exact", "compiled"])
+def test_a_switch_that_latches_after_the_last_signal_is_told(engine: str) -> None:
+    result = play(engine, RESTLESS, "buy@10", close=2000.0, max_holding_bars=5)
+    assert len(result.trades) == 1
+    assert result.notes == (
+        "the kill switch latched at 2025-05-04T17:01:02.000Z: nothing was opened afterwards",
+    )

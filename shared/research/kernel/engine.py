@@ -298,6 +298,8 @@ def simulate(
         if now >= last:
             break
         now = end + 1
+    # Bars after the last signal latch as well, though nothing comes of it.
+    judge_alarms(a, s, alarms, last, latches)
     # The end: what is open is closed at the last price.
     i = (last - first_open) // base
     start = first_open + i * base
