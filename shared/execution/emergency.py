@@ -291,11 +291,13 @@ def _close(
 ) -> None:
     if not books.late:
         try:
-            found = positions.load(desk.store, desk.account, position.symbol)
-            if found is not None and found[0].state != "closed":
-                flatten.close_position(desk, found[0], "emergency stop", books)
-            else:
-                flatten.close_foreign(desk, position, correlation, attempt)
+            # No operation of the store may hold up a close for long.
+            with at_most(STORE_MS / 1000):
+                found = positions.load(desk.store, desk.account, position.symbol)
+                if found is None or found[0].state == "closed":
+                    flatten.close_foreign(desk, position, correlation, attempt)
+                    return
+            flatten.close_position(desk, found[0], "emergency stop", books)
             return
         except (StoreUnavailable, AuditBroken):
             books.give_up()
@@ -319,8 +321,10 @@ def _foreign(
     if books.late:
         return found
     try:
-        ours = positions.open_records(desk.store, desk.account)
+        with at_most(STORE_MS / 1000):
+            ours = positions.open_records(desk.store, desk.account)
     except StoreError:
+        books.give_up()
         return found  # closing does not wait for the store; what it closes is told as far as known
     return found + [f"position of {p.quantity} {p.symbol}" for p in held if p.symbol not in ours]
 

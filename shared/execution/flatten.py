@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from functools import partial
 
-from shared.errors import AuditBroken, ExchangeError, StoreUnavailable
+from shared.errors import (
+    AuditBroken,
+    ExchangeError,
+    ExchangeUnavailable,
+    NotFound,
+    StoreUnavailable,
+)
 from shared.execution import adopt, orders, unrecorded
-from shared.execution.books import Books
+from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenuePosition
 from shared.execution.ids import client_id, is_ours
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
+from shared.storage.patience import at_most
 
 #: Attempts of one call; the guardian and the emergency workflow call again.
 ATTEMPTS = 4
 PAUSE = 0.2
+
+#: A close leaves within this time of the look at its position: what the symbol holds later may be
+#: another trade.
+SEEN_MS = 5_000
 
 
 def close_position(
@@ -45,16 +56,23 @@ def close_position(
 
 def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Books) -> bool:
     for _ in range(ATTEMPTS):
-        venue = _held(desk, record.id)
+        venue, seen_at = _held(desk, record.id), desk.clock.now_ms()
         if venue is None:
             return True
         if not books.late:
             try:
-                record = _recorded(desk, record, venue, reason)
+                # No operation of the store may hold up the close for long.
+                with at_most(STORE_MS / 1000):
+                    record = _recorded(desk, record, venue, seen_at, reason)
             except (StoreUnavailable, AuditBroken):
                 # It may be on its way all the same: look again, then close without the store.
                 books.give_up()
                 continue
+            except NotFound:
+                found = positions.load(desk.store, desk.account, record.id)
+                if found is None:
+                    raise
+                return True  # its trade is over: what the symbol holds by now is another's
         else:
             _unrecorded(desk, record, venue, reason, books)
         if _held(desk, record.id) is None:
@@ -76,14 +94,21 @@ def _alert_failed(desk: Desk, record: PositionRecord, reason: str) -> None:
 
 
 def _recorded(
-    desk: Desk, record: PositionRecord, venue: VenuePosition, reason: str
+    desk: Desk, record: PositionRecord, venue: VenuePosition, seen_at: int, reason: str
 ) -> PositionRecord:
     """One attempt under the next id of the position's record."""
+
+    def still_seen() -> None:
+        if desk.clock.now_ms() - seen_at > SEEN_MS:
+            raise ExchangeUnavailable(f"{venue.symbol} was looked at too long ago to be closed")
+
     record = positions.change(
         desk.store, record, closes=record.closes, exit_reason=record.exit_reason or reason
     )
     close_id = client_id(desk.account, record.decision_id, "x", record.closes)
-    outcome = orders.send(desk, market_close(venue, close_id), record.decision_id)
+    outcome = orders.send(
+        desk, market_close(venue, close_id), record.decision_id, permit=still_seen
+    )
     if outcome.state != "unknown":
         record = positions.change(desk.store, record, closes=record.closes + 1)
     _note(desk, record, close_id, outcome.state, reason)

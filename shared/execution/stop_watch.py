@@ -31,9 +31,9 @@ GRACE_MS = 2_000
 LOOK_EVERY = 0.25
 
 #: Seconds between looks of the watch over a near stop, and how many of them before its history
-#: begins anew.
+#: begins anew: every look replays all that came before it there.
 WATCH_EVERY = 2
-WATCH_LOOKS = 29
+WATCH_LOOKS = 8
 
 
 def at_work(

@@ -425,6 +425,66 @@ def test_an_emergency_stop_closes_while_the_store_fails(open_floor, after):
     assert floor.leaked() == ({}, [])
 
 
+@pytest.mark.parametrize("after", [0, 2, 4, 6, 8], ids=lambda n: f"after {n} operations")
+def test_an_emergency_stop_waits_seconds_for_a_store_that_hangs(open_floor, after):
+    """Every operation ends with the ten seconds of its own time-out, or when its caller says."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT", "ETHUSDT")
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    began, operations = floor.clock.now_ms(), 0
+
+    def hangs() -> bool:
+        nonlocal operations
+        operations += 1
+        if operations > after:
+            limit = patience()
+            floor.clock.sleep(10 if limit is None else min(limit, 10))
+        return operations > after
+
+    outage.fails = hangs
+    emergency.flatten_account(floor.desk, "stop")
+    closes = [o for o in floor.orders() if o.reduce_only]
+    assert len(closes) == 2
+    assert max(o.time for o in closes) - began < 4_000
+    outage.fails = lambda: False
+    assert emergency.flatten_account(floor.desk, "stop", 1).flat
+    emergency.settle_all(floor.desk)
+    assert_all_recorded(floor)
+
+
+def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor):
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    frozen = []
+
+    def freezes() -> bool:
+        """Between the change of the record and the intent: another run closes, and trades again."""
+        if not frozen:
+            frozen.append(True)
+            flatten.close_position(floor.desk, record, "time exit")
+            guardian.guard(floor.desk)
+            floor.clock.sleep(400)
+            floor.api.advance()
+            opened(floor, "BTCUSDT")
+        return False
+
+    outage.fails = freezes
+    outage.concerns = lambda *arguments: False
+    create = outage.create
+
+    def created(container: str, body: Any, **named: Any) -> Any:
+        if container == "orders":
+            freezes()
+        return create(container, body, **named)
+
+    outage.create = created
+    flatten.close_position(floor.desk, record, "by hand")
+    assert frozen
+    assert floor.held() == FULL, "the next trade goes on"
+
+
 def test_an_outage_of_a_second_loses_no_record_of_a_stop(open_floor):
     """The store fails when the stop begins and answers again before the run is over."""
     floor, outage = floor_with(open_floor, durable=False)
