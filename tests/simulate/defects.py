@@ -276,7 +276,7 @@ DEFECTS: tuple[Defect, ...] = (
         "            except (StoreUnavailable, AuditBroken):\n                self.give_up()\n"
         "            finally:",
         "            finally:",
-        "storm",
+        "maker",
         4000,
     ),
     Defect(
