@@ -304,14 +304,6 @@ DEFECTS: tuple[Defect, ...] = (
         4000,
     ),
     Defect(
-        "a part that was closed is protected and the rest bought",
-        ENTRY,
-        "        if known.exit_reason:\n",
-        "        if False:\n",
-        "maker",
-        4000,
-    ),
-    Defect(
         "an abnormal market is not noticed",
         "functions/market.py",
         "        if candles is not None and watch.moves_much(candles, floor):\n",
@@ -328,27 +320,11 @@ DEFECTS: tuple[Defect, ...] = (
         3000,
     ),
     Defect(
-        "a stop that is at work is not seen through",
-        "shared/execution/stop_watch.py",
-        "    return stops.breached(record, venue.mark_price) or at_work(",
-        "    return False and at_work(",
-        "watch",
-        2000,
-    ),
-    Defect(
         "a watch ends after a minute",
         "functions/guardian.py",
         "    context.continue_as_new(request)\n    return None\n",
         "    return {'near': True}\n",
         "watch",
-        2000,
-    ),
-    Defect(
-        "an order written down later is forgotten",
-        "shared/execution/books.py",
-        "        return self._try(step, otherwise, self._later.append)\n",
-        "        return self._try(step, otherwise, lambda step: None)\n",
-        "store",
         2000,
     ),
     Defect(
