@@ -224,6 +224,25 @@ class Judge(Watch):
             self.risen[f"{position.symbol} {position.entry_price}"] = notional
         return counted
 
+    def _too_large(self) -> set[str]:
+        """Sales that have become larger than a limit on their way: to be closed like naked ones."""
+        real = {
+            p.symbol: abs(p.quantity) * p.entry_price
+            for p in self._account.positions.values()
+            if p.symbol != self.hand_symbol
+        }
+        over_all = sum(real.values()) > self._limits.max_total_notional
+        return {
+            p.symbol
+            for p in self._account.positions.values()
+            if p.symbol in real
+            and p.quantity < 0
+            and (
+                real[p.symbol] > self._limits.max_position_notional
+                or (over_all and self._left_at.get(p.symbol, p.entry_price) < p.entry_price)
+            )
+        }
+
     def _limits_hold(self, at: int) -> None:
         super()._limits_hold(at)
         held = sum(p.symbol != self.hand_symbol for p in self._account.positions.values())
@@ -238,7 +257,7 @@ class Judge(Watch):
             p.symbol
             for p in self._account.positions.values()
             if p.symbol != self.hand_symbol and not self._protected(p.symbol, p.quantity)
-        }
+        } | self._too_large()
         for symbol in naked:
             self._naked.setdefault(symbol, at)
         for symbol, since in list(self._naked.items()):

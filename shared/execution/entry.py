@@ -320,7 +320,7 @@ def _enter(
             flatten.close_position(desk, position, position.exit_reason, books)
             guarded = False
         else:
-            guarded = protection.protect(desk, position, venue, since, books)
+            guarded = protection.protect(desk, position, venue, since, books, entering=True)
     finally:
         books.catch_up()
     if chased and not filled:
@@ -366,7 +366,7 @@ def _secure(
             flatten.close_position(desk, known, known.exit_reason, books)
             return False
         venue = at_least_filled(desk, plan, total, known.opened_at, books)
-        return protection.protect(desk, known, venue, total.update_time, books)
+        return protection.protect(desk, known, venue, total.update_time, books, entering=True)
     finally:
         books.catch_up()
 

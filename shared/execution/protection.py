@@ -106,8 +106,12 @@ def protect(
     venue: VenuePosition | None,
     since: int | None = None,
     books: Books | None = None,
+    *,
+    entering: bool = False,
 ) -> bool:
     """Place stop and take-profit for the real position; flatten when no stop can be placed.
+
+    What an entry has filled beyond its plan is closed as well: the limits were checked for less.
 
     The store is not waited for longer than ``books`` allow: then the orders go out first.
 
@@ -121,6 +125,8 @@ def protect(
         When it may have come to be, UTC ms; by default now. The deadline counts from here.
     books : Books, optional
         Of a caller that has waited for the store already, and catches up himself.
+    entering : bool
+        Whether it has grown by its entry just now, which of a record that is "opening" is known.
 
     Returns
     -------
@@ -137,14 +143,29 @@ def protect(
         return False
     own = Books(desk.clock) if books is None else books
     try:
-        return _protect(desk, record, venue, since, own)
+        return _protect(desk, record, venue, since, own, entering)
     finally:
         if books is None:
             own.catch_up()
 
 
+def beyond_plan(record: PositionRecord, venue: VenuePosition) -> bool:
+    """Whether a sale is larger than what the limits were checked for.
+
+    It filled at a price that rose while its order was on its way, which no order can bound. A
+    purchase is bound by its limit price.
+    """
+    notional = abs(venue.quantity) * venue.entry_price
+    return record.side == "SELL" and 0 < record.allowed_notional < notional
+
+
 def _protect(
-    desk: Desk, record: PositionRecord, venue: VenuePosition, since: int | None, books: Books
+    desk: Desk,
+    record: PositionRecord,
+    venue: VenuePosition,
+    since: int | None,
+    books: Books,
+    entering: bool,
 ) -> bool:
     if (venue.quantity > 0) != (record.side == "BUY"):
         # Not what was decided: the record describes another position. Close, never guess.
@@ -152,6 +173,7 @@ def _protect(
         return False
     deadline = (desk.clock.now_ms() if since is None else since) + DEADLINE_MS
     instrument = desk.exchange.instruments()[record.id]
+    beyond = (entering or record.state == "opening") and beyond_plan(record, venue)
     quantity = abs(venue.quantity)
     if record.state == "opening" or quantity != record.quantity:
         wanted = (
@@ -173,6 +195,10 @@ def _protect(
             take_profit_price=wanted[1],
             updated_at=desk.clock.now_ms(),
         )
+    if beyond:
+        flatten.close_position(desk, record, "filled beyond its plan", books)
+        books.write(partial(_alert_beyond, desk, record, venue), None)
+        return False
     record, placed = secure(desk, record, "s", quantity, deadline, books)
     if not placed:
         # Closing first: whatever hinders the alert must not keep the position naked.
@@ -199,6 +225,17 @@ def _alert_failed(desk: Desk, record: PositionRecord) -> None:
         "protection-failed",
         f"{record.id}: no stop could be placed, closing the position",
         "The exchange did not accept a stop in time; the position is closed at market.",
+        correlation=record.decision_id,
+    )
+
+
+def _alert_beyond(desk: Desk, record: PositionRecord, venue: VenuePosition) -> None:
+    desk.alert(
+        "warning",
+        "filled-beyond-plan",
+        f"{record.id}: the sale filled for more than its plan, closing the position",
+        f"{abs(venue.quantity)} at {venue.entry_price} is more than the {record.allowed_notional} "
+        "USDT that the limits were checked for: the price rose while the order was on its way.",
         correlation=record.decision_id,
     )
 

@@ -31,6 +31,7 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     changed setting counts for later positions only. ``timeframe`` is the signal's. ``late_of`` is
     set where an entry filled once its decision's own position was over: it names that decision.
     ``venue`` and ``stage`` are those it was opened on and in; empty in records older than that.
+    ``allowed_notional`` is what the limits were checked for, USDT; 0 in older records.
     """
 
     id: str
@@ -61,6 +62,7 @@ class PositionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     late_of: str = ""
     venue: str = ""
     stage: str = ""
+    allowed_notional: Decimal = Decimal(0)
 
 
 def opening(
@@ -99,6 +101,7 @@ def opening(
         rules=rules,
         venue=venue,
         stage=stage,
+        allowed_notional=plan.worst_notional,
     )
 
 

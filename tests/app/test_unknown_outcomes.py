@@ -5,6 +5,7 @@ Whatever the venue answers: at most one entry order, a stop within five seconds,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -21,10 +22,12 @@ from desk import (
     TIMEOUT_1007,
     UNAVAILABLE,
     UNKNOWN_503,
+    Crash,
     Floor,
 )
 
 from local.exchange.faults import AnswerLost, error_answer
+from shared.execution import assess, entry, guardian
 from shared.simulation.contracts import DEFAULT_CONTRACTS
 
 D = Decimal
@@ -307,3 +310,71 @@ def test_a_sale_sent_again_leaves_room_for_what_the_price_does_on_its_way(open_f
     floor.run(60)
     assert floor.outcome(signal)["outcome"] == status
     assert len(floor.entries()) == (status == "protected")
+
+
+def slow_entry(floor: Floor, seconds: float = 1.5) -> None:
+    """The first entry order takes so long to the venue."""
+
+    def before(method: str, url: str) -> None:
+        if method.upper() == "POST" and url.split("?")[0].endswith("/v1/order"):
+            floor.session.before = lambda method, url: None
+            floor.clock.sleep(seconds)
+
+    floor.session.before = before
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["runs on", "dies after the fill"])
+def test_a_sale_that_fills_beyond_its_plan_is_closed(open_floor, dies):
+    """The price rises by half a percent while the order is on its way: no order can bound that."""
+    floor = open_floor({"XRPUSDT": [(0.0, 0.0), (1.0, 0.2), (9.0, 0.2)]}, durable=False)
+    floor.expected = {3, 4} if dies else {3}
+    floor.clock.sleep(25)
+    floor.api.advance()
+    signal = floor.signal("XRPUSDT", "SELL")
+    assert assess.assess(floor.desk, "XRPUSDT", signal.id).outcome == "approved"
+    slow_entry(floor)
+    if dies:
+        floor.session.after = die_after_order(floor)
+        with pytest.raises(Crash):
+            entry.open_position(floor.desk, "XRPUSDT", signal.id)
+        floor.session.after = lambda method, url: None
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guardian.guard(floor.desk)
+    else:
+        assert entry.open_position(floor.desk, "XRPUSDT", signal.id).status == "flat"
+    (sale,) = floor.entries()
+    plan = assess.load(floor.desk, "XRPUSDT", signal.id)[1].plan
+    assert sale.executed == plan.quantity
+    assert sale.quote > plan.worst_notional > plan.quantity * plan.reference_price
+    assert not floor.held("XRPUSDT")
+    close = floor.orders()[-1]
+    assert close.reduce_only
+    assert dies or close.time - sale.time < 1_000
+    floor.clock.sleep(60)
+    floor.api.advance()
+    guardian.guard(floor.desk)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "filled beyond its plan"
+    assert "filled-beyond-plan" in floor.alerts()
+    assert floor.leaked() == ({}, [])
+
+
+def die_after_order(floor: Floor) -> Callable[[str, str], None]:
+    def after(method: str, url: str) -> None:
+        if method.upper() == "POST" and url.split("?")[0].endswith("/v1/order"):
+            raise Crash
+
+    return after
+
+
+def test_a_purchase_on_its_way_while_the_price_rises_buys_nothing(open_floor):
+    floor = open_floor({"XRPUSDT": [(0.0, 0.0), (1.0, 0.2), (9.0, 0.2)]}, durable=False)
+    floor.clock.sleep(25)
+    floor.api.advance()
+    signal = floor.signal("XRPUSDT", "BUY")
+    assert assess.assess(floor.desk, "XRPUSDT", signal.id).outcome == "approved"
+    slow_entry(floor)
+    assert entry.open_position(floor.desk, "XRPUSDT", signal.id).status == "rejected"
+    assert not floor.held("XRPUSDT")
+    assert floor.leaked() == ({}, [])
