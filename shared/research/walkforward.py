@@ -1,6 +1,6 @@
 """Walk-forward analysis: choose on one span, be judged on the next, step on.
 
-What is reported as out of sample is produced by :func:`judge` alone, which refuses a choice whose
+What is reported as out of sample is produced by :func:`judging` alone, which refuses a choice whose
 search has seen anything at or after the beginning of the test span. The searches get sealed
 markets: copies that end with their training span.
 """
@@ -91,6 +91,19 @@ def walk_forward(
     parts: list[Result] = []
     equity = deposit
     last: list[Outcome] = []
+
+    def conclude(window: Window, found: Search, verdict: Callable[[], Result] | None) -> None:
+        nonlocal equity
+        test = None
+        if verdict is not None:
+            result = verdict()
+            parts.append(result)
+            equity = float(result.equity[-1])
+            test = statistics(result)
+        steps.append(_step(window, found, test))
+
+    # A window is judged while the next one is searched, which does not depend on it.
+    waiting: tuple[Window, Search, Callable[[], Result] | None] | None = None
     for window in windows:
 
         def tell(done: int, total: int, _: Outcome | None, number: int = window.number) -> None:
@@ -111,9 +124,11 @@ def walk_forward(
             progress=tell,
         )
         last = found.outcomes
-        test = None
+        if waiting is not None:
+            conclude(*waiting)
+        verdict = None
         if found.choice is not None and equity > 0.0:
-            result = judge(
+            verdict = judging(
                 workers,
                 market,
                 found.choice,
@@ -121,10 +136,9 @@ def walk_forward(
                 end=window.test_end,
                 deposit=equity,
             )
-            parts.append(result)
-            equity = float(result.equity[-1])
-            test = statistics(result)
-        steps.append(_step(window, found, test))
+        waiting = (window, found, verdict)
+    if waiting is not None:
+        conclude(*waiting)
     if not parts:
         raise InvalidInput(f"no window had a choice: {why_none(last, plan)}")
     whole = joined(parts, windows[0].test_start, windows[-1].test_end)
@@ -141,15 +155,33 @@ def judge(
     InvalidInput
         When the search had seen any of it.
     """
+    return judging(workers, market, choice, start=start, end=end, deposit=deposit)()
+
+
+def judging(
+    workers: Workers, market: Market, choice: Choice, *, start: int, end: int, deposit: float
+) -> Callable[[], Result]:
+    """Begin what :func:`judge` does; the answer waits for its end.
+
+    Raises
+    ------
+    InvalidInput
+        When the search had seen any of it.
+    """
     if choice.seen_until > start:
         raise InvalidInput(
             f"not out of sample: the search had seen the market until {iso(choice.seen_until)}, "
             f"the test begins {iso(start)}"
         )
     workers.use(sealed(market, end))
-    result = workers.result(Job(params=choice.params, start=start, end=end, deposit=deposit))
-    settings = {**result.settings, "chosen": choice.params, "seen_until": choice.seen_until}
-    return replace(result, settings=settings)
+    begun = workers.begin(Job(params=choice.params, start=start, end=end, deposit=deposit))
+
+    def verdict() -> Result:
+        result = begun()
+        settings = {**result.settings, "chosen": choice.params, "seen_until": choice.seen_until}
+        return replace(result, settings=settings)
+
+    return verdict
 
 
 def joined(parts: Sequence[Result], start: int, end: int) -> Result:

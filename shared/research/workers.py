@@ -13,7 +13,7 @@ import pickle
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
@@ -71,11 +71,18 @@ class Workers:
         self._market = market
         if self._folder is not None:
             self._shared += 1
-            self._path().write_bytes(pickle.dumps((self._run, dict(market)), protocol=5))
+            # What has begun may still read the one before this.
+            self._path(self._shared - 2).unlink(missing_ok=True)
+            self._path(self._shared).write_bytes(
+                pickle.dumps((self._run, dict(market)), protocol=5)
+            )
 
-    def _path(self) -> Path:
+    def _path(self, number: int) -> Path:
         assert self._folder is not None
-        return Path(self._folder.name) / f"market-{self._shared}.pickle"
+        return Path(self._folder.name) / f"market-{number}.pickle"
+
+    def _shown(self) -> str:
+        return str(self._path(self._shared))
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[list[tuple[int, Outcome]]]:
         """Outcomes with the places of their jobs, as they come."""
@@ -87,7 +94,7 @@ class Workers:
                 yield list(zip(chunk, found, strict=True))
             return
         pending: dict[Future[list[Outcome]], range] = {
-            self._pool.submit(_outcomes, str(self._path()), [jobs[i] for i in chunk]): chunk
+            self._pool.submit(_outcomes, self._shown(), [jobs[i] for i in chunk]): chunk
             for chunk in chunks
         }
         try:
@@ -99,9 +106,17 @@ class Workers:
 
     def result(self, job: Job) -> Result:
         """The whole result of one job."""
+        return self.begin(job)()
+
+    def begin(self, job: Job) -> Callable[[], Result]:
+        """Begin one job; the answer waits for its whole result.
+
+        Jobs of the market that is used next may begin meanwhile, of no later one.
+        """
         if self._pool is None:
-            return next(iter(self._run(self._given(), [job])))
-        return self._pool.submit(_result, str(self._path()), job).result()
+            result = next(iter(self._run(self._given(), [job])))
+            return lambda: result
+        return self._pool.submit(_result, self._shown(), job).result
 
     def _given(self) -> Market:
         if self._market is None:
