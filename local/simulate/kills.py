@@ -187,7 +187,11 @@ class Kills:
     # ------------------------------------------------------------------ the exchange's side
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except ConnectionError:
+            # Killed while it was sending.
+            return self._gone(request)
         if request.headers.get(killed.RUN_HEADER) != str(self._run):
             # Sent by a process that has been killed since: no later one may be held up by it.
             return self._gone(request)
