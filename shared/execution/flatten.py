@@ -106,6 +106,11 @@ def _recorded(
         desk.store, record, closes=record.closes, exit_reason=record.exit_reason or reason
     )
     close_id = client_id(desk.account, record.decision_id, "x", record.closes)
+    if _left_behind(desk, venue.symbol, close_id):
+        # Somebody is about to send it, or died before. An entry would wait until it is certainly
+        # absent; two closes close no more than there is.
+        record = positions.change(desk.store, record, closes=record.closes + 1)
+        close_id = client_id(desk.account, record.decision_id, "x", record.closes)
     outcome = orders.send(
         desk, market_close(venue, close_id), record.decision_id, permit=still_seen
     )
@@ -113,6 +118,17 @@ def _recorded(
         record = positions.change(desk.store, record, closes=record.closes + 1)
     _note(desk, record, close_id, outcome.state, reason)
     return record
+
+
+def _left_behind(desk: Desk, symbol: str, close_id: str) -> bool:
+    """Whether an earlier run meant to send this close and the exchange does not show it."""
+    found = orders.load(desk, close_id)
+    if found is None or found[0].state not in ("intent", "unknown"):
+        return False
+    try:
+        return desk.exchange.order(symbol, close_id) is None
+    except ExchangeError:
+        return False
 
 
 def _unrecorded(

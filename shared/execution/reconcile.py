@@ -113,6 +113,9 @@ def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: in
             continue
         order = desk.exchange.order(known.symbol, known.id)
         if order is None:
+            if known.leg == "x" and now - known.sent_at > RESERVATION_MS:
+                # A close that another one was sent instead of: long past what could execute it.
+                orders.settle(desk, known.id, "not_sent", reason="never came to the venue")
             continue
         if order.status in FINAL_ORDER:
             adopt.plain(desk, order, known.decision_id)

@@ -485,6 +485,48 @@ def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor
     assert floor.held() == FULL, "the next trade goes on"
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["frozen", "dies"])
+def test_a_close_that_another_run_has_not_sent_is_not_waited_for(open_floor, dies):
+    """Between the intent of its close and the request; somebody else closes meanwhile."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    create, took = outage.create, []
+
+    def created(container: str, body: Any, **named: Any) -> Any:
+        made = create(container, body, **named)
+        if container == "orders" and not took:
+            began = floor.clock.now_ms()
+            took.append(0)
+            flatten.close_position(floor.desk, record, "by another")
+            took[0] = floor.clock.now_ms() - began
+            assert not floor.held()
+            if dies:
+                raise Crash
+        return made
+
+    outage.create = created
+    if dies:
+        with pytest.raises(Crash):
+            flatten.close_position(floor.desk, record, "time exit")
+    else:
+        assert flatten.close_position(floor.desk, record, "time exit")
+    assert took[0] < 1_000
+    closes = [o for o in floor.orders() if o.reduce_only and o.executed]
+    assert [o.executed for o in closes] == [FULL]
+    guardian.guard(floor.desk)
+    for _ in range(2):
+        floor.clock.sleep(310)
+        floor.api.advance()
+        reconcile.reconcile(floor.desk)
+    assert {b["state"] for b in floor.documents("orders") if b["leg"] == "x"} == {
+        "filled",
+        # Reduce-only, and nothing left to reduce; or never sent at all.
+        "not_sent" if dies else "rejected",
+    }
+    assert len(floor.trades()) == 1
+
+
 def test_an_outage_of_a_second_loses_no_record_of_a_stop(open_floor):
     """The store fails when the stop begins and answers again before the run is over."""
     floor, outage = floor_with(open_floor, durable=False)
