@@ -51,7 +51,7 @@ def _tell(body: dict[str, Any]) -> None:
             f"{_percent(body['maxDrawdown'])}, {_number(body['maxDrawdownDays'])} days",
         ),
         ("Sharpe, Sortino", f"{_number(body['sharpe'])}, {_number(body['sortino'])}"),
-        ("Sharpe above zero", f"{_percent(body['sharpeAboveZero'])} sure"),
+        ("sure that Sharpe is above 0", _percent(body["sharpeAboveZero"])),
         ("Calmar", _number(body["calmar"])),
         ("profit factor", _number(t["profitFactor"])),
         ("win to loss", _number(t["payoff"])),

@@ -265,8 +265,9 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "exit not remembered by its attempt",
         "shared/execution/flatten.py",
+        '    if outcome.state != "unknown":\n'
         "        record = positions.change(desk.store, record, closes=record.closes + 1)\n",
-        "        pass\n",
+        "    pass\n",
         "exchange",
         4000,
     ),
