@@ -253,6 +253,7 @@ class Judge(Watch):
 
     def _protection(self, at: int) -> None:
         self.checked[4] += 1
+        self.vigil.held({p.symbol for p in self._account.positions.values()})
         naked = {
             p.symbol
             for p in self._account.positions.values()
@@ -341,8 +342,7 @@ class Judge(Watch):
 
     def tick(self) -> None:
         now = self._clock.now_ms()
-        held = {p.symbol for p in self._account.positions.values()}
-        for symbol in self.vigil.forgotten(now, self._disturbed_until, held):
+        for symbol in self.vigil.forgotten(now, self._disturbed_until, self._excuses.within):
             self.broken(4, f"{symbol} is near its stop and nobody watches it", now)
         self._reported(now)
         self._protection(self._venue.now)

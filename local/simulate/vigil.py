@@ -2,10 +2,14 @@
 
 A stop that has triggered covers nothing any more. A healthy one closes the position in the same
 moment; one that produces no order leaves it naked, and the exchange says so only to who looks.
+
+A watch that has begun goes on until it says that it is over: were a late look only taken for a
+position that nobody watched, a watch that ends by itself would excuse what it misses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from decimal import Decimal
 
 import msgspec
@@ -21,8 +25,8 @@ LOOK_MS = 3_500
 #: Where nobody watched: the guardian's minute, and a round in which several are due.
 UNWATCHED_MS = 75_000
 
-#: From a round that saw a stop near to the first look at it.
-BEGIN_MS = 10_000
+#: From a round that saw a stop near to the first look at it, and from a look to the next.
+LOOK_DUE_MS = 10_000
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -36,7 +40,8 @@ class Vigil:
     def __init__(self) -> None:
         self._looks: dict[str, _Look] = {}
         self._failed: dict[str, int] = {}
-        self._near: dict[str, int] = {}
+        #: Since when somebody is to look at a symbol.
+        self._due: dict[str, int] = {}
         #: Stops that triggered and closed nothing at once; those of them that were watched.
         self.failures: set[tuple[str, int]] = set()
         self.watched: set[tuple[str, int]] = set()
@@ -44,11 +49,18 @@ class Vigil:
     def looked(self, symbol: str, at: int, *, again: bool) -> None:
         """The watch looked at a position, and will ``again``."""
         self._looks[symbol] = _Look(at, again)
-        self._near.pop(symbol, None)
+        if again:
+            self._due[symbol] = at
+        else:
+            self._due.pop(symbol, None)
 
     def near(self, symbol: str, at: int) -> None:
         """A round of the guardian, undisturbed, saw a price near its stop."""
-        self._near.setdefault(symbol, at)
+        self._due.setdefault(symbol, at)
+
+    def held(self, symbols: Collection[str]) -> None:
+        """These have a position just now: what was due on any other has come to its end."""
+        self._due = {s: at for s, at in self._due.items() if s in symbols}
 
     def round(
         self, account: AccountState, core: VenueCore, began: int, now: int, share: Decimal
@@ -85,10 +97,15 @@ class Vigil:
         self.watched.add((symbol, since))
         return 0
 
-    def forgotten(self, now: int, disturbed: int, held: set[str]) -> list[str]:
-        """Symbols near their stop that nobody has begun to watch, nothing having hindered it."""
-        self._near = {s: at for s, at in self._near.items() if s in held and at > disturbed}
-        late = [s for s, at in self._near.items() if now - at > BEGIN_MS]
+    def forgotten(
+        self, now: int, disturbed: int, excused: Callable[[str, int, int], int]
+    ) -> list[str]:
+        """Symbols whose next look is overdue, nothing having hindered it.
+
+        ``excused`` tells how much of a span nobody could act in for a symbol.
+        """
+        self._due = {s: at for s, at in self._due.items() if at > disturbed}
+        late = [s for s, at in self._due.items() if now - at - excused(s, at, now) > LOOK_DUE_MS]
         for symbol in late:
-            del self._near[symbol]
+            del self._due[symbol]
         return late

@@ -321,12 +321,12 @@ DEFECTS: tuple[Defect, ...] = (
         3000,
     ),
     Defect(
-        "a watch ends after a minute",
+        "a watch ends by itself after eight looks",
         "functions/guardian.py",
         "    context.continue_as_new(request)\n    return None\n",
         "    return {'near': True}\n",
         "watch",
-        2000,
+        200,
     ),
     Defect(
         "nobody is asked for approval",
