@@ -9,11 +9,12 @@ from pathlib import Path
 from benchmarks.figure import Figure, Size
 from benchmarks.sampling import Sampler
 from local.configuration import DEMONSTRATION, configuration
-from local.replay.market import from_files, synthetic
 from local.replay.run import replay
 from shared.errors import MarketDataError
 from shared.market.timeframe import DAY_MS
+from shared.research.market import from_files
 from shared.simulation.source import MarketSource
+from shared.simulation.synthetic import SyntheticMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 #: 2025-05-04, where the recorded minutes begin; they cover 27.4 days.
@@ -34,7 +35,7 @@ def market(start: int, end: int) -> tuple[MarketSource, int, int, str]:
             pass
         else:
             return source, first, last, "recorded candles of 2025"
-    return synthetic(7, SYMBOLS), start, end, "seeded generator"
+    return SyntheticMarket(7, SYMBOLS), start, end, "seeded generator"
 
 
 def measure(size: Size) -> list[Figure]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from local.cli.market_options import market_of, pairs
+from local.cli.progress import progress
 from local.configuration import Configuration, configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.files import load_market
 from shared.research.backtest import run as backtest
 from shared.research.config import BacktestConfig, from_environment
-from shared.research.exact import Progress
 from shared.research.kernel.compiler import is_cold
 from shared.research.market import WARMUP_BARS, history
 from shared.research.report.assemble import HOLD
@@ -29,7 +28,6 @@ from shared.research.signals import signals
 from shared.research.statistics import Statistics, statistics
 from shared.research.synthetic import Redrawn, on_synthetic_markets
 from shared.research.variations import buy_and_hold, variations
-from shared.simulation.source import MarketSource
 from shared.strategies.config import EnsembleConfig, Member, SignalConfig, decode_config
 
 
@@ -40,21 +38,23 @@ def run(options: argparse.Namespace) -> int:
             f"--to {iso(options.end)} is not after --from {iso(options.start)}; swap them"
         )
     chosen = configuration(options.config)
-    source, start, end, notes = _market(options, options.symbols or chosen.symbols)
+    source, start, end, notes = market_of(
+        options, options.symbols or chosen.symbols, options.start, options.end
+    )
     config = _config(options, chosen, start, end)
     cold = is_cold()
     began = time.perf_counter()
-    with _progress(options.quiet) as progress:
-        progress(0.0, "signals")
+    with progress("backtest", options.quiet) as tell:
+        tell(0.0, "signals")
         table = signals(source, config)
         state = f"{len(table)} signals in {table.bars} bars"
-        progress(0.1, f"{state}; compiling, this time only" if cold else state)
-        result = backtest(source, config, table=table, progress=progress)
+        tell(0.1, f"{state}; compiling, this time only" if cold else state)
+        result = backtest(source, config, table=table, progress=tell)
         pace = _pace(time.perf_counter() - began, table.bars, cold=cold)
         varied: dict[str, Statistics] = {}
         for i, (name, figures) in enumerate(variations(source, config, table)):
             varied[name] = figures
-            progress(0.6 + 0.1 * i, name)
+            tell(0.6 + 0.1 * i, name)
     result = replace(result, notes=(*notes, *result.notes))
     extras = Extras(
         title=f"{', '.join(config.symbols)} on {', '.join(config.timeframes)}",
@@ -74,29 +74,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _market(
-    options: argparse.Namespace, symbols: tuple[str, ...]
-) -> tuple[MarketSource, int, int, list[str]]:
-    if options.synthetic:
-        from local.replay.market import synthetic
-
-        if options.detail and options.detail != "1m":
-            raise InvalidInput("--detail: the synthetic market has bars of 1m only")
-        return synthetic(options.seed, symbols), options.start, options.end, []
-    from shared.research.market import from_files
-
-    return from_files(options.data, symbols, options.start, options.end, detail=options.detail)
-
-
 def _config(
     options: argparse.Namespace, chosen: Configuration, start: int, end: int
 ) -> BacktestConfig:
-    settings = chosen.rest
-    for pair in options.set:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
-        settings[name] = value
+    settings = {**chosen.rest, **pairs(options.set)}
     more: dict[str, Any] = {}
     timeframes = options.timeframe or chosen.timeframes
     if options.strategies:
@@ -151,25 +132,6 @@ def _only(
         default=with_members(config.default),
         timeframes={t: with_members(config.timeframes.get(t, config.default)) for t in timeframes},
     )
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    if quiet:
-        yield lambda done, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    with Progress(
-        TextColumn("backtest"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[state]}"),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("backtest", total=1.0, state="")
-        yield lambda done, text: bar.update(task, completed=done, state=text)
 
 
 def _write_tables(result: Result, out: Path) -> None:

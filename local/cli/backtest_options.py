@@ -9,6 +9,7 @@ from pathlib import Path
 from local.cli.config_option import add_config
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from local.cli.market_options import add_market, add_set
 from local.configuration import SHIPPED
 from shared.research.switch import CLEAR_AFTER_HOURS
 
@@ -22,15 +23,7 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         "entries, every layer of the stop, fees, spread, depth, funding, liquidation, limits and "
         "kill switch. Writes report.html, report.json, trades and equity.",
     )
-    market = one.add_mutually_exclusive_group(required=True)
-    market.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
-    )
-    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
-    one.add_argument("--seed", type=count, default=7, help="of the generator")
+    add_market(one)
     add_config(one, SHIPPED)
     one.add_argument("--symbols", type=names, default=(), metavar="A,B")
     one.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
@@ -49,19 +42,7 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="A,B:2",
         help="instead of the configured ones, with weights where given",
     )
-    one.add_argument(
-        "--detail",
-        default="",
-        metavar="1m",
-        help="bars whose extremes are met in order; default: the finest there are",
-    )
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an application setting, for example MAX_LEVERAGE=3 (may be repeated)",
-    )
+    add_set(one)
     one.add_argument("--deposit", type=amount, default=Decimal(5000), metavar="USDT")
     one.add_argument(
         "--costs", type=amount, default=Decimal(1), metavar="FACTOR", help="on fees and spread"

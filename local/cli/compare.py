@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from local.cli.market_options import market_of, pairs
 from local.configuration import configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
@@ -22,7 +23,6 @@ from shared.research.executed import (
     from_store,
     timeframes_of,
 )
-from shared.simulation.source import MarketSource
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if not timeframes:
         raise InvalidInput("the trades' ids name no time frame; name them with --timeframes")
     start, end = _range(options, executed)
-    source, start, end, notes = _market(options, symbols, start, end)
+    source, start, end, notes = market_of(options, symbols, start, end)
     config = _config(options, symbols, timeframes, start, end)
     engine = ExactEngine(source, config)
     result = engine.run()
@@ -87,18 +87,6 @@ def _range(options: argparse.Namespace, executed: Executed) -> tuple[int, int]:
     return start, end
 
 
-def _market(
-    options: argparse.Namespace, symbols: tuple[str, ...], start: int, end: int
-) -> tuple[MarketSource, int, int, list[str]]:
-    if options.synthetic:
-        from local.replay.market import synthetic
-
-        return synthetic(options.seed, symbols), start, end, []
-    from shared.research.market import from_files
-
-    return from_files(options.data, symbols, start, end, detail=options.detail)
-
-
 def _config(
     options: argparse.Namespace,
     symbols: tuple[str, ...],
@@ -106,12 +94,7 @@ def _config(
     start: int,
     end: int,
 ) -> BacktestConfig:
-    settings = configuration(options.config).rest
-    for pair in options.set:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
-        settings[name] = value
+    settings = {**configuration(options.config).rest, **pairs(options.set)}
     return from_environment(
         settings,
         symbols=symbols,

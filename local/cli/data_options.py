@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from local.cli.config_option import add_config
-from local.cli.dates import count, end_moment, moment, names
+from local.cli.dates import end_moment, moment, names
+from local.cli.market_options import add_market, add_set
 from local.configuration import SHIPPED
 from shared.research.data.hosts import ARCHIVE, REST
 
@@ -113,28 +114,16 @@ def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
         help="an audit.jsonl, the folder of a replay or of a run (.local), or the JSON of "
         "GET /api/trades",
     )
-    market = one.add_mutually_exclusive_group(required=True)
-    market.add_argument("--data", type=Path, metavar="DIR", help="candle files of the period")
-    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
-    one.add_argument("--seed", type=count, default=7, help="of the generator")
-    one.add_argument(
-        "--detail",
-        default="",
-        metavar="1h",
-        help="bars inside which prices follow a path, as in the run; default: the finest there are",
+    add_market(
+        one,
+        detail="bars inside which prices follow a path, as in the run; default: the finest",
     )
     one.add_argument("--symbols", type=names, default=(), metavar="A,B", help="of the trades")
     one.add_argument("--timeframes", type=names, default=(), metavar="1h", help="of the trades")
     one.add_argument("--from", dest="start", type=moment, metavar="DATE", help="of the trades")
     one.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
     one.add_argument("--deposit", type=amount, default=Decimal(5000), metavar="USDT")
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an application setting as it was in the run (may be repeated)",
-    )
+    add_set(one, "an application setting as it was in the run")
     add_config(one, SHIPPED)
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     one.set_defaults(module="local.cli.compare")

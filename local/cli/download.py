@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
+from local.cli.progress import progress
 from shared.clock import SystemClock, iso
 from shared.errors import InvalidInput
 from shared.execution.binance.budget import LocalRateBudget
-from shared.research.data.download import Outcome, Progress, Sources, download, verify
+from shared.research.data.download import Outcome, Sources, download, verify
 from shared.research.data.fetch import Http
 from shared.research.data.rest import Rest
 from shared.research.data.series import KINDS, Series
@@ -33,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
         series = _series(options)
         if options.start is None or options.end is None:
             raise InvalidInput("name the range with --from and --to")
-        with _progress(options.quiet) as progress:
+        with progress("download", options.quiet) as tell:
             outcome = download(
-                options.out, series, options.start, options.end, sources, clock, progress
+                options.out, series, options.start, options.end, sources, clock, tell
             )
         _tell(outcome, options.out, sources.http)
     return 1 if outcome.missing else 0
@@ -84,26 +83,6 @@ def _verify(out: Path, sources: Sources) -> int:
         f"{len(found.problems)} problem(s)"
     )
     return 1 if found.problems else 0
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    if quiet:
-        yield lambda done, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("download"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("download", total=1.0, state="")
-        yield lambda done, text: bar.update(task, completed=done, state=text)
 
 
 def _tell(outcome: Outcome, out: Path, http: Http) -> None:

@@ -15,6 +15,7 @@ from local.cli.backtest_options import add_backtest
 from local.cli.config_option import add_config
 from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
+from local.cli.market_options import add_market, add_set
 from local.cli.search_options import add_lookahead, add_searches
 from local.configuration import DEMONSTRATION
 from local.exchange.options import NOW, add_options
@@ -185,26 +186,16 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "exchange - in virtual time. Exit code 0 only if no invariant was violated and the audit "
         "chain verifies. Same inputs and seed give a byte-identical audit log.",
     )
-    market = replay.add_mutually_exclusive_group(required=True)
-    market.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="candle files: SYMBOL-1m.parquet or .csv, SYMBOL-1h-mark, SYMBOL-funding",
+    add_market(
+        replay,
+        detail="bars inside which prices follow a path; default: the finest there are",
+        seed="of ids and of the generator",
     )
-    market.add_argument("--synthetic", action="store_true", help="the seeded generator instead")
     add_config(replay, DEMONSTRATION)
     replay.add_argument("--symbols", type=names, default=(), metavar="A,B")
     replay.add_argument("--from", dest="start", type=moment, required=True, metavar="DATE")
     replay.add_argument("--to", dest="end", type=end_moment, required=True, metavar="DATE")
     replay.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
-    replay.add_argument(
-        "--detail",
-        default="",
-        metavar="1h",
-        help="bars inside which prices follow a path; default: the finest there are",
-    )
-    replay.add_argument("--seed", type=int, default=7, help="of ids and of the generator")
     replay.add_argument("--store", choices=("sqlite", "cosmos"), default="sqlite")
     replay.add_argument(
         "--cosmos",
@@ -212,13 +203,7 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="URL",
         help="Cosmos DB to use with --store cosmos; else a local server from npm is started",
     )
-    replay.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an application setting, for example TIMEFRAMES=5m,1h (may be repeated)",
-    )
+    add_set(replay, "an application setting, for example TIMEFRAMES=5m,1h")
     replay.add_argument("--quiet", action="store_true", help="no progress bar")
     replay.set_defaults(module="local.cli.replay")
 

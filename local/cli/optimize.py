@@ -6,7 +6,8 @@ import argparse
 
 import msgspec
 
-from local.cli.searching import Task, boundary, noted, now_ms, progress, task, written
+from local.cli.progress import counted
+from local.cli.searching import Task, boundary, noted, now_ms, task, written
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.research.evaluation import Job, Outcome
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInput(f"--holdout {options.holdout} leaves nothing to search in")
     seen = sealed(asked.market, split)
     with Workers(asked.runner, options.workers) as workers:
-        with progress("trials", options.quiet) as tell:
+        with counted("trials", options.quiet) as tell:
 
             def told(done: int, total: int, one: Outcome | None) -> None:
                 tell(done, total, "" if one is None else params_text(one.params))

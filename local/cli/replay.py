@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 
+from local.cli.market_options import market_of, pairs
+from local.cli.progress import progress
 from local.clock import VirtualClock
 from local.configuration import PLACES, Configuration, configuration
-from local.replay.market import from_files, synthetic
 from local.replay.report import write_page
-from local.replay.run import Progress, replay
+from local.replay.run import replay
 from local.replay.summary import Summary
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.settings import SETTINGS
-from shared.simulation.source import MarketSource
 from shared.storage.store import Store
 
 #: Settings that a replay makes itself; the rest may be chosen with ``--set``.
@@ -36,14 +36,14 @@ def run(options: argparse.Namespace) -> int:
     chosen = configuration(options.config)
     settings = {**chosen.settings, **_settings(options.set)}
     symbols = options.symbols or chosen.symbols
-    source, start, end, notes = _market(options, symbols)
+    source, start, end, notes = market_of(options, symbols, options.start, options.end)
     out: Path = options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
         logging.getLogger().handlers[:] = [_log_file(out)]
     except OSError as error:
         raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
-    with _store(options) as make_store, _progress(options.quiet) as progress:
+    with _store(options) as make_store, progress("replay", options.quiet) as tell:
         for note in (chosen.about, *notes):
             print(f"note: {note}", file=sys.stderr)
         summary, recorder = replay(
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             settings=settings,
             store=make_store,
             audit_path=out / "audit.jsonl",
-            progress=progress,
+            progress=tell,
         )
     text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
     (out / "summary.json").write_bytes(text + b"\n")
@@ -64,27 +64,13 @@ def run(options: argparse.Namespace) -> int:
     return 0 if summary.good else 1
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
+def _settings(texts: list[str]) -> dict[str, str]:
     known = [s.name for s in SETTINGS if s.name not in GIVEN]
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"--set {pair!r}: write NAME=VALUE")
+    settings = pairs(texts)
+    for name in settings:
         if name not in known:
             raise InvalidInput(f"--set {name}: there is no such setting; one of {', '.join(known)}")
-        settings[name] = value
     return settings
-
-
-def _market(
-    options: argparse.Namespace, symbols: tuple[str, ...]
-) -> tuple[MarketSource, int, int, list[str]]:
-    if options.synthetic:
-        if options.detail and options.detail != "1m":
-            raise InvalidInput("--detail: the synthetic market has bars of 1m only")
-        return synthetic(options.seed, symbols), options.start, options.end, []
-    return from_files(options.data, symbols, options.start, options.end, detail=options.detail)
 
 
 def _log_file(out: Path) -> logging.Handler:
@@ -103,26 +89,6 @@ def _store(options: argparse.Namespace) -> Iterator[Callable[[VirtualClock], Sto
 
     with cosmos_store(options.cosmos) as make:
         yield make
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    if quiet:
-        yield lambda done, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("replay"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("replay", total=1.0, state="")
-        yield lambda done, text: bar.update(task, completed=done, state=text)
 
 
 def _table(summary: Summary, failures: list[str], chosen: Configuration, out: Path) -> None:

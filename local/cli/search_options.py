@@ -9,6 +9,7 @@ from pathlib import Path
 from local.cli.config_option import add_config
 from local.cli.data_options import Commands, amount
 from local.cli.dates import count, end_moment, hours, moment, names
+from local.cli.market_options import add_set
 from local.configuration import SHIPPED
 from shared.research.switch import CLEAR_AFTER_HOURS
 
@@ -139,13 +140,7 @@ def _search(one: argparse.ArgumentParser, state: Path) -> None:
         help="a person clears a latched kill switch after so long (default: %(default)s; 0: never)",
     )
     one.add_argument("--deposit", type=amount, default=amount("5000"), metavar="USDT")
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an application setting (may be repeated)",
-    )
+    add_set(one, "an application setting")
     one.add_argument(
         "--ledger",
         type=Path,

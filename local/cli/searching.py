@@ -1,17 +1,16 @@
-"""What ``./run optimize`` and ``./run walkforward`` share: market, configuration, progress."""
+"""What ``./run optimize`` and ``./run walkforward`` share: market, configuration, plan."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from local.cli.market_options import pairs
 from local.configuration import configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
@@ -26,9 +25,6 @@ from shared.research.sealed import Market
 from shared.research.search import Plan
 from shared.research.space import Space, from_file, parse
 from shared.research.trials import Ledger
-
-#: Told what is done, of how much, and a line of text.
-Tell = Callable[[float, float, str], None]
 
 
 @dataclass(frozen=True)
@@ -106,17 +102,6 @@ def task(options: argparse.Namespace) -> Task:
     return Task(market, config, settings, space, plan, Ledger(options.ledger), tuple(notes))
 
 
-def pairs(texts: list[str]) -> dict[str, str]:
-    """``NAME=VALUE`` as given with ``--set``."""
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"--set {text!r}: write NAME=VALUE")
-        found[name] = value
-    return found
-
-
 def boundary(ms: int, config: BacktestConfig) -> int:
     """The last moment before ``ms`` at which bars of every time frame close."""
     step = max(duration_ms(t) for t in config.timeframes)
@@ -138,21 +123,3 @@ def now_ms() -> int:
 def written(out: Path) -> str:
     """What the command says at its end."""
     return f"{out / 'report.html'}, report.json"
-
-
-@contextlib.contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Tell]:
-    """A progress bar on the error stream."""
-    if quiet:
-        yield lambda done, total, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(
-        *columns, TextColumn("{task.fields[state]}"), console=Console(stderr=True)
-    ) as bar:
-        shown = bar.add_task(name, total=1.0, state="")
-        yield lambda done, total, text: bar.update(shown, completed=done, total=total, state=text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import cProfile
 import os
 import pstats
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from local.cli.progress import Tell, counted
 from local.simulate.campaign import ALL, Line, Summary, Told, search
 from local.simulate.profiles import PROFILES
 from local.simulate.result import Result
@@ -74,14 +74,14 @@ def _kills(options: argparse.Namespace) -> int:
 def _search(options: argparse.Namespace) -> int:
     """Over several processes, and from where the log ends."""
     jobs = options.jobs or os.cpu_count() or 1
-    with _bar(options) as told:
+    with counted("simulate", options.quiet, "decisions") as tell:
         summary = search(
             options.decisions,
             options.seed,
             options.profile,
             jobs=jobs,
             log=options.log,
-            told=told,
+            told=_teller(tell, options.decisions),
             stop_at_first=options.first,
         )
     print("\n".join(_summary_lines(summary, options.profile, options.seed, jobs)))
@@ -126,34 +126,19 @@ def _summary_lines(summary: Summary, profile: str, seed: int, jobs: int) -> Iter
     )
 
 
-@contextlib.contextmanager
-def _bar(options: argparse.Namespace) -> Iterator[Told]:
-    if options.quiet:
-        yield lambda line, done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def _teller(tell: Tell, wanted: int) -> Told:
+    """Tells each episode that ends, and says at once what was violated."""
+    violated = 0
 
-    with Progress(
-        TextColumn("simulate"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} decisions"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("simulate", total=options.decisions, state="")
-        violated = 0
+    def told(line: Line, done: int) -> None:
+        nonlocal violated
+        violated += bool(line.violations)
+        if line.violations:
+            broken = sorted({v.invariant for v in line.violations})
+            print(f"VIOLATED: {line.profile} {line.episode} invariants {broken}", file=sys.stderr)
+        tell(done, wanted, f"{violated} violated" if violated else "")
 
-        def told(line: Line, done: int) -> None:
-            nonlocal violated
-            violated += bool(line.violations)
-            if line.violations:
-                broken = sorted({v.invariant for v in line.violations})
-                bar.console.print(f"VIOLATED: {line.profile} {line.episode} invariants {broken}")
-            bar.update(task, completed=done, state=f"{violated} violated" if violated else "")
-
-        yield told
+    return told
 
 
 def _replay(options: argparse.Namespace) -> int:

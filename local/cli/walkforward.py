@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
-from local.cli.searching import boundary, noted, now_ms, progress, task, written
+from local.cli.progress import counted
+from local.cli.searching import boundary, noted, now_ms, task, written
 from shared.clock import iso
 from shared.market.timeframe import duration_ms
 from shared.research.config import BacktestConfig
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with (
         Workers(asked.runner, options.workers) as workers,
-        progress("walk-forward", options.quiet) as tell,
+        counted("walk-forward", options.quiet) as tell,
     ):
 
         def told(window: int, of: int, done: int, total: int) -> None:

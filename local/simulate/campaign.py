@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -18,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from local.invariants import Violation
+from local.simulate.figures import Figures, by_boundary, summed, together
 from local.simulate.profiles import ATTACKS, PROFILES
-from local.simulate.run import EPISODE, Finding, by_boundary, episode
+from local.simulate.run import EPISODE, Finding, episode
 from shared.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,46 +41,27 @@ PER_PROCESS = 40
 ALL = "all"
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(Figures, frozen=True, kw_only=True):
     """One finished episode as the log has it. ``cpu`` is processor time in seconds."""
 
     code: str
     episode: str
     profile: str
     wanted: int
-    decisions: int
-    approved: int
-    entries: int
-    trades: int
-    stops: int
-    restarts: int
-    minutes: int
     faults: dict[str, int]
-    checked: dict[int, int]
-    failures: dict[str, int]
-    seen: dict[str, int]
     violations: tuple[Violation, ...]
     fired: tuple[str, ...]
     audit: str
     cpu: float
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(Figures, frozen=True, kw_only=True):
     """All counted episodes together; ``wanted`` are the decisions asked for."""
 
     wanted: int
     episodes: int
-    decisions: int
-    approved: int
-    entries: int
-    trades: int
-    stops: int
-    restarts: int
-    minutes: int
     faults: int
     by_profile: dict[str, int]
-    seen: dict[str, int]
-    checked: dict[int, int]
     findings: tuple[Finding, ...]
     earlier: int
     other_code: int
@@ -212,21 +193,12 @@ def run_one(code: str, name: str, profile: str, decisions: int) -> Line:
         episode=name,
         profile=profile,
         wanted=decisions,
-        decisions=result.decisions,
-        approved=result.approved,
-        entries=result.entries,
-        trades=result.trades,
-        stops=result.stops,
-        restarts=result.restarts,
-        minutes=result.minutes,
-        faults=dict(by_boundary(result.fired)),
-        checked=result.checked,
-        failures=result.failures,
-        seen=result.seen,
+        faults=by_boundary(result.fired),
         violations=result.violations,
         fired=result.fired if result.violations else (),
         audit=result.audit,
         cpu=round(time.process_time() - began, 3),
+        **summed([result]),
     )
 
 
@@ -270,27 +242,11 @@ def summarize(
 ) -> Summary:
     """Figures over all counted episodes."""
     all_lines: Sequence[Line] = list(lines)
-    checked: Counter[int] = Counter()
-    by_profile: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
-    for line in all_lines:
-        checked.update(line.checked)
-        by_profile[line.profile] += line.decisions
-        seen.update(line.seen)
     return Summary(
         wanted=wanted,
         episodes=len(all_lines),
-        decisions=sum(x.decisions for x in all_lines),
-        approved=sum(x.approved for x in all_lines),
-        entries=sum(x.entries for x in all_lines),
-        trades=sum(x.trades for x in all_lines),
-        stops=sum(x.stops for x in all_lines),
-        restarts=sum(x.restarts for x in all_lines),
-        minutes=sum(x.minutes for x in all_lines),
         faults=sum(sum(x.faults.values()) for x in all_lines),
-        by_profile=dict(by_profile),
-        seen=dict(seen),
-        checked=dict(checked),
+        by_profile=together({x.profile: x.decisions} for x in all_lines),
         findings=tuple(
             Finding(
                 episode=x.episode,
@@ -308,4 +264,5 @@ def summarize(
         seconds=seconds,
         cpu=sum(x.cpu for x in all_lines),
         now_decisions=now_decisions,
+        **summed(all_lines),
     )

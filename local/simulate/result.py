@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-import msgspec
-
 from local.invariants import Violation
+from local.simulate.figures import Figures
 from local.simulate.judge import Judge
 from shared.audit.chain import walk
 from shared.audit.record import canonical
@@ -14,24 +13,13 @@ from shared.simulation.venue import Venue
 from shared.storage.store import Store
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Figures, frozen=True, kw_only=True):
     """What an episode was."""
 
-    decisions: int
-    approved: int
-    entries: int
-    trades: int
-    stops: int
-    restarts: int
-    minutes: int
     fired: tuple[str, ...]
     violations: tuple[Violation, ...]
-    checked: dict[int, int]
-    failures: dict[str, int]
     audit: str
     seconds: float
-    #: What the market and people did: liquidations, funding payments, acts by hand, answers.
-    seen: dict[str, int]
 
 
 def seen(venue: Venue, judge: Judge) -> dict[str, int]:

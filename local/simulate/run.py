@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from local.invariants import NAMES, Violation
+from local.simulate.figures import Figures, by_boundary, summed, together
 from local.simulate.profiles import PROFILES, Profile
 from local.simulate.result import Result
 from local.simulate.shrink import shrink
@@ -46,22 +46,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All episodes together."""
+class Report(Figures, frozen=True, kw_only=True):
+    """All episodes of one profile together."""
 
     seed: int
     profile: str
     episodes: int
-    decisions: int
-    approved: int
-    entries: int
-    trades: int
-    stops: int
-    restarts: int
-    minutes: int
     faults: dict[str, int]
-    checked: dict[int, int]
-    failures: dict[str, int]
     audits: tuple[str, ...]
     findings: tuple[Finding, ...]
     seconds: float
@@ -156,11 +147,6 @@ def _finding(
     )
 
 
-def by_boundary(fired: Sequence[str]) -> Counter[str]:
-    """How many faults struck at each boundary."""
-    return Counter(key.split(".", 1)[1].replace("=", " ").split(".")[0] for key in fired)
-
-
 def _report(
     seed: int,
     profile: str,
@@ -168,31 +154,16 @@ def _report(
     findings: list[Finding],
     seconds: tuple[float, float],
 ) -> Report:
-    faults: Counter[str] = Counter()
-    checked: Counter[int] = Counter()
-    failures: Counter[str] = Counter()
-    for result in results:
-        faults.update(by_boundary(result.fired))
-        checked.update(result.checked)
-        failures.update(result.failures)
     return Report(
         seed=seed,
         profile=profile,
         episodes=len(results),
-        decisions=sum(r.decisions for r in results),
-        approved=sum(r.approved for r in results),
-        entries=sum(r.entries for r in results),
-        trades=sum(r.trades for r in results),
-        stops=sum(r.stops for r in results),
-        restarts=sum(r.restarts for r in results),
-        minutes=sum(r.minutes for r in results),
-        faults=dict(faults),
-        checked=dict(checked),
-        failures=dict(failures),
+        faults=together(by_boundary(r.fired) for r in results),
         audits=tuple(r.audit for r in results),
         findings=tuple(findings),
         seconds=seconds[0],
         cpu_seconds=seconds[1],
+        **summed(results),
     )
 
 

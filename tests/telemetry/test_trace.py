@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from local.replay.market import synthetic
 from local.replay.run import replay
 from shared import telemetry
 from shared.market.timeframe import MINUTE_MS
+from shared.simulation.synthetic import SyntheticMarket
 
 START = 1_767_571_200_000
 MEMBERS = '[{"strategy": "trend"}, {"strategy": "momentum"}]'
@@ -32,7 +32,7 @@ def recorded() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
     metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
     telemetry._meter.cache_clear()
     replay(
-        synthetic(7, ("BTCUSDT", "ETHUSDT")),
+        SyntheticMarket(7, ("BTCUSDT", "ETHUSDT")),
         symbols=("BTCUSDT", "ETHUSDT"),
         start_ms=START,
         end_ms=START + 60 * MINUTE_MS,
