@@ -1,0 +1,177 @@
+"""Value at risk and expected shortfall of a portfolio, exact to the last digit.
+
+Losses are positive. With confidence ``c`` and ``n`` days the value at risk is the smallest loss
+that was exceeded on at most ``n (1 - c)`` of them, and the expected shortfall is the mean of the
+worst ``n (1 - c)`` days, the last of them counted in part (Acerbi and Tasche, "On the coherence of
+expected shortfall", Journal of Banking & Finance 26, 2002): a portfolio's shortfall never exceeds
+the sum of its parts'. Horizons of more than a day scale with the square root of time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from operator import mul
+from statistics import NormalDist
+
+import msgspec
+
+from shared.risk.checks import exact
+from shared.risk.history import UNIT, MarketHistory
+
+ZERO = Decimal(0)
+CENT = Decimal("0.01")
+#: Loss in a day that is assumed, in whichever direction it is held, of a contract without enough
+#: history: a fraction of its notional, at the level of value at risk and of expected shortfall.
+#: In the median year of 2020 to 2025 (99 %, one day) BTC, ETH, XRP and ADA stood at 10 to 15 % and
+#: 11 to 29 %; assumed losses are added up, while those never all fall on the same day.
+UNKNOWN_VAR = Decimal("0.20")
+UNKNOWN_SHORTFALL = Decimal("0.30")
+
+
+class RiskRules(msgspec.Struct, frozen=True, kw_only=True):
+    """At which level risk is measured: confidence, and the horizon in days."""
+
+    confidence: Decimal = Decimal("0.99")
+    horizon_days: int = 1
+
+
+class TailRisk(msgspec.Struct, frozen=True, kw_only=True):
+    """Value at risk and expected shortfall, USDT, positive for a loss."""
+
+    value_at_risk: Decimal
+    expected_shortfall: Decimal
+
+
+class PortfolioRisk(msgspec.Struct, frozen=True, kw_only=True):
+    """Tail risk of a portfolio by method; ``assumed`` is of contracts without enough history.
+
+    ``days`` is how many days were looked at, ``unknown`` names the symbols that are assumed. The
+    assumed part is in both methods: added, as if it were lost on the same day as the rest.
+    """
+
+    historical: TailRisk
+    normal: TailRisk
+    assumed: TailRisk
+    days: int
+    unknown: tuple[str, ...]
+
+    @property
+    def value_at_risk(self) -> Decimal:
+        """The larger of the methods'."""
+        return max(self.historical.value_at_risk, self.normal.value_at_risk)
+
+    @property
+    def expected_shortfall(self) -> Decimal:
+        """The larger of the methods'."""
+        return max(self.historical.expected_shortfall, self.normal.expected_shortfall)
+
+
+def profits(
+    holdings: Mapping[str, Decimal], history: MarketHistory
+) -> tuple[list[int], tuple[str, ...]]:
+    """What the holdings would have earned on each past day, and the symbols that have no past.
+
+    Parameters
+    ----------
+    holdings : mapping
+        Symbol -> signed notional in USDT, negative for a short.
+    history : MarketHistory
+
+    Returns
+    -------
+    list of int
+        In cents times :data:`~shared.risk.history.UNIT`, oldest first, over the days that all
+        known symbols have.
+    tuple of str
+        Symbols without enough history.
+    """
+    known: list[tuple[int, tuple[int, ...]]] = []
+    unknown = []
+    for symbol in sorted(holdings):
+        if not holdings[symbol]:
+            continue
+        series = history.series(symbol)
+        if series is None:
+            unknown.append(symbol)
+            continue
+        cents = int((holdings[symbol] / CENT).to_integral_value(ROUND_HALF_EVEN))
+        known.append((cents, series))
+    days = min((len(series) for _, series in known), default=0)
+    total = [0] * days
+    for cents, series in known:
+        total = [t + cents * r for t, r in zip(total, series[-days:], strict=True)]
+    return total, tuple(unknown)
+
+
+def portfolio_risk(
+    holdings: Mapping[str, Decimal], history: MarketHistory, rules: RiskRules
+) -> PortfolioRisk:
+    """Tail risk of signed notionals by history and by the normal distribution."""
+    with exact():
+        gains, unknown = profits(holdings, history)
+        root = Decimal(rules.horizon_days).sqrt()
+        gross = sum((abs(holdings[s]) for s in unknown), ZERO)
+        assumed = TailRisk(
+            value_at_risk=_cents(gross * UNKNOWN_VAR * root),
+            expected_shortfall=_cents(gross * UNKNOWN_SHORTFALL * root),
+        )
+        scale = root * CENT / UNIT
+        return PortfolioRisk(
+            historical=_scaled(historical(gains, rules.confidence), scale, assumed),
+            normal=_scaled(normal(gains, rules.confidence), scale, assumed),
+            assumed=assumed,
+            days=len(gains),
+            unknown=unknown,
+        )
+
+
+def historical(gains: Sequence[int], confidence: Decimal) -> TailRisk:
+    """Tail risk of past profits, in their own unit; a loss is positive."""
+    if not gains:
+        return TailRisk(value_at_risk=ZERO, expected_shortfall=ZERO)
+    with exact():
+        losses = sorted((-g for g in gains), reverse=True)
+        tail = len(losses) * (1 - confidence)
+        whole = int(tail)
+        # The next one counts with the rest of the tail; with whole days only, not at all.
+        last = losses[min(whole, len(losses) - 1)]
+        mean = (sum(losses[:whole]) + (tail - whole) * last) / tail
+        return TailRisk(value_at_risk=Decimal(last), expected_shortfall=mean)
+
+
+def normal(gains: Sequence[int], confidence: Decimal) -> TailRisk:
+    """Tail risk if profits were normal around zero, in their own unit.
+
+    The mean is taken as zero, as RiskMetrics does: that of a year says nothing about tomorrow.
+    """
+    if not gains:
+        return TailRisk(value_at_risk=ZERO, expected_shortfall=ZERO)
+    with exact():
+        deviation = (Decimal(sum(map(mul, gains, gains))) / len(gains)).sqrt()
+        quantile, mean = normal_factors(confidence)
+        return TailRisk(value_at_risk=quantile * deviation, expected_shortfall=mean * deviation)
+
+
+@lru_cache(maxsize=32)
+def normal_factors(confidence: Decimal) -> tuple[Decimal, Decimal]:
+    """Quantile of the standard normal distribution and the mean beyond it, six digits.
+
+    Rounded, so that the last bits of a machine's logarithm decide nothing.
+    """
+    z = NormalDist().inv_cdf(float(confidence))
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return Decimal(f"{z:.6f}"), Decimal(f"{density / (1 - float(confidence)):.6f}")
+
+
+def _scaled(risk: TailRisk, scale: Decimal, assumed: TailRisk) -> TailRisk:
+    return TailRisk(
+        value_at_risk=_cents(risk.value_at_risk * scale + assumed.value_at_risk),
+        expected_shortfall=_cents(risk.expected_shortfall * scale + assumed.expected_shortfall),
+    )
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
