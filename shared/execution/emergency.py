@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
-from shared.execution import adopt, flatten, permits, settlement, strangers
+from shared.execution import adopt, flatten, latecomers, permits, settlement, strangers
 from shared.execution import stuck as stuck_orders
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
@@ -253,6 +253,12 @@ def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int
 def settle_all(desk: Desk) -> int:
     """Write the trades of positions that the stop closed; the guardian goes on with the rest."""
     settled = 0
+    try:
+        settled = latecomers.take_up(desk)
+    except BorsaError as error:
+        logging.getLogger("borsa").error(
+            "late fills not looked for: %s: %s", type(error).__name__, error
+        )
     for record in positions.open_records(desk.store, desk.account).values():
         try:
             settled += settlement.settle_closed(desk, record) is not None

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.execution import adopt, chase, orders, orphans, strangers, watch
+from shared.execution import adopt, chase, latecomers, orders, orphans, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.order_records import CONDITIONAL_LEGS, ended_as
@@ -65,6 +65,10 @@ def reconcile(desk: Desk) -> Report:
     _refresh_algos(desk, unfinished, {a.client_algo_id for a in algos}, now)
     _refresh_plain(desk, unfinished, now)
     _free_reservations(desk, {r.decision_id for r in records.values()}, now)
+    switch = desk.kill_switch.ensure()
+    if switch.state == "latched" and switch.closing:
+        # What the stop closed may have been found in no trade while the exchange failed.
+        latecomers.take_up(desk)
     for difference in differences:
         desk.note("incident", {"difference": difference}, correlation="reconcile")
         desk.alert(

@@ -41,15 +41,17 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     """
     # A late position begins with a fill that is known: what was before is another trade.
     start = record.opened_at - (0 if record.late_of else LOOK_BACK_MS)
-    entry_ids = entry_orders(desk, record)
+    entered = entry_orders(desk, record)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
-    first = _first_fill(record, entry_ids, fills)
+    first = _first_fill(record, entered, fills)
     if first is None:
-        # A record that is "open" was seen as a position: its fills come, however late.
-        if record.state == "opening" and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
+        # What was seen as a position, or is known to have executed, has fills: they come, however
+        # late.
+        held = record.state != "opening" or record.exit_reason or any(entered.values())
+        if not held and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
             _never_opened(desk, record)
         return None
-    mine = _round_trip(fills[first:], entry_ids)
+    mine = round_trip(fills[first:], entered)
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -102,16 +104,21 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
     abandon.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 
-def entry_orders(desk: Desk, record: PositionRecord) -> set[int]:
-    """The venue's ids of the entry's orders; from our own records where it has forgotten."""
+def entry_orders(desk: Desk, record: PositionRecord) -> dict[int, Decimal]:
+    """The venue's ids of the entry's orders with what each executed; from our own records where it
+    has forgotten."""
     decision_id = record.late_of or record.decision_id
-    recorded = {k.id: k.venue_id for k in chase.entry_orders(desk, decision_id)}
-    found = set()
-    for id_, known in (recorded or {client_id(desk.account, decision_id, "e"): None}).items():
+    recorded = {
+        k.id: (k.venue_id, k.executed_quantity) for k in chase.entry_orders(desk, decision_id)
+    }
+    nothing = {client_id(desk.account, decision_id, "e"): (None, Decimal(0))}
+    found: dict[int, Decimal] = {}
+    for id_, (venue_id, executed) in (recorded or nothing).items():
         order = desk.exchange.order(record.id, id_)
-        venue_id = known if order is None else order.order_id
-        if venue_id is not None:
-            found.add(venue_id)
+        if order is not None:
+            found[order.order_id] = order.executed_quantity
+        elif venue_id is not None:
+            found[venue_id] = executed
     return found
 
 
@@ -126,7 +133,7 @@ def _first_fill(
     return next((i for i, f in enumerate(fills) if f.side == record.side), None)
 
 
-def _round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
+def round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
     """Fills until the position is flat and nothing of the entry follows."""
     net = Decimal(0)
     last = max((i for i, f in enumerate(fills) if f.order_id in entry_orders), default=0)

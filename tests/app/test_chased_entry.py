@@ -24,7 +24,7 @@ from desk import (
     Floor,
 )
 
-from local.exchange.faults import error_answer
+from local.exchange.faults import ApiResponse, error_answer
 from shared import settings
 from shared.errors import StoreUnavailable
 from shared.execution import assess, chase, emergency, entry
@@ -568,6 +568,69 @@ def test_a_late_fill_that_cannot_be_closed_or_recorded_at_once_is_taken_up_again
         guard(floor.desk)
         reconcile(floor.desk)
     booked_late(floor, signal)
+
+
+FILLS = ("GET", "/fapi/v1/userTrades")
+
+
+@pytest.mark.parametrize(
+    "trouble", ["", "refused", "unanswered", "no store", "no fills", "no fills yet", "dead"]
+)
+def test_a_late_fill_that_an_emergency_stop_closes_is_a_trade_like_any_other(open_floor, trouble):
+    """Closing comes first; whose it was is found out afterwards, whatever hinders that."""
+    floor, signal = filled_late(open_floor)
+    floor.expected = {1, 4, 8}  # the fill is ours to invent: the order there says nothing of it
+    if trouble == "refused":
+        floor.break_next(ORDER, UNAVAILABLE, times=1000, seconds=10)
+    elif trouble == "unanswered":
+        floor.break_next(ORDER, LOST, executed=True)
+    elif trouble == "no fills":
+        floor.break_next(FILLS, UNAVAILABLE, times=1000, seconds=90)
+    elif trouble == "no fills yet":
+        floor.break_next(FILLS, ApiResponse(200, {}, b"[]"), times=1000, seconds=90)
+    stop_now(floor)
+    if trouble == "no store":
+        until = floor.clock.now_ms() + 8_000
+
+        def fail(name: str, arguments: tuple[Any, ...]) -> None:
+            if floor.clock.now_ms() < until:
+                raise StoreUnavailable("down")
+
+        floor.store.before = fail
+    attempt, flat = 0, False
+    while not flat and attempt < 20:
+        flat = emergency.flatten_account(floor.desk, "emergency-1", attempt).flat
+        attempt += 1
+        floor.clock.sleep(2)
+    assert flat
+    assert not floor.held()
+    if trouble != "dead":
+        emergency.settle_all(floor.desk)
+    for _ in range(3):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guard(floor.desk)
+        reconcile(floor.desk)
+    booked_late(floor, signal)
+    emergency.settle_all(floor.desk)
+    booked_late(floor, signal)
+
+
+def test_what_an_emergency_stop_closes_of_somebody_else_is_no_trade_of_ours(open_floor):
+    floor = chasing(open_floor, DIP)
+    floor.expected = {1, 4, 7, 8}
+    signal = begun(floor)
+    enter(floor, signal)
+    floor.trade_by_hand("BTCUSDT", "SELL", str(floor.held()))
+    in_order(floor)
+    floor.trade_by_hand("BTCUSDT", "BUY", "0.002")
+    stop_now(floor)
+    assert emergency.flatten_account(floor.desk, "emergency-1").flat
+    emergency.settle_all(floor.desk)
+    reconcile(floor.desk)
+    (trade,) = floor.trades()
+    assert trade["id"] == signal
+    assert "late-fill" not in floor.alerts()
 
 
 def test_what_somebody_buys_by_hand_after_a_trade_stays_a_stranger_s(open_floor):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from desk import GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Floor
 
-from local.exchange.faults import error_answer
+from local.exchange.faults import ApiResponse, error_answer
 from shared.execution import assess, emergency, entry, guardian
 
 D = Decimal
@@ -40,6 +40,14 @@ def assert_flat(floor: Floor) -> None:
         assert not floor.account.open_orders.get(symbol)
 
 
+def assert_booked(floor: Floor) -> None:
+    """What the trades say they earned is what the wallet gained, and what the day has cost."""
+    told = [D(t["netPnl"]) for t in floor.trades()]
+    assert sorted(D(r["netPnl"]) for r in floor.audit("trade")) == sorted(told)
+    gained = floor.account.wallet_balance() - D(5000)
+    assert sum(told) == gained == floor.services.ledger.read().day_realized_pnl != 0
+
+
 def test_everything_is_closed_and_recorded(open_floor):
     floor = open_floor()
     open_three(floor)
@@ -51,6 +59,7 @@ def test_everything_is_closed_and_recorded(open_floor):
     assert status["output"]["flat"]
     assert status["output"]["settled"] == 3
     assert {t["exitReason"] for t in floor.trades()} == {"emergency stop"}
+    assert_booked(floor)
     assert floor.leaked() == ({}, [])
     told = [e["kind"] for e in floor.events("risk")]
     assert "kill-switch" in told
@@ -130,6 +139,8 @@ def test_stop_waits_for_the_order_behind_an_outstanding_permit(open_floor):
     assert floor.leaked() == ({}, [])
     floor.minutes(2)
     assert_flat(floor)
+    assert [t["id"] for t in floor.trades()] == [signal.id]
+    assert_booked(floor)
 
 
 def test_fill_between_two_looks_is_seen(open_floor):
@@ -525,3 +536,44 @@ def test_one_trade_that_cannot_be_written_keeps_no_other_from_being_written(open
     floor.faults.rules.remove(unread)
     floor.minutes(2)
     assert len(floor.trades()) == 3
+
+
+@pytest.mark.parametrize("lag", [0, 30, 90])
+def test_an_entry_whose_process_died_is_booked_however_late_its_fills_are_listed(open_floor, lag):
+    """Nobody looked for more than a minute; then the stop closes it, and the fills lag behind."""
+    floor = open_floor(durable=False)
+    floor.expected = {4}  # nothing runs here until somebody stops it all
+    signal = floor.signal()
+    assess.assess(floor.desk, "BTCUSDT", signal.id)
+
+    class Dead(Exception):
+        pass
+
+    def die(method: str, url: str) -> None:
+        if method == "POST" and "/fapi/v1/order" in url:
+            raise Dead
+
+    floor.session.after = die
+    with pytest.raises(Dead):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    floor.session.after = lambda method, url: None
+    assert floor.held()
+    floor.clock.sleep(70)
+    assert floor.leaked()[0]
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    if lag:
+        fills = ("GET", "/fapi/v1/userTrades")
+        floor.break_next(fills, ApiResponse(200, {}, b"[]"), times=1000, seconds=lag)
+    attempt = 0
+    while not emergency.flatten_account(floor.desk, "stop", attempt).flat:
+        attempt += 1
+        assert attempt < 10
+        floor.clock.sleep(2)
+    emergency.settle_all(floor.desk)
+    for _ in range(3):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guardian.guard(floor.desk)
+    assert [(t["id"], t["exitReason"]) for t in floor.trades()] == [(signal.id, "emergency stop")]
+    assert_booked(floor)
+    assert floor.leaked() == ({}, [])
