@@ -162,7 +162,7 @@ def _invariants(
     page = desk.store.query(
         violations.CONTAINER,
         desk.account,
-        where=[Where("state", "=", "open"), Where("time", ">=", since)],
+        where=[Where("state", "!=", "closed"), Where("time", ">=", since)],
         limit=10,
     )
     wrong += [f"open violation {d.body['id']}" for d in page.documents]

@@ -6,10 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.clock import iso
-from shared.errors import CodeRefused
+from shared.errors import CodeRefused, InvalidInput
 from shared.execution.desk import Desk
 
 HOUR_MS = 3_600_000
+
+
+def named(operator: str) -> str:
+    """Who acts, as it is kept.
+
+    Raises
+    ------
+    InvalidInput
+        When nobody is named.
+    """
+    name = operator.strip()[:100]
+    if not name:
+        raise InvalidInput("operator is empty; say who acts")
+    return name
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A plain order as the venue reports it.
 
     ``average_price`` is ``None`` where the answer carries none (POST answers since 2026-07);
-    absence is never zero.
+    absence is never zero. ``placed_at`` is 0 where the answer does not say when it was placed.
     """
 
     symbol: str
@@ -88,6 +88,8 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     average_price: Decimal | None
     reduce_only: bool
     update_time: int
+    placed_at: int = 0
+    time_in_force: str = ""
 
 
 class VenueAlgoOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,6 +271,13 @@ class Exchange(Protocol):
 
     def order_behind(self, fill: Fill) -> VenueOrder | None:
         """The order that a fill belongs to, whoever sent it."""
+        ...
+
+    def order_history(self, symbol: str, *, start: int) -> list[VenueOrder]:
+        """Plain orders placed at or after ``start``, whoever sent them, ascending by order id.
+
+        The venue forgets orders without a fill three days after they ended.
+        """
         ...
 
     def open_orders(self, symbol: str | None = None) -> list[VenueOrder]: ...

@@ -169,3 +169,44 @@ def test_complete_yields_each_row_once(
     run: Callable[..., Any] = complete
     found = [t for part in run(fetch, start, start + length, page) for t in part]
     assert found == [t for t in rows if start <= t <= start + length]
+
+
+def test_every_order_since_a_time_whoever_sent_it() -> None:
+    """1,500 orders of one day: a full page is halved until nothing can be missing."""
+    bench = Bench()
+    first = START_MS - DAY
+    placed = [{"id": i + 1, "time": first + i * 40_000} for i in range(1500)]
+
+    def page(sent: Sent) -> Reply:
+        p = sent.params
+        assert int(p["endTime"]) - int(p["startTime"]) < WEEK
+        rows = [r for r in placed if int(p["startTime"]) <= r["time"] <= int(p["endTime"])]
+        return Reply([ordered(r) for r in rows[-int(p["limit"]) :]])
+
+    bench.script.on("GET", "/fapi/v1/allOrders", page)
+    found = bench.exchange.order_history("BTCUSDT", start=first + 1)
+    assert [o.order_id for o in found] == [r["id"] for r in placed[1:]]
+    assert [o.placed_at for o in found] == [r["time"] for r in placed[1:]]
+    assert {o.time_in_force for o in found} == {"GTX"}
+
+
+def ordered(row: dict[str, int]) -> dict[str, Any]:
+    return {
+        "avgPrice": "0.00000", "clientOrderId": f"web_{row['id']}", "cumQuote": "0",
+        "executedQty": "0", "orderId": row["id"], "origQty": "0.40", "origType": "LIMIT",
+        "price": "7000", "reduceOnly": False, "side": "BUY", "positionSide": "BOTH",
+        "status": "CANCELED", "stopPrice": "0", "closePosition": False, "symbol": "BTCUSDT",
+        "time": row["time"], "timeInForce": "GTX", "type": "LIMIT",
+        "updateTime": row["time"] + 10, "workingType": "CONTRACT_PRICE", "priceProtect": False,
+    }  # fmt: skip
+
+
+def test_both_sides_of_a_trade_with_oneself_are_kept() -> None:
+    bench = Bench()
+    both = [
+        {**Ledger.trade({"id": 5, "time": START_MS - 10}), "orderId": 1, "side": "BUY"},
+        {**Ledger.trade({"id": 5, "time": START_MS - 10}), "orderId": 2},
+    ]
+    bench.script.on("GET", "/fapi/v1/userTrades", lambda sent: Reply(both))
+    found = bench.exchange.fills("BTCUSDT", start=START_MS - DAY)
+    assert [(f.trade_id, f.order_id, f.side) for f in found] == [(5, 1, "BUY"), (5, 2, "SELL")]

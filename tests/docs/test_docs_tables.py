@@ -104,6 +104,14 @@ def test_alerts_are_those_of_the_code() -> None:
     assert len(documented) > 10
 
 
+def test_rules_of_the_compliance_monitor_are_those_of_the_code() -> None:
+    from shared.compliance.rules import RULES
+
+    table = rows(section(text("compliance.md"), "Rules"))
+    documented = {quoted(r[0])[0]: (r[1], r[2]) for r in table}
+    assert documented == {r.name: (r.severity, r.title) for r in RULES.values()}
+
+
 def test_alert_rules_are_those_of_the_template() -> None:
     table = rows(section(text("operations.md"), "Alerts"))
     documented = {name for r in table if len(r) == 2 for name in quoted(r[0])}

@@ -246,7 +246,8 @@ class BinanceExchange:
             return self._fills_from(symbol, from_id, start)
         end = self._exchange_now()
         first = end - history.SPAN_MS + 1 if start is None else start
-        found: dict[int, Fill] = {}
+        # Both sides of a trade with oneself have one trade id.
+        found: dict[tuple[int, int], Fill] = {}
         for rows in history.complete(
             lambda a, b: self._fills_page(symbol, startTime=a, endTime=b),
             first,
@@ -255,9 +256,10 @@ class BinanceExchange:
         ):
             if len(rows) >= endpoints.HISTORY_PAGE:
                 # A millisecond with more fills than a page: only ids lead on.
-                found |= {f.trade_id: f for f in self._fills_from(symbol, rows[0].trade_id, first)}
+                rows = self._fills_from(symbol, rows[0].trade_id, first)
+                found |= {(f.trade_id, f.order_id): f for f in rows}
                 break
-            found |= {f.trade_id: f for f in rows}
+            found |= {(f.trade_id, f.order_id): f for f in rows}
         return [found[i] for i in sorted(found)]
 
     def _fills_from(self, symbol: str, from_id: int, start: int | None) -> list[Fill]:
@@ -312,6 +314,17 @@ class BinanceExchange:
 
     def order_behind(self, fill: Fill) -> VenueOrder | None:
         return self._orders.behind(fill.symbol, fill.order_id)
+
+    def order_history(self, symbol: str, *, start: int) -> list[VenueOrder]:
+        found: dict[int, VenueOrder] = {}
+        for rows in history.complete(
+            lambda first, last: self._orders.placed(symbol, first, last),
+            start,
+            self._exchange_now(),
+            endpoints.HISTORY_PAGE,
+        ):
+            found |= {o.order_id: o for o in rows}
+        return [found[i] for i in sorted(found)]
 
     def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
         return self._orders.open(symbol)

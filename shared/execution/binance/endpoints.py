@@ -96,6 +96,7 @@ TEST_ORDER = msgspec.structs.replace(
     _order("/fapi/v1/order/test", "futures_create_test_order"), orders=0, idempotent=True
 )
 GET_ORDER = _query("/fapi/v1/order", "futures_get_order", 1, Priority.EXIT)
+ALL_ORDERS = _query("/fapi/v1/allOrders", "futures_get_all_orders", 5, Priority.DATA)
 OPEN_ORDERS = _query("/fapi/v1/openOrders", "futures_get_open_orders", 1, Priority.EXIT, 40)
 CANCEL_ORDER = _cancel("/fapi/v1/order", "futures_cancel_order")
 CANCEL_ALL_ORDERS = _cancel("/fapi/v1/allOpenOrders", "futures_cancel_all_open_orders")
@@ -108,7 +109,7 @@ OPEN_ALGO_ORDERS = _query(
 CANCEL_ALGO_ORDER = _cancel("/fapi/v1/algoOrder", "futures_cancel_algo_order")
 CANCEL_ALL_ALGO_ORDERS = _cancel("/fapi/v1/algoOpenOrders", "futures_cancel_all_algo_open_orders")
 
-#: Largest page of klines, userTrades and income.
+#: Largest page of klines, and of userTrades, allOrders and income.
 KLINES_PAGE = 1500
 HISTORY_PAGE = 1000
 

@@ -171,6 +171,16 @@ class Orders:
             return self._gateway.fetch(endpoint, parse.orders, weight=endpoint.weight_all)
         return self._gateway.fetch(endpoint, parse.orders, {"symbol": symbol})
 
+    def placed(self, symbol: str, first: int, last: int) -> list[VenueOrder]:
+        """At most a page of the orders placed in that closed span (UTC ms)."""
+        params = {
+            "symbol": symbol,
+            "startTime": first,
+            "endTime": last,
+            "limit": endpoints.HISTORY_PAGE,
+        }
+        return self._gateway.fetch(endpoints.ALL_ORDERS, parse.orders, params)
+
     def cancel(self, symbol: str, client_order_id: str) -> None:
         params = {"symbol": symbol, "origClientOrderId": checked_id(client_order_id)}
         cancelled(

@@ -146,6 +146,8 @@ class _Order(_Raw):
     reduce_only: bool
     update_time: int
     avg_price: str = ""
+    time: int = 0
+    time_in_force: str = ""
 
 
 class _AlgoOrder(_Raw):
@@ -372,6 +374,8 @@ def _order(o: _Order) -> VenueOrder:
         average_price=average or None,
         reduce_only=o.reduce_only,
         update_time=o.update_time,
+        placed_at=o.time,
+        time_in_force=o.time_in_force,
     )
 
 

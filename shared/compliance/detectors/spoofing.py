@@ -1,0 +1,116 @@
+"""Spoofing and layering: orders shown on one side while the other side is executed.
+
+Bait is a limit order that could rest, is not reduce-only, was withdrawn (nearly) unexecuted within
+seconds of an execution on the other side, and lived at most a minute. One or two prices are
+spoofing, three or more are layering.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import takewhile
+
+from shared.compliance.flow import RESTING, Flow, quantity_of
+from shared.compliance.rules import Hit, SpoofingThresholds, Thresholds, hit
+from shared.execution.exchange import Fill, VenueOrder
+
+
+def detect(flow: Flow, thresholds: Thresholds) -> list[Hit]:
+    """One hit for each executed order that had bait on the other side."""
+    limits = thresholds.spoofing
+    baits: dict[str, list[VenueOrder]] = defaultdict(list)
+    for order in flow.orders:
+        if _is_bait(order, limits):
+            baits[order.symbol].append(order)
+    for of_symbol in baits.values():
+        of_symbol.sort(key=lambda o: (o.placed_at, o.order_id))
+    found = []
+    for (symbol, order_id), fills in flow.fills_of.items():
+        shown = _shown(flow, order_id, fills, baits.get(symbol, ()), limits)
+        if shown:
+            found += _judged(symbol, order_id, fills, shown, limits)
+    return found
+
+
+def _is_bait(order: VenueOrder, limits: SpoofingThresholds) -> bool:
+    return (
+        order.type == "LIMIT"
+        and order.time_in_force in RESTING
+        and not order.reduce_only
+        and order.status == "CANCELED"
+        and 0 <= order.update_time - order.placed_at <= limits.life_ms
+        and order.executed_quantity <= order.quantity * limits.executed
+    )
+
+
+def _shown(
+    flow: Flow,
+    order_id: int,
+    fills: Sequence[Fill],
+    baits: Sequence[VenueOrder],
+    limits: SpoofingThresholds,
+) -> list[VenueOrder]:
+    """Bait that stood on the other side at one of the fills and was gone soon after it."""
+    last = fills[-1].time
+    return [
+        bait
+        for bait in takewhile(lambda b: b.placed_at <= last, baits)
+        if bait.side != fills[0].side
+        and bait.order_id != order_id
+        and not flow.one_decision(bait.symbol, bait.order_id, order_id)
+        and any(
+            bait.placed_at <= f.time <= bait.update_time <= f.time + limits.withdrawn_within_ms
+            for f in fills
+        )
+    ]
+
+
+def _judged(
+    symbol: str,
+    order_id: int,
+    fills: Sequence[Fill],
+    shown: Sequence[VenueOrder],
+    limits: SpoofingThresholds,
+) -> list[Hit]:
+    executed = quantity_of(fills)
+    offered = sum((b.quantity - b.executed_quantity for b in shown), Decimal(0))
+    worth = sum(((b.quantity - b.executed_quantity) * b.price for b in shown), Decimal(0))
+    prices = sorted({b.price for b in shown})
+    layered = len(prices) >= limits.levels
+    ratio = limits.layered_ratio if layered else limits.single_ratio
+    if offered < ratio * executed or worth < limits.notional:
+        return []
+    side = shown[0].side
+    at = max(b.update_time for b in shown)
+    return [
+        hit(
+            "layering" if layered else "spoofing",
+            symbol,
+            order_id,
+            at,
+            f"{len(shown)} {side} order(s) of {offered} {symbol} at {len(prices)} price(s) were "
+            f"withdrawn around the execution of {executed} on the other side (order {order_id})",
+            {
+                "side": side,
+                "bait": [
+                    {
+                        "orderId": b.order_id,
+                        "clientOrderId": b.client_order_id,
+                        "price": str(b.price),
+                        "quantity": str(b.quantity),
+                        "executed": str(b.executed_quantity),
+                        "placedAt": b.placed_at,
+                        "withdrawnAt": b.update_time,
+                    }
+                    for b in shown
+                ],
+                "executedOrderId": order_id,
+                "executed": str(executed),
+                "executedAt": [fills[0].time, fills[-1].time],
+                "ratio": str(round(offered / executed, 4)),
+                "limit": str(ratio),
+            },
+        )
+    ]
