@@ -9,6 +9,7 @@ import msgspec
 from shared.clock import day
 from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
 from shared.execution.desk import Desk
+from shared.execution.exchange import instrument_of
 from shared.risk.decision import Decision, DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.gate import decide
@@ -56,7 +57,7 @@ def load_signal(desk: Desk, symbol: str, signal_id: str) -> Signal:
 def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     """Everything the gate needs, read now. Any failure to read raises: no data, no exposure."""
     asked_at = desk.clock.now_ms()
-    instrument = desk.exchange.instruments()[signal.symbol]
+    instrument = instrument_of(desk.exchange, signal.symbol)
     account = desk.exchange.account()
     positions = desk.exchange.positions()
     mark = desk.exchange.mark_price(signal.symbol)

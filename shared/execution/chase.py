@@ -21,7 +21,7 @@ from shared.errors import BorsaError, ExchangeError, StoreError
 from shared.execution import orders
 from shared.execution.books import Books
 from shared.execution.desk import Desk
-from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder
+from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.sighting import POSITION_LAG_MS, held_position
 from shared.execution.tally import Tally
@@ -276,7 +276,7 @@ def _next(
         # A sale at a better price is a larger position: it must fit the room that was reserved.
         if total.cost + remaining * price > plan.worst_notional:
             return None
-    if remaining * price < desk.exchange.instruments()[plan.symbol].min_notional:
+    if remaining * price < instrument_of(desk.exchange, plan.symbol).min_notional:
         return None
     return OrderRequest(
         symbol=plan.symbol,

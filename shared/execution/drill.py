@@ -16,7 +16,7 @@ import msgspec
 from shared.errors import BorsaError, InvalidInput
 from shared.execution import flatten, protection
 from shared.execution.desk import Desk
-from shared.execution.exchange import OrderRequest
+from shared.execution.exchange import OrderRequest, instrument_of
 from shared.execution.ids import client_id
 from shared.storage.store import put
 
@@ -152,7 +152,7 @@ def _closes(desk: Desk, at: int) -> str:
         symbols = ", ".join(p.symbol for p in held)
         return f"{len(held)} accepted by the exchange's test: {symbols}"
     symbol = desk.symbols[0]
-    instrument, mark = desk.exchange.instruments()[symbol], desk.exchange.mark_price(symbol)
+    instrument, mark = instrument_of(desk.exchange, symbol), desk.exchange.mark_price(symbol)
     step = instrument.market_step_size
     least = max(instrument.market_min_quantity, instrument.min_notional * 2 / mark.mark_price)
     desk.exchange.test_order(

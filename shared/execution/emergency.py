@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ from shared.execution.exchange import (
 )
 from shared.portfolio import positions
 from shared.storage.patience import at_most
+
+T = TypeVar("T")
 
 #: Reading back after closing, within one run.
 ROUNDS = 6
@@ -109,22 +111,25 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     outstanding = done = 0
     foreign: list[str] = []
     stuck: list[VenueAlgoOrder] = []
+    unread: set[str] = set()
     books = Books(desk.clock)
     for round_ in range(ROUNDS):
         # Permits first: what an order behind one has opened by now is in what is read next. The
         # other way round a fill between the two looks would be missed.
         outstanding = _permits(desk, books)
         held = desk.exchange.positions()
-        plain = desk.exchange.open_orders()
-        algos = desk.exchange.open_algo_orders()
-        stuck = stuck_orders.stuck(desk, held, algos)
+        plain = _listed(failures, unread, "open orders", desk.exchange.open_orders)
+        algos = _listed(failures, unread, "conditional orders", desk.exchange.open_algo_orders)
+        stuck = _stuck(desk, held, algos)
         algos = [a for a in algos if a not in stuck]
         remaining = tuple(open_symbols(held, plain, algos))
-        if not remaining and not outstanding:
+        if not remaining and not outstanding and not unread:
             break
         if not round_:
             foreign += _foreign(desk, held, plain, algos, books)
-        for symbol in sorted({o.symbol for o in plain}):
+        # What cannot be listed is cancelled wherever something of ours, or held, could be.
+        anywhere = {*desk.symbols, *(p.symbol for p in held)} if unread else set()
+        for symbol in sorted({o.symbol for o in plain} | anywhere):
             # Entries that still rest would open what is being closed: they go first.
             if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
                 cancelled += sum(o.symbol == symbol for o in plain)
@@ -142,7 +147,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         # The stops stay until their position is gone: a close that fails must not leave it naked.
         still = {p.symbol for p in desk.exchange.positions()} if held else set()
         closed += [p.symbol for p in held if p.symbol not in still]
-        for symbol in sorted({a.symbol for a in algos} - still):
+        for symbol in sorted(({a.symbol for a in algos} | anywhere) - still):
             if not _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol):
                 continue
             for algo in algos:
@@ -159,7 +164,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             desk.clock.sleep(PAUSE)
     _try(failures, "records", books.catch_up)
     result = Flattened(
-        flat=not remaining and not outstanding,
+        flat=not remaining and not outstanding and not unread,
         closed=tuple(dict.fromkeys(closed)),
         cancelled=cancelled,
         remaining=remaining,
@@ -333,6 +338,34 @@ def _foreign(
         books.give_up()
         return found  # closing does not wait for the store; what it closes is told as far as known
     return found + [f"position of {p.quantity} {p.symbol}" for p in held if p.symbol not in ours]
+
+
+def _listed(
+    failures: list[str], unread: set[str], what: str, read: Callable[[], list[T]]
+) -> list[T]:
+    """A list of open orders; empty where it cannot be read, which is noted in ``unread``.
+
+    Positions are closed all the same. It is asked for once in a run that it has failed: the next
+    one verifies.
+    """
+    if what in unread:
+        return []
+    try:
+        return read()
+    except ExchangeError as error:
+        unread.add(what)
+        failures.append(f"{what}: {type(error).__name__}: {error}")
+        return []
+
+
+def _stuck(
+    desk: Desk, held: Sequence[VenuePosition], algos: Sequence[VenueAlgoOrder]
+) -> list[VenueAlgoOrder]:
+    """Orders that are stuck; none while the exchange does not tell the time."""
+    try:
+        return stuck_orders.stuck(desk, held, algos)
+    except ExchangeError:
+        return []
 
 
 def _try(failures: list[str], symbol: str, action: Any, *arguments: Any) -> bool:

@@ -17,7 +17,7 @@ from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
 from shared.execution.books import Books
 from shared.execution.desk import Desk
-from shared.execution.exchange import OrderRequest, VenueOrder
+from shared.execution.exchange import OrderRequest, VenueOrder, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.leave import MAX_DECISION_AGE_MS, Expired, leave
 from shared.execution.sighting import at_least_filled, sighted
@@ -219,7 +219,11 @@ def _refuse(
 
 
 def _prepare_symbol(desk: Desk, plan: OrderPlan) -> None:
-    """Isolated margin and leverage as planned, before the permit: both are idempotent."""
+    """Isolated margin and leverage as planned, before the permit: both are idempotent.
+
+    The instrument is read (and kept) here as well: its stop must not wait for it.
+    """
+    instrument_of(desk.exchange, plan.symbol)
     config = desk.exchange.symbol_config(plan.symbol)
     if config.margin_type != "ISOLATED":
         desk.exchange.set_isolated(plan.symbol)

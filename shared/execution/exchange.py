@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from shared.errors import ExchangeRejected
 from shared.market.candle import Candle
 from shared.market.instrument import Instrument
 
@@ -308,3 +309,17 @@ def open_symbols(
 ) -> list[str]:
     """Every symbol on which the account has anything at all, sorted."""
     return sorted({x.symbol for group in (positions, orders, algo_orders) for x in group})
+
+
+def instrument_of(exchange: Exchange, symbol: str) -> Instrument:
+    """The instrument of a symbol.
+
+    Raises
+    ------
+    ExchangeError
+        When the instruments cannot be read, or the venue does not list this one (any more).
+    """
+    found = exchange.instruments().get(symbol)
+    if found is None:
+        raise ExchangeRejected(f"the exchange does not list {symbol}")
+    return found

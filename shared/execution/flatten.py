@@ -217,7 +217,9 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
     """
     cancelled = 0
     for algo in desk.exchange.open_algo_orders(symbol):
-        if is_ours(algo.client_algo_id):
+        # One that has triggered cannot be cancelled; it may be stuck so for ever (``stuck``), and
+        # the books do not wait for it.
+        if is_ours(algo.client_algo_id) and algo.status == "NEW":
             known = orders.load(desk, algo.client_algo_id)
             if known is not None and known[0].decision_id not in (decision_id, adopt.NOBODY):
                 continue

@@ -26,12 +26,13 @@ from shared.execution import (
     settlement,
     stop_watch,
     strangers,
+    unlisted,
     watch,
 )
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
-from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
+from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.sighting import held_position
 from shared.portfolio import positions
@@ -87,7 +88,11 @@ def guard(desk: Desk) -> Round:
         The ledger or the switch could not be read, or a latch not be written; positions were
         looked after all the same.
     """
-    account, venue = desk.exchange.account_and_positions()
+    try:
+        account, venue = desk.exchange.account_and_positions()
+    except ExchangeError:
+        _without_account(desk)
+        raise
     records = _records(desk, venue)
     failures: list[str] = []
     try:
@@ -177,6 +182,15 @@ def _blindly(
         logging.getLogger("borsa").error("guardian: %s", failure)
 
 
+def _without_account(desk: Desk) -> None:
+    """Balances cannot be read: positions are looked after if they can be."""
+    try:
+        venue = desk.exchange.positions()
+        _blindly(desk, venue, _records(desk, venue))
+    except BorsaError as error:
+        logging.getLogger("borsa").error("guardian: %s: %s", type(error).__name__, error)
+
+
 def sweeps(desk: Desk) -> bool:
     """Whether this round does what costs queries and can wait a few minutes."""
     return desk.clock.now_ms() // 60_000 % SWEEP_MINUTES == 0
@@ -219,7 +233,13 @@ def _positions(
 
     ``served`` names decisions that still hold a permit or a reservation.
     """
-    algos = desk.exchange.open_algo_orders()
+    try:
+        algos = desk.exchange.open_algo_orders()
+    except ExchangeError as error:
+        failures.append(f"conditional orders: {type(error).__name__}: {error}")
+        mine = {s: r for s, r in records.items() if not _in_workflow(desk, r)}
+        unlisted.look_after(desk, venue, mine, counts, failures)
+        return 0
     held = {p.symbol: p for p in venue}
     unprotected = 0
     # The naked ones first: whatever else takes time can wait.
@@ -327,7 +347,7 @@ def _entry_done(desk: Desk, record: PositionRecord) -> None:
 
 def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
     """Move the stop where its layers want it, if that is worth two orders."""
-    tick = desk.exchange.instruments()[record.id].tick_size
+    tick = instrument_of(desk.exchange, record.id).tick_size
     step = stops.next_stop(record, position.mark_price, tick, record.rules, _atr(desk, record))
     if step.best_price != record.best_price:
         record = positions.change(desk.store, record, best_price=step.best_price)

@@ -44,6 +44,8 @@ def close(desk: Desk, position: VenuePosition) -> bool:
     began: Fill | None = None
     for fill in desk.exchange.fills(record.id, start=record.opened_at - settlement.LOOK_BACK_MS):
         if not net:
+            if fill.order_id not in ours and began is None:
+                continue  # of an earlier trade, perhaps only its end
             began = fill
         net += fill.quantity if fill.side == "BUY" else -fill.quantity
     if not net or began is None or began.order_id not in ours:

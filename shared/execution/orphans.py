@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from shared.execution import adopt
+from shared.execution import stuck as stuck_orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder
 from shared.execution.ids import is_ours
@@ -21,8 +22,12 @@ def cancel(
 ) -> int:
     """Cancel those on symbols with neither a position nor an open record; returns how many."""
     cancelled = 0
+    triggered: list[VenueAlgoOrder] = []
     for algo in algos:
         if algo.symbol in held or algo.symbol in recorded or not is_ours(algo.client_algo_id):
+            continue
+        if algo.status != "NEW":
+            triggered.append(algo)  # nobody can cancel it any more
             continue
         # An entry may have begun since the caller read the records: its stop is no orphan.
         now = positions.load(desk.store, desk.account, algo.symbol)
@@ -31,4 +36,12 @@ def cancel(
         desk.exchange.cancel_algo_order(algo.client_algo_id)
         adopt.cancelled(desk, algo, "orphan")
         cancelled += 1
+    for algo in stuck_orders.stuck(desk, (), triggered):
+        desk.alert(
+            "warning",
+            "stuck-order",
+            f"{algo.symbol}: a conditional order is stuck at the exchange",
+            stuck_orders.told([algo]).strip(),
+            correlation=algo.client_algo_id,
+        )
     return cancelled

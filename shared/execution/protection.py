@@ -29,6 +29,7 @@ from shared.execution.exchange import (
     AlgoOrderRequest,
     VenueAlgoOrder,
     VenuePosition,
+    instrument_of,
     opposite,
 )
 from shared.execution.ids import Leg, client_id, is_ours, leg_of
@@ -172,15 +173,10 @@ def _protect(
         flatten.close_position(desk, record, "wrong side", books)
         return False
     deadline = (desk.clock.now_ms() if since is None else since) + DEADLINE_MS
-    instrument = desk.exchange.instruments()[record.id]
     beyond = (entering or record.state == "opening") and beyond_plan(record, venue)
     quantity = abs(venue.quantity)
     if record.state == "opening" or quantity != record.quantity:
-        wanted = (
-            levels(record, venue.entry_price, instrument)
-            if record.state == "opening"
-            else (record.stop_price, record.take_profit_price)
-        )
+        wanted = _wanted(desk, record, venue)
         if wanted is None:
             flatten.close_position(desk, record, "no valid stop price", books)
             return False
@@ -210,6 +206,21 @@ def _protect(
     if not placed:
         books.write(partial(_alert_no_target, desk, record), None)
     return True
+
+
+def _wanted(
+    desk: Desk, record: PositionRecord, venue: VenuePosition
+) -> tuple[Decimal, Decimal] | None:
+    """Where stop and target of a position belong: around its real entry, or where they were."""
+    if record.state == "opening":
+        try:
+            instrument = instrument_of(desk.exchange, record.id)
+        except ExchangeError:
+            # The planned stop now is better than one around the real entry later.
+            pass
+        else:
+            return levels(record, venue.entry_price, instrument)
+    return record.stop_price, record.take_profit_price
 
 
 def _change(desk: Desk, books: Books, record: PositionRecord, **fields: object) -> PositionRecord:

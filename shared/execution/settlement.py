@@ -21,8 +21,10 @@ from shared.portfolio.positions import PositionRecord
 from shared.portfolio.trades import Trade
 from shared.storage.store import Where
 
-#: Fills are looked for from a little before the record: clocks differ.
-LOOK_BACK_MS = 5_000
+#: Fills are looked for from before the record, which has our time and they the exchange's: as far
+#: as our clock may be ahead where they are known by their order, a little where only by their side.
+LOOK_BACK_MS = 300_000
+LOOK_BACK_BY_SIDE_MS = 5_000
 
 #: How long after an entry its absence from the fills is believed to be a lag.
 SETTLE_MS = 60_000
@@ -39,9 +41,10 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     Trade or None
         The trade; ``None`` while the fills are not complete yet, or when nothing was ever opened.
     """
-    # A late position begins with a fill that is known: what was before is another trade.
-    start = record.opened_at - (0 if record.late_of else LOOK_BACK_MS)
     entered = entry_orders(desk, record)
+    # A late position begins with a fill that is known: what was before is another trade.
+    look_back = LOOK_BACK_MS if entered else LOOK_BACK_BY_SIDE_MS
+    start = record.opened_at - (0 if record.late_of else look_back)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time >= start]
     first = _first_fill(record, entered, fills)
     if first is None:

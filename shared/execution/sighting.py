@@ -79,7 +79,10 @@ def _shown(
             venue = held_position(desk, plan.symbol)
             if venue is not None:
                 return venue, True
-            if desk.clock.now_ms() - order.update_time > POSITION_LAG_MS:
+            if desk.clock.now_ms() - order.update_time > POSITION_LAG_MS and (
+                # Ours may be ahead of the clock that the order has its time from.
+                desk.exchange.server_time() - order.update_time > POSITION_LAG_MS
+            ):
                 return None, True
             if pause is not None:
                 desk.clock.sleep(pause)

@@ -118,7 +118,13 @@ def look(desk: Desk, symbol: str, decision_id: str) -> bool:
     venue = next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
     if venue is None:
         return False
-    algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
+    try:
+        algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
+    except ExchangeError:
+        # A stop that should be closing is seen through whether it is listed or not.
+        if not stops.breached(record, venue.mark_price):
+            raise
+        return see_through(desk, record) is not None
     if due(desk, record, venue, algos):
         still = see_through(desk, record)
         if still is None:
