@@ -5,6 +5,7 @@ import azure.functions as func
 from functions import (
     api,
     approvals,
+    compliance,
     events,
     guardian,
     market,
@@ -18,5 +19,17 @@ from functions.durable import df
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (market, trading, approvals, guardian, safety, events, api, reports, research, stage):
+for module in (
+    market,
+    trading,
+    approvals,
+    guardian,
+    safety,
+    events,
+    api,
+    reports,
+    research,
+    stage,
+    compliance,
+):
     app.register_functions(module.bp)

@@ -65,7 +65,7 @@ def performance(req: func.HttpRequest) -> Any:
     """Sharpe ratio, drawdown, win rate and the like of the closed trades, all or of a period."""
     from shared.research.performance import of_account
 
-    return of_account(services().desk(), _moment(req, "from"), _moment(req, "to"))
+    return of_account(services().desk(), moment(req, "from"), moment(req, "to"))
 
 
 @bp.route(route="signals", methods=["GET"])
@@ -84,10 +84,10 @@ def signals(req: func.HttpRequest) -> Any:
         return _page(req, "signals", symbol, "time", where)
     found = [row for s in known for row in _page(req, "signals", s, "time", where)["signals"]]
     found.sort(key=lambda row: (row["time"], row["id"]), reverse=True)
-    return {"signals": found[: _limit(req)], "continuation": None}
+    return {"signals": found[: limit_of(req)], "continuation": None}
 
 
-def _moment(req: func.HttpRequest, name: str) -> int | None:
+def moment(req: func.HttpRequest, name: str) -> int | None:
     """A date or time of the query in UTC milliseconds."""
     text = req.params.get(name)
     if text is None:
@@ -116,13 +116,14 @@ def _page(
         where=[Where(*w) for w in where],
         order_by=order_by,
         descending=True,
-        limit=_limit(req),
+        limit=limit_of(req),
         continuation=req.params.get("continuation") or None,
     )
     return {container: [d.body for d in page.documents], "continuation": page.continuation}
 
 
-def _limit(req: func.HttpRequest) -> int:
+def limit_of(req: func.HttpRequest) -> int:
+    """Rows of a page, as the query asks."""
     text = req.params.get("limit", str(PAGE))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
         raise InvalidInput(f"limit is {text!r}; use a whole number from 1 to 1000")

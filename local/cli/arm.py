@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 
+from local.cli.embedded_code import embedded_code
 from local.cli.open_state import call
 
 #: The simulated clock may outrun a code between two requests.
@@ -19,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
             "POST",
             "kill-switch/clear",
             {
-                "code": options.code or _embedded_code(options),
+                "code": options.code or embedded_code(options.state),
                 "reason": options.reason,
                 "operator": getpass.getuser(),
             },
@@ -32,16 +33,3 @@ def run(options: argparse.Namespace) -> int:
             break
     print(f"not armed: {said}")
     return 1
-
-
-def _embedded_code(options: argparse.Namespace) -> str:
-    """The code of the embedded platform's own factor, whose secret protects nothing."""
-    from datetime import datetime
-
-    import pyotp
-
-    from local.platform import TOTP_SECRET
-
-    # The application's clock is simulated: its own answer says what time it is there.
-    _, health = call(options.state, "GET", "health")
-    return str(pyotp.TOTP(TOTP_SECRET).at(datetime.fromisoformat(health["time"])))

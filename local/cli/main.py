@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from local.cli.backtest_options import add_backtest
+from local.cli.compliance_options import add_compliance
 from local.cli.config_option import add_config
 from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
@@ -141,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _state(checklist)
     checklist.set_defaults(module="local.cli.checklist")
+    add_compliance(commands, _state)
 
     arm = commands.add_parser(
         "arm",
