@@ -194,6 +194,19 @@ class SymbolConfig(msgspec.Struct, frozen=True, kw_only=True):
     margin_type: Literal["ISOLATED", "CROSSED"]
 
 
+class MaintenanceBracket(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a contract's maintenance table. Notionals in USDT.
+
+    A position whose notional is above ``floor`` and up to ``cap`` needs ``notional * rate - cum``
+    of margin; below that it is liquidated.
+    """
+
+    floor: Decimal
+    cap: Decimal
+    rate: Decimal
+    cum: Decimal
+
+
 class Exchange(Protocol):
     """Binance USD-M as the application needs it. Implemented over python-binance."""
 
@@ -233,6 +246,10 @@ class Exchange(Protocol):
         ...
 
     def symbol_config(self, symbol: str) -> SymbolConfig: ...
+    def maintenance_brackets(self, symbol: str) -> tuple[MaintenanceBracket, ...]:
+        """The contract's maintenance table, ascending."""
+        ...
+
     def set_leverage(self, symbol: str, leverage: int) -> None: ...
     def set_isolated(self, symbol: str) -> None:
         """Isolated margin; already isolated is success."""

@@ -142,6 +142,26 @@ def test_symbol_config_as_list_or_object(listed: bool) -> None:
     assert (config.leverage, config.margin_type) == (21, "CROSSED")
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_maintenance_brackets_as_list_or_object(listed: bool) -> None:
+    row = {
+        "symbol": "ETHUSDT", "notionalCoef": 1.50,
+        "brackets": [
+            {"bracket": 2, "initialLeverage": 50, "notionalCap": 50000, "notionalFloor": 10000,
+             "maintMarginRatio": 0.0065, "cum": 15.5},
+            {"bracket": 1, "initialLeverage": 75, "notionalCap": 10000, "notionalFloor": 0,
+             "maintMarginRatio": 0.005, "cum": 0.0},
+        ],
+    }  # fmt: skip
+    bench = Bench()
+    bench.script.on("GET", "/fapi/v1/leverageBracket", Reply([row] if listed else row))
+    first, second = bench.exchange.maintenance_brackets("ETHUSDT")
+    assert (first.floor, first.cap, first.rate, first.cum) == (0, 10000, D("0.005"), 0)
+    assert (second.floor, second.cap, second.rate, second.cum) == (
+        10000, 50000, D("0.0065"), D("15.5"),
+    )  # fmt: skip
+
+
 def test_mark_prices_with_and_without_funding() -> None:
     perpetual = {
         "symbol": "BTCUSDT", "markPrice": "11793.63104562", "indexPrice": "11781.80495970",

@@ -24,6 +24,7 @@ from shared.execution.exchange import (
     Exchange,
     Fill,
     Income,
+    MaintenanceBracket,
     MarkPrice,
     OrderRequest,
     SymbolConfig,
@@ -219,6 +220,13 @@ class BinanceExchange:
         return self._gateway.fetch(
             endpoints.SYMBOL_CONFIG,
             lambda body: parse.symbol_config(body, symbol),
+            {"symbol": symbol},
+        )
+
+    def maintenance_brackets(self, symbol: str) -> tuple[MaintenanceBracket, ...]:
+        return self._gateway.fetch(
+            endpoints.LEVERAGE_BRACKET,
+            lambda body: parse.maintenance_brackets(body, symbol),
             {"symbol": symbol},
         )
 

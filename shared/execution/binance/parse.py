@@ -17,6 +17,7 @@ from shared.execution.exchange import (
     BookTicker,
     Fill,
     Income,
+    MaintenanceBracket,
     MarkPrice,
     OrderStatus,
     Side,
@@ -105,6 +106,19 @@ class _SymbolConfig(_Raw):
     leverage: int
 
 
+class _Bracket(_Raw):
+    # Plain numbers, written as short as they are: Decimal reads them exactly.
+    notional_floor: Decimal
+    notional_cap: Decimal
+    maint_margin_ratio: Decimal
+    cum: Decimal
+
+
+class _Brackets(_Raw):
+    symbol: str
+    brackets: list[_Bracket]
+
+
 class _Leverage(_Raw):
     leverage: int
 
@@ -179,6 +193,7 @@ _ACCOUNT = _decoder(_Account)
 _POSITIONS = _decoder(list[_Position])
 _ACCOUNT_CONFIG = _decoder(_AccountConfig)
 _SYMBOL_CONFIGS = _decoder(list[_SymbolConfig])
+_BRACKETS = _decoder(list[_Brackets])
 _LEVERAGE = _decoder(_Leverage)
 _TRADES = _decoder(list[_Trade])
 _INCOMES = _decoder(list[_Income])
@@ -309,6 +324,22 @@ def symbol_config(body: bytes, symbol: str) -> SymbolConfig:
                 margin_type="ISOLATED" if c.margin_type.upper() == "ISOLATED" else "CROSSED",
             )
     raise Unreadable(f"no configuration of {symbol}")
+
+
+def maintenance_brackets(body: bytes, symbol: str) -> tuple[MaintenanceBracket, ...]:
+    for listed in _listed(_BRACKETS, body):
+        if listed.symbol == symbol and listed.brackets:
+            found = [
+                MaintenanceBracket(
+                    floor=b.notional_floor,
+                    cap=b.notional_cap,
+                    rate=b.maint_margin_ratio,
+                    cum=b.cum,
+                )
+                for b in listed.brackets
+            ]
+            return tuple(sorted(found, key=lambda b: b.floor))
+    raise Unreadable(f"no maintenance table of {symbol}")
 
 
 def leverage(body: bytes) -> int:
