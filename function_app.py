@@ -11,6 +11,7 @@ from functions import (
     market,
     reports,
     research,
+    risk,
     safety,
     stage,
     trading,
@@ -29,6 +30,7 @@ for module in (
     api,
     reports,
     research,
+    risk,
     stage,
     compliance,
 ):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
+    from shared.execution.histories import Histories
     from shared.research.sweep_market import Markets
     from shared.risk.kill_switch import KillSwitch
     from shared.risk.ledger import RiskLedger
@@ -339,6 +340,12 @@ class Services:
         return Markets(s.research_data, Rest(http, self.clock, base_url))
 
     @cached_property
+    def histories(self) -> Histories:
+        from shared.execution.histories import Histories
+
+        return Histories(self.exchange, self.clock)
+
+    @cached_property
     def _new_desk(self) -> Callable[..., Desk]:
         from shared.execution.desk import Desk
 
@@ -356,6 +363,7 @@ class Services:
             sizing=self.sizing,
             stage=self.stage,
             recv_window_ms=self.settings.binance_recv_window_ms,
+            histories=self.histories,
             environment=self.settings.binance_environment,
             stops=self.stops,
             stop_watch=self.settings.stop_watch,

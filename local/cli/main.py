@@ -134,6 +134,8 @@ def parser() -> argparse.ArgumentParser:
     _state(performance)
     performance.set_defaults(module="local.cli.performance")
 
+    _risk(commands)
+
     checklist = commands.add_parser(
         "checklist",
         help="the pre-live checklist",
@@ -208,6 +210,22 @@ def _replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add_set(replay, "an application setting, for example TIMEFRAMES=5m,1h")
     replay.add_argument("--quiet", action="store_true", help="no progress bar")
     replay.set_defaults(module="local.cli.replay")
+
+
+def _risk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from local.cli.risk import add_options as risk_options
+
+    risk = commands.add_parser(
+        "risk",
+        help="value at risk, clusters, heat map and stress tests of what is held",
+        description="Asks the running application for the risk of the whole portfolio: value at "
+        "risk and expected shortfall by method, clusters of what moves together, heat and heat "
+        "map; or plays crashes of the past and shocks of one's own on it. GET /api/risk and POST "
+        "/api/risk/stress answer the same of the deployed one.",
+    )
+    risk_options(risk)
+    _state(risk)
+    risk.set_defaults(module="local.cli.risk")
 
 
 def _acceptance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,6 +14,7 @@ from shared.audit.log import AuditLog
 from shared.clock import Clock
 from shared.compliance.stages import StageRules
 from shared.execution.exchange import Exchange
+from shared.execution.histories import Histories
 from shared.risk.kill_switch import KillSwitch
 from shared.risk.ledger import RiskLedger
 from shared.risk.limits import Limits
@@ -38,7 +39,8 @@ class Desk:
     """Ports and rules of one account, for one invocation.
 
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
-    executable; with it "not found" becomes conclusive. ``stage_problems`` say why the stage may not
+    executable; with it "not found" becomes conclusive. ``histories`` are the daily returns that the
+    risk of the whole portfolio is measured by. ``stage_problems`` say why the stage may not
     open anything on its venue; closing is never refused. ``stops`` are the layers that new
     positions get; ``entry_style`` and ``chase_ms`` say how they are entered and for how long an
     entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
@@ -59,6 +61,7 @@ class Desk:
     sizing: SizingConfig
     stage: StageRules
     recv_window_ms: int
+    histories: Histories
     stage_problems: tuple[str, ...] = ()
     environment: str = "simulated"
     stops: StopRules = field(default_factory=StopRules)

@@ -34,7 +34,7 @@ from shared.bootstrap import Services
 from shared.execution.desk import Desk
 from shared.execution.ids import client_id
 from shared.market.candle import Columns
-from shared.market.timeframe import MINUTE_MS
+from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.simulation.candles import CandleSource
 from shared.simulation.contracts import Contract
 from shared.simulation.orders import AlgoOrder, Order, Trade
@@ -85,6 +85,7 @@ def market(
     prices: Mapping[str, float] = PRICES,
     contracts: Mapping[str, Contract] | None = None,
     funding: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+    days: Mapping[str, Sequence[float]] | None = None,
 ) -> CandleSource:
     """One-minute candles that follow the knots of each symbol."""
     candles = {}
@@ -105,7 +106,17 @@ def market(
             c,
             np.full(len(o), 1e6),
         )
-    return CandleSource(candles, funding=funding)
+    older = {s: {"1d": _days(s, prices[s], list(r))} for s, r in (days or {}).items()}
+    return CandleSource(candles, funding=funding, older=older)
+
+
+def _days(symbol: str, price: float, returns: list[float]) -> Columns:
+    """Daily candles with these returns that lead up to the first whole day of the minutes."""
+    first = -(-(START - HISTORY * MINUTE_MS) // DAY_MS) * DAY_MS
+    closes = price / np.cumprod((1 + np.array(returns))[::-1])[::-1]
+    closes = np.concatenate((closes, [price]))
+    times = first + (np.arange(len(closes), dtype=np.int64) - len(closes)) * DAY_MS
+    return Columns(symbol, "1d", times, closes, closes, closes, closes, np.ones(len(closes)))
 
 
 class Crash(Exception):
@@ -160,6 +171,8 @@ class Floor:
     ----------
     moves : mapping
         Symbol -> knots of (minute after START, relative price move).
+    days : mapping, optional
+        Symbol -> daily returns of the time before the minutes; by default nothing is known of it.
     settings : mapping, optional
         Application settings other than the defaults.
     durable : bool
@@ -176,6 +189,7 @@ class Floor:
         prices: Mapping[str, float] = PRICES,
         contracts: Mapping[str, Contract] | None = None,
         funding: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+        days: Mapping[str, Sequence[float]] | None = None,
         deposit: str = "5000",
         durable: bool = True,
         poll: bool = False,
@@ -185,7 +199,14 @@ class Floor:
         moves = moves or {"BTCUSDT": (), "ETHUSDT": (), "XRPUSDT": ()}
         self.clock = VirtualClock(START)
         self.venue = Venue(
-            market(moves, minutes=minutes, prices=prices, contracts=contracts, funding=funding),
+            market(
+                moves,
+                minutes=minutes,
+                prices=prices,
+                contracts=contracts,
+                funding=funding,
+                days=days,
+            ),
             start_ms=START,
             contracts=contracts,
             deposit=D(deposit),

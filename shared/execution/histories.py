@@ -1,0 +1,69 @@
+"""Daily candles of the contracts held, asked for once a day and kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from shared.clock import Clock
+from shared.execution.exchange import Exchange
+from shared.market.timeframe import DAY_MS
+from shared.risk.history import HISTORY_DAYS, MarketHistory, daily_returns, history
+
+#: A series that does not reach the newest closed day yet is asked for again after this long.
+AGAIN_MS = 600_000
+
+
+class Histories:
+    """Daily returns by symbol, out of the exchange's candles. Safe for threads.
+
+    The first question of a UTC day costs one request per symbol, of weight 2; every later one
+    none. It is a cache: a new process asks again and gets the same.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    clock : Clock
+    """
+
+    def __init__(self, exchange: Exchange, clock: Clock) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: Symbol -> (when to ask again, what is known).
+        self._known: dict[str, tuple[int, tuple[int, tuple[int, ...]] | None]] = {}
+        self._joined: dict[frozenset[tuple[str, int]], MarketHistory] = {}
+
+    def of(self, symbols: Iterable[str]) -> MarketHistory:
+        """What is known of these symbols' past.
+
+        Raises
+        ------
+        ExchangeError
+            When the candles of one cannot be had.
+        """
+        found = {s: self._series(s) for s in sorted(set(symbols))}
+        series = {s: one for s, one in found.items() if one is not None}
+        # Correlations of the same series are the same all day.
+        key = frozenset((s, end) for s, (end, _) in series.items())
+        joined = self._joined.get(key)
+        if joined is None:
+            joined = history(series)
+            if len(self._joined) > 64:
+                self._joined.clear()
+            self._joined[key] = joined
+        return joined
+
+    def _series(self, symbol: str) -> tuple[int, tuple[int, ...]] | None:
+        now = self._clock.now_ms()
+        known = self._known.get(symbol)
+        if known is not None and now < known[0]:
+            return known[1]
+        candles = self._exchange.candles(symbol, "1d", limit=HISTORY_DAYS + 1)
+        series = daily_returns(candles)
+        today = now // DAY_MS * DAY_MS
+        current = series is not None and series[0] >= today
+        again = today + DAY_MS if current else min(today + DAY_MS, now + AGAIN_MS)
+        with self._lock:
+            self._known[symbol] = (again, series)
+        return series

@@ -1,0 +1,192 @@
+"""GET /api/risk and POST /api/risk/stress on the embedded platform, with real positions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from desk import Floor
+
+Open = Callable[..., Floor]
+
+#: A year of a market that falls by 20 % on two days: the tail of 99 %.
+QUIET = 0.01
+
+
+def year(seed: int, crash: float = -0.20) -> list[float]:
+    drawn = np.clip(np.random.default_rng(seed).normal(0, QUIET, 370), -0.03, 0.03)
+    drawn[100] = drawn[200] = crash
+    return [float(x) for x in drawn]
+
+
+BTC, ETH = year(1), year(2)
+
+
+def asked(floor: Floor, query: str = "") -> dict[str, Any]:
+    answer = floor.http("GET", f"/api/risk{query}")
+    assert answer.status == 200, answer.body
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def played(floor: Floor, **body: Any) -> dict[str, Any]:
+    answer = floor.http("POST", "/api/risk/stress", body)
+    assert answer.status == 200, answer.body
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def opened(open_floor: Open) -> Floor:
+    floor = open_floor({"BTCUSDT": (), "ETHUSDT": (), "XRPUSDT": ()}, days={
+        "BTCUSDT": BTC, "ETHUSDT": ETH,
+    })  # fmt: skip
+    floor.trade("BTCUSDT")
+    floor.trade("ETHUSDT", "SELL")
+    floor.minutes(2)
+    assert floor.held("BTCUSDT") > 0 > floor.held("ETHUSDT")
+    return floor
+
+
+def test_nothing_held(open_floor: Open) -> None:
+    floor = open_floor()
+    found = asked(floor)
+    assert found["notes"] == ["nothing is held"]
+    assert found["valueAtRisk"]["decides"] == {"valueAtRisk": "0", "expectedShortfall": "0"}
+    assert found["heatMap"]["rows"] == []
+    assert played(floor)["results"][0]["pnl"] == "0"
+
+
+def test_figures_are_those_of_the_positions_and_their_past(open_floor: Open) -> None:
+    floor = opened(open_floor)
+    found = asked(floor)
+    held = {s: float(floor.held(s)) * floor.price(s) for s in ("BTCUSDT", "ETHUSDT")}
+    told = {s: float(x) for s, x in found["holdings"].items()}
+    assert told == pytest.approx(held, rel=0.01)
+    # 365 days: those of the past and two flat ones of the minutes; the tail is 3.65 of them.
+    past = {s: np.array([*r[-363:], 0.0, 0.0]) for s, r in (("BTCUSDT", BTC), ("ETHUSDT", ETH))}
+    gains = np.sort(sum(told[s] * past[s] for s in told))
+    tail = found["valueAtRisk"]["historical"]
+    assert float(tail["valueAtRisk"]) == pytest.approx(-gains[3], rel=0.01)
+    mean = -(gains[:3].sum() + 0.65 * gains[3]) / 3.65
+    assert float(tail["expectedShortfall"]) == pytest.approx(mean, rel=0.01)
+    normal = found["valueAtRisk"]["normal"]
+    sigma = float(np.sqrt(np.mean(gains**2)))
+    assert float(normal["valueAtRisk"]) == pytest.approx(2.3263 * sigma, rel=0.01)
+    for method in ("bootstrap", "studentT"):
+        one = found["valueAtRisk"][method]
+        assert float(one["expectedShortfall"]) >= float(one["valueAtRisk"]) > 0
+    assert found["historyDays"] == 365
+    parts = {c["symbol"]: c for c in found["components"]}
+    assert sum(float(c["expectedShortfall"]) for c in parts.values()) == pytest.approx(mean, 0.01)
+    assert sum(c["shareOfShortfall"] for c in parts.values()) == pytest.approx(1.0, abs=1e-3)
+    rows = {r["symbol"]: r for r in found["heatMap"]["rows"]}
+    assert set(rows) == {"BTCUSDT", "ETHUSDT"}
+    equity = float(found["equity"])
+    exposure = rows["BTCUSDT"]["values"]["exposure"]
+    assert exposure == pytest.approx(abs(told["BTCUSDT"]) / equity, rel=1e-3)
+    assert all(0.01 < r["values"]["stopDistance"] < 0.05 for r in rows.values())
+    assert max(r["shades"]["exposure"] for r in rows.values()) == 1.0
+    ledger = floor.services.ledger.read()
+    open_risk = sum((e.risk for e in ledger.entries.values()), Decimal(0))
+    assert Decimal(found["heat"]["openRisk"]) == pytest.approx(open_risk, abs=Decimal("0.001"))
+    assert found["heat"]["withoutStop"] == []
+
+
+def test_the_past_is_asked_for_once_a_day(open_floor: Open) -> None:
+    floor = opened(open_floor)
+    seen: list[str] = []
+    floor.session.before = lambda method, url: seen.append(url)  # type: ignore[assignment]
+    first = asked(floor)
+    assert sum("klines" in url for url in seen) <= 2
+    seen.clear()
+    again = asked(floor)
+    assert not any("klines" in url for url in seen)
+    assert again["valueAtRisk"]["studentT"] == first["valueAtRisk"]["studentT"]
+
+
+def test_levels_may_be_chosen(open_floor: Open) -> None:
+    floor = opened(open_floor)
+    usual, longer = asked(floor), asked(floor, "?horizon=4&confidence=0.95&seed=3")
+    assert (longer["confidence"], longer["horizonDays"]) == ("0.95", 4)
+    at_95 = asked(floor, "?confidence=0.95")
+    one, four = (float(x["valueAtRisk"]["normal"]["valueAtRisk"]) for x in (at_95, longer))
+    assert four == pytest.approx(2 * one, rel=1e-3)
+    assert one < float(usual["valueAtRisk"]["normal"]["valueAtRisk"])
+
+
+def test_a_contract_without_a_past_is_assumed_and_said_so(open_floor: Open) -> None:
+    floor = open_floor(days={"BTCUSDT": BTC})
+    floor.trade("XRPUSDT")
+    floor.minutes(2)
+    found = asked(floor)
+    (note,) = found["notes"]
+    assert "too little history of XRPUSDT" in note
+    notional = Decimal(found["holdings"]["XRPUSDT"])
+    assert Decimal(found["valueAtRisk"]["decides"]["valueAtRisk"]) == pytest.approx(
+        notional / 5, abs=Decimal("0.001")
+    )
+
+
+def test_a_crash_meets_stops_and_margins(open_floor: Open) -> None:
+    floor = opened(open_floor)
+    found = played(floor)
+    assert len(found["results"]) >= 9
+    losses = [float(r["pnl"]) for r in found["results"]]
+    assert losses == sorted(losses)
+    own = played(floor, shocks={"BTCUSDT": "-0.30"}, market="0", stopGap="0")
+    (one,) = own["results"]
+    btc, eth = one["positions"]
+    # The stop was at most 5 % away: filled there, with the fee on top.
+    assert (btc["outcome"], eth["outcome"], eth["shock"]) == ("stopped", "held", "0")
+    stop = Decimal(str(floor.stops("BTCUSDT")[0].trigger_price))
+    quantity, mark = floor.held("BTCUSDT"), Decimal(str(floor.price("BTCUSDT")))
+    expected = quantity * (stop - mark) - quantity * stop * Decimal("0.0005")
+    assert Decimal(btc["pnl"]) == pytest.approx(expected, abs=Decimal("0.05"))
+    # Without it the margin of 5x, a fifth of the notional, would have been lost and no more.
+    assert one["liquidatedWithoutStops"] == ["BTCUSDT"]
+    margin = floor.account.position("BTCUSDT").isolated_wallet
+    assert Decimal(one["pnlWithoutStops"]) == pytest.approx(-margin, abs=Decimal("0.5"))
+    rally = played(floor, market="0.25", shocks={"ETHUSDT": "0.25"}, stopGap="1")
+    short = rally["results"][0]["positions"][1]
+    assert (short["symbol"], short["outcome"]) == ("ETHUSDT", "liquidated")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?confidence=2", "confidence is 2"),
+        ("?confidence=x", "confidence is 'x'"),
+        ("?confidence=NaN", "confidence is NaN"),
+        ("?horizon=0", "horizon is 0 days"),
+        ("?horizon=-1", "horizon is '-1'"),
+    ],
+)
+def test_levels_that_are_none_are_refused(open_floor: Open, query: str, says: str) -> None:
+    floor = open_floor()
+    answer = floor.http("GET", f"/api/risk{query}")
+    assert answer.status == 400
+    assert says in json.loads(answer.body)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"scenarios": ["1929"]}, "unknown scenario '1929'"),
+        ({"shocks": {"BTCUSDT": "-2"}}, "move of BTCUSDT"),
+        ({"shock": {}}, "cannot be used"),
+        ({"stopGap": "2"}, "stopGap is 2"),
+    ],
+)
+def test_scenarios_that_are_none_are_refused(
+    open_floor: Open, body: dict[str, Any], says: str
+) -> None:
+    floor = open_floor()
+    answer = floor.http("POST", "/api/risk/stress", body)
+    assert answer.status == 400
+    assert says in json.loads(answer.body)["error"]["message"]
+    assert floor.http("POST", "/api/risk/stress", {}, key=False).status == 401
+    assert floor.http("GET", "/api/risk", key=False).status == 401
