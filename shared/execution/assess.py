@@ -8,6 +8,7 @@ import msgspec
 
 from shared.clock import day
 from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
+from shared.execution import freshness
 from shared.execution.desk import Desk
 from shared.execution.exchange import instrument_of
 from shared.risk.decision import Decision, DecisionInputs
@@ -60,6 +61,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     instrument = instrument_of(desk.exchange, signal.symbol)
     account = desk.exchange.account()
     positions = desk.exchange.positions()
+    priced_at = desk.clock.now_ms()
     mark = desk.exchange.mark_price(signal.symbol)
     book = desk.exchange.book_ticker(signal.symbol)
     switch = desk.kill_switch.ensure()
@@ -89,7 +91,10 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         equity_peak=ledger.equity_peak,
         day_start_equity=ledger.day_start_equity,
         trades_today=ledger.trades_today,
-        market_data_age_ms=now - asked_at,
+        # A mark price of no time is of an unknown one.
+        market_data_age_ms=(
+            freshness.age_ms(desk, priced_at, mark.time, book.time) if mark.time else None
+        ),
         account_data_age_ms=now - asked_at,
         now_ms=now,
     )

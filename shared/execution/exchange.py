@@ -137,7 +137,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """Mark and index price with the funding that comes next."""
+    """Mark and index price with the funding that comes next; ``time`` is that of the prices."""
 
     symbol: str
     mark_price: Decimal
@@ -148,7 +148,7 @@ class MarkPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookTicker(msgspec.Struct, frozen=True, kw_only=True):
-    """Best bid and ask."""
+    """Best bid and ask; ``time`` is that of their last change, 0 if the venue does not say."""
 
     symbol: str
     bid_price: Decimal
@@ -212,6 +212,10 @@ class Exchange(Protocol):
 
     # market data
     def server_time(self) -> int: ...
+    def now_ms(self) -> int:
+        """The exchange's time as far as it is known here, without asking; UTC ms."""
+        ...
+
     def instruments(self) -> Mapping[str, Instrument]:
         """All instruments of the venue, cached briefly."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from shared.errors import BorsaError, ExchangeError
+from shared.execution import freshness
 from shared.execution.desk import Desk
 from shared.risk.plan import OrderPlan
 
@@ -42,9 +43,13 @@ def _look_at_price(desk: Desk, plan: OrderPlan) -> None:
     """Before every late attempt: a purchase is bound by its limit price, but a sale that fills
     better becomes larger than what the limits allowed. What the price does after this look no
     order can bound, so some room has to be left."""
+    asked_at = desk.clock.now_ms()
     try:
-        bid = desk.exchange.book_ticker(plan.symbol).bid_price
+        book = desk.exchange.book_ticker(plan.symbol)
     except ExchangeError as error:
         raise Expired(f"the price cannot be looked at again: {error}") from error
+    if freshness.stale(desk, asked_at, book.time):
+        raise Expired("the price cannot be looked at again: the exchange serves an old one")
+    bid = book.bid_price
     if plan.quantity * bid * (1 + IN_FLIGHT) > plan.worst_notional:
         raise Expired(f"the price has moved to {bid} since; the order would exceed its plan")

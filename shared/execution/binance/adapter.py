@@ -113,6 +113,9 @@ class BinanceExchange:
     def server_time(self) -> int:
         return self._gateway.synchronise()
 
+    def now_ms(self) -> int:
+        return self._server.now_ms()
+
     def instruments(self) -> Mapping[str, Instrument]:
         cached = self._instruments
         if cached is not None and self._clock.now_ms() < cached[0]:
