@@ -88,7 +88,16 @@ def reduce_only(bench: Bench) -> None:
     code = bench.refusal(lambda: bench.market("SELL", quantity, reduce_only=True))
     bench.check("without a position", -2022, code)
     bench.market("BUY", quantity)
-    bench.market("SELL", quantity * 2, reduce_only=True)
+    resting = bench.limit("SELL", bench.far("SELL"), quantity=quantity, reduce_only=True)
+    code = bench.refusal(lambda: bench.market("SELL", quantity, reduce_only=True))
+    bench.observe("closing at market while a reduce-only order rests: code", code)
+    found = bench.find(resting.client_order_id)
+    bench.observe("the resting order afterwards", found.status if found else None)
+    if code:
+        bench.exchange.cancel_all_orders(bench.symbol)
+        last = bench.market("SELL", quantity * 2, reduce_only=True)
+        found = bench.find(last.client_order_id)
+        bench.observe("quantity of an order of twice the position", found and found.quantity)
     bench.check_position("selling twice what is held leaves nothing", Decimal(0))
 
 

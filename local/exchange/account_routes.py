@@ -27,8 +27,7 @@ _DONE = {"code": 200, "msg": "success"}
 
 def _sides(call: Call, symbol: str) -> list[Position]:
     """All position rows of a symbol in the account's position mode, empty ones included."""
-    sides = ("LONG", "SHORT") if call.owner.hedge else ("BOTH",)
-    return [call.owner.position(symbol, side) for side in sides]
+    return [call.owner.position(symbol, side) for side in call.owner.sides]
 
 
 def _touched(call: Call, symbol: str | None) -> list[Position]:

@@ -11,11 +11,12 @@ from local.exchange.order_routes import (
     BAD_TYPE,
     DAY_MS,
     PREVENTIONS,
+    good_till,
     price_match,
     time_range,
 )
 from local.exchange.order_views import algo_answer, algo_row
-from local.exchange.parameters import Parameters, missing
+from local.exchange.parameters import Parameters
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder
 from shared.simulation.refusal import VenueRefusal
@@ -42,9 +43,6 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
         default="GTE_GTC" if closing else "GTC",
         refusal=BAD_TIME_IN_FORCE,
     )
-    good_till = p.optional_integer("goodTillDate") or 0
-    if force == "GTD" and not good_till:
-        raise missing("goodTillDate")
     return NewAlgoOrder(
         symbol=p.text("symbol"),
         side=p.choice("side", ("BUY", "SELL"), refusal=BAD_SIDE),
@@ -72,7 +70,7 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
             default="EXPIRE_MAKER",
             refusal=(-5039, "Invalid self trade prevention mode."),
         ),
-        good_till=good_till,
+        good_till=good_till(p, force),
         price_match=match,
     )
 

@@ -8,7 +8,7 @@ import msgspec
 
 from local.exchange.endpoints import Call, endpoint, per_symbol
 from local.exchange.order_views import amended_answer, amendment_row, order_answer, order_row
-from local.exchange.parameters import Parameters, missing
+from local.exchange.parameters import Parameters, missing, unwanted
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
@@ -39,6 +39,18 @@ def price_match(p: Parameters) -> str:
     return match
 
 
+def good_till(p: Parameters, time_in_force: str) -> int:
+    """When an order asks to be ended: GTD orders have to, no other may."""
+    date = p.optional_integer("goodTillDate")
+    if time_in_force == "GTD":
+        if not date:
+            raise missing("goodTillDate")
+        return date
+    if date:
+        raise unwanted("goodTillDate")
+    return 0
+
+
 def new_order(p: Parameters) -> NewOrder:
     """A plain order from request parameters.
 
@@ -55,6 +67,8 @@ def new_order(p: Parameters) -> NewOrder:
     if kind not in ("LIMIT", "MARKET"):
         raise VenueRefusal(*BAD_TYPE)
     limit = kind == "LIMIT"
+    if not limit and p.optional("priceMatch"):
+        raise unwanted("priceMatch")
     match = price_match(p)
     price = ZERO
     if limit:
@@ -63,13 +77,10 @@ def new_order(p: Parameters) -> NewOrder:
         if not p.optional("timeInForce"):
             raise missing("timeInForce")
     elif p.optional("price"):
-        raise VenueRefusal(-1106, "Parameter 'price' sent when not required.")
+        raise unwanted("price")
     elif p.optional("timeInForce"):
-        raise VenueRefusal(-1106, "Parameter 'timeinforce' sent when not required.")
+        raise unwanted("timeInForce")
     force = p.choice("timeInForce", _TIMES_IN_FORCE, default="GTC", refusal=BAD_TIME_IN_FORCE)
-    good_till = p.optional_integer("goodTillDate") or 0
-    if force == "GTD" and not good_till:
-        raise missing("goodTillDate")
     return NewOrder(
         symbol=symbol,
         side=side,
@@ -86,7 +97,7 @@ def new_order(p: Parameters) -> NewOrder:
             default="EXPIRE_MAKER",
             refusal=(-5039, "Invalid self trade prevention mode."),
         ),
-        good_till=good_till,
+        good_till=good_till(p, force),
         price_match=match,
     )
 

@@ -31,6 +31,10 @@ def missing(name: str) -> VenueRefusal:
     )
 
 
+def unwanted(name: str) -> VenueRefusal:
+    return VenueRefusal(-1106, f"Parameter '{name.lower()}' sent when not required.")
+
+
 class Parameters:
     """The parameters of one request."""
 

@@ -104,7 +104,7 @@ def asset_row(fields: Json, now: int) -> Json:
 def account_position(core: VenueCore, account: AccountState, position: Position) -> Json:
     """A position in v3/account."""
     f = figures(core, account, position)
-    orders = order_margin(core, account, position.symbol)
+    orders = order_margin(core, account, position.symbol, position.side)
     return {
         "symbol": position.symbol,
         "positionSide": position.side,
@@ -122,8 +122,8 @@ def account_position(core: VenueCore, account: AccountState, position: Position)
 def account_position_v2(core: VenueCore, account: AccountState, position: Position) -> Json:
     """A position in v2/account, which lists every symbol."""
     f = figures(core, account, position)
-    orders = order_margin(core, account, position.symbol)
-    bids, asks = order_notionals(account, position.symbol)
+    orders = order_margin(core, account, position.symbol, position.side)
+    bids, asks = order_notionals(account, position.symbol, position.side)
     return {
         "symbol": position.symbol,
         "initialMargin": price_text(f.initial_margin + orders),
@@ -149,8 +149,8 @@ def account_position_v2(core: VenueCore, account: AccountState, position: Positi
 def position_risk(core: VenueCore, account: AccountState, position: Position) -> Json:
     """A row of v3/positionRisk."""
     f = figures(core, account, position)
-    orders = order_margin(core, account, position.symbol)
-    bids, asks = order_notionals(account, position.symbol)
+    orders = order_margin(core, account, position.symbol, position.side)
+    bids, asks = order_notionals(account, position.symbol, position.side)
     liquidation = liquidation_price(core, account, position)
     return {
         "symbol": position.symbol,

@@ -56,6 +56,11 @@ class AccountState:
         self.countdowns: dict[str, int] = {}
         self.dirty: dict[tuple[str, str], Any] = {}
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Position sides of the account's mode."""
+        return ("LONG", "SHORT") if self.hedge else ("BOTH",)
+
     def setting(self, symbol: str) -> SymbolSettings:
         """Leverage and margin type of a symbol; the venue's defaults until set."""
         found = self.settings.get(symbol)

@@ -66,7 +66,7 @@ def amend(
         matching.cancel(core, account, order)
         _record(core, account, order, before, (price, quantity), modify_id)
         return order
-    crossing = matching.crosses(core, order.symbol, order.side == "BUY", price)
+    crossing = matching.crosses(core, account, order, price)
     if order.time_in_force == "GTX" and crossing:
         matching.cancel(core, account, order)
         _record(core, account, order, before, (price, quantity), modify_id)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.simulation import margin
+from shared.simulation import margin, matching
 from shared.simulation.account import AccountState
 from shared.simulation.core import VenueCore
 from shared.simulation.orders import CENT, ZERO, Position
@@ -58,11 +58,11 @@ def figures(core: VenueCore, account: AccountState, position: Position) -> Posit
     )
 
 
-def order_notionals(account: AccountState, symbol: str) -> tuple[Decimal, Decimal]:
-    """Notional of working bids and asks that could add exposure."""
+def order_notionals(account: AccountState, symbol: str, side: str) -> tuple[Decimal, Decimal]:
+    """Notional of a position side's working bids and asks that could add exposure."""
     bids = asks = ZERO
     for order in account.working_orders(symbol):
-        if order.reduce_only or order.close_position:
+        if order.position_side != side or matching.must_reduce(account, order):
             continue
         notional = order.remaining * order.price
         if order.side == "BUY":
@@ -72,13 +72,13 @@ def order_notionals(account: AccountState, symbol: str) -> tuple[Decimal, Decima
     return bids, asks
 
 
-def order_margin(core: VenueCore, account: AccountState, symbol: str) -> Decimal:
-    """Initial margin that a symbol's working orders reserve."""
+def order_margin(core: VenueCore, account: AccountState, symbol: str, side: str) -> Decimal:
+    """Initial margin that the working orders of a symbol's position side reserve."""
     if symbol not in account.open_orders:
         return ZERO
-    bids, asks = order_notionals(account, symbol)
-    held = sum((p.quantity for p in account.positions_of(symbol)), ZERO)
-    extra = margin.open_order_notional(held * core.mark_price(symbol), bids, asks)
+    bids, asks = order_notionals(account, symbol, side)
+    held = account.position(symbol, side).quantity * core.mark_price(symbol)
+    extra = margin.open_order_notional(held, bids, asks)
     return extra / account.setting(symbol).leverage
 
 
@@ -93,7 +93,14 @@ def balances(core: VenueCore, account: AccountState) -> Balances:
         if not f.isolated:
             cross_unrealized += f.unrealized
             cross_margin += f.initial_margin
-    orders = sum((order_margin(core, account, s) for s in account.open_orders), ZERO)
+    orders = sum(
+        (
+            order_margin(core, account, symbol, side)
+            for symbol in account.open_orders
+            for side in account.sides
+        ),
+        ZERO,
+    )
     # Profit that is not realised margins nothing new under isolated margin; under cross it does.
     available = account.cross_wallet + cross_unrealized - cross_margin - orders
     return Balances(

@@ -13,6 +13,7 @@ from shared.simulation.account import AccountState
 from shared.simulation.core import VenueCore
 from shared.simulation.filters import (
     check_notional,
+    check_percent,
     check_price,
     check_quantity,
     check_trigger_distance,
@@ -45,8 +46,7 @@ def place(core: VenueCore, account: AccountState, request: NewAlgoOrder) -> Algo
     limit = request.type in ("STOP", "TAKE_PROFIT") and request.price_match == "NONE"
     if limit:
         check_price(contract, request.price)
-    if request.time_in_force == "GTD" and request.good_till <= core.now + 600_000:
-        raise VenueRefusal(-5040)
+    good_till = entry.good_till(core, request.good_till)
     if request.type == TRAILING:
         _check_trailing(core, request)
     else:
@@ -83,7 +83,7 @@ def place(core: VenueCore, account: AccountState, request: NewAlgoOrder) -> Algo
         activate_price=request.activate_price,
         callback_rate=request.callback_rate,
         self_trade_prevention=request.self_trade_prevention,
-        good_till=request.good_till,
+        good_till=good_till,
         price_match=request.price_match,
         status="NEW",
         create_time=core.now,
@@ -171,9 +171,14 @@ def trigger(core: VenueCore, account: AccountState, algo: AlgoOrder) -> None:
         return
     order = _plain_order(core, account, algo)
     try:
+        if order.price:
+            contract, mark = core.contract(algo.symbol), core.mark_price(algo.symbol)
+            check_percent(contract, order.price, mark, buy=order.side == "BUY")
         if matching.must_reduce(account, order):
-            if not matching.reducible(account, order):
+            left = matching.reducible(account, order)
+            if not left:
                 raise VenueRefusal(-2022)
+            order.quantity = min(order.quantity, left)
         else:
             entry.check_margin(core, account, order)
         algo.order_id = order.order_id

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from shared.simulation import margin
 from shared.simulation.account import AccountState
-from shared.simulation.balances import balances, figures
+from shared.simulation.balances import balances, figures, order_notionals
 from shared.simulation.core import VenueCore
 from shared.simulation.orders import CENT, ZERO, MarginMove, SymbolSettings
 from shared.simulation.refusal import VenueRefusal
@@ -18,8 +18,8 @@ def set_leverage(core: VenueCore, account: AccountState, symbol: str, leverage: 
     Raises
     ------
     VenueRefusal
-        -4028 out of range, -4161 lower with an isolated position, -2027 the position is too
-        large for it, -2028 the margin does not suffice.
+        -4028 out of range, -4161 lower with an isolated position, -2027 the position with its
+        orders is too large for it, -2028 the margin does not suffice.
     """
     contract = core.contract(symbol)
     if not 1 <= leverage <= contract.max_leverage:
@@ -30,11 +30,16 @@ def set_leverage(core: VenueCore, account: AccountState, symbol: str, leverage: 
     if held and settings.isolated and leverage < settings.leverage:
         raise VenueRefusal(-4161)
     mark = core.mark_price(symbol)
-    size = max((abs(p.quantity) * mark for p in held), default=ZERO)
-    if size > largest:
-        raise VenueRefusal(-2027)
-    if held and leverage < settings.leverage:
-        more = margin.initial(size, leverage) - margin.initial(size, settings.leverage)
+    margined = ZERO
+    for side in account.sides:
+        notional = account.position(symbol, side).quantity * mark
+        bids, asks = order_notionals(account, symbol, side)
+        size = abs(notional) + margin.open_order_notional(notional, bids, asks)
+        if size > largest:
+            raise VenueRefusal(-2027)
+        margined += size
+    if leverage < settings.leverage:
+        more = margin.initial(margined, leverage) - margin.initial(margined, settings.leverage)
         if more > balances(core, account).available:
             raise VenueRefusal(-2028)
     account.change_setting(symbol, SymbolSettings(leverage=leverage, isolated=settings.isolated))
@@ -58,11 +63,10 @@ def set_margin_type(core: VenueCore, account: AccountState, symbol: str, *, isol
         raise VenueRefusal(-4048)
     account.change_setting(symbol, SymbolSettings(leverage=settings.leverage, isolated=isolated))
     core.changed()
-    sides = ("LONG", "SHORT") if account.hedge else ("BOTH",)
     core.emit_account(
         account,
         "MARGIN_TYPE_CHANGE",
-        tuple(account.position(symbol, side) for side in sides),
+        tuple(account.position(symbol, side) for side in account.sides),
         isolated=isolated,
     )
 

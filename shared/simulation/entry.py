@@ -19,6 +19,9 @@ from shared.simulation.filters import (
 from shared.simulation.orders import ZERO, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
 
+#: What the venue adds to a price at which an order may not be had.
+_SAFETY = Decimal("1.0015")
+_LAST_DATE = 253_402_300_799_000
 CONDITIONAL_TYPES = frozenset(
     {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
 )
@@ -45,8 +48,7 @@ def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
         check_price(contract, price)
         buy = request.side == "BUY"
         check_percent(contract, price, core.mark_price(request.symbol), buy=buy)
-    if request.good_till and request.good_till <= core.now + 600_000:
-        raise VenueRefusal(-5040)
+    until = good_till(core, request.good_till)
     if len(account.open_orders.get(request.symbol, {})) >= contract.max_orders:
         raise VenueRefusal(-2025)
     order = Order(
@@ -63,14 +65,14 @@ def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
         reduce_only=request.reduce_only,
         close_position=False,
         self_trade_prevention=request.self_trade_prevention,
-        good_till=request.good_till,
+        good_till=until,
         price_match=request.price_match,
         status="NEW",
         time=core.now,
         update_time=core.now,
     )
     if matching.must_reduce(account, order):
-        check_reducing(account, order)
+        order.quantity = min(order.quantity, check_reducing(account, order))
     else:
         core.quantitative.check(account, request.symbol, core.now)
         check_notional(
@@ -91,12 +93,12 @@ def submit(core: VenueCore, account: AccountState, order: Order) -> Order:
     buy = order.side == "BUY"
     market = order.type == "MARKET"
     limit = matching.worst_price(core, order.symbol, buy) if market else order.price
-    crossing = market or matching.crosses(core, order.symbol, buy, order.price)
+    crossing = market or matching.crosses(core, account, order, order.price)
     if order.time_in_force == "GTX" and crossing and not market:
         raise VenueRefusal(-5022)
     if order.time_in_force == "FOK" and not market:
         wanted = order.quantity
-        if not (crossing and matching.is_obtainable(core, order.symbol, buy, limit, wanted)):
+        if not matching.is_obtainable(core, order.symbol, buy, limit, wanted):
             raise VenueRefusal(-5021)
     if market and not matching.is_obtainable(core, order.symbol, buy, limit, ZERO):
         raise VenueRefusal(-4131)
@@ -121,6 +123,19 @@ def _end_remainder(core: VenueCore, account: AccountState, order: Order, market:
         matching.expire(core, account, order, matching.EXPIRED_BY_IOC)
 
 
+def good_till(core: VenueCore, asked: int) -> int:
+    """The end of a GTD order, zero without one: to the second, milliseconds do not count.
+
+    Raises
+    ------
+    VenueRefusal
+        -5040 within ten minutes, or beyond the year 9999.
+    """
+    if asked and not core.now + 600_000 < asked < _LAST_DATE:
+        raise VenueRefusal(-5040)
+    return asked - asked % 1000
+
+
 def check_mode(account: AccountState, position_side: str, reduce_only: bool) -> None:
     """Position side against the account's position mode."""
     if position_side not in ("BOTH", "LONG", "SHORT"):
@@ -137,8 +152,14 @@ def is_taken(account: AccountState, client_order_id: str) -> bool:
     return order_id is not None and account.orders[order_id].is_open
 
 
-def check_reducing(account: AccountState, order: Order) -> None:
-    """A reducing order needs a position that no other reducing order has reserved."""
+def check_reducing(account: AccountState, order: Order) -> Decimal:
+    """How much of the position no other reducing order has reserved.
+
+    Raises
+    ------
+    VenueRefusal
+        -2022 when nothing, or in hedge mode less than the order asks for.
+    """
     reserved = sum(
         (
             other.remaining
@@ -149,43 +170,71 @@ def check_reducing(account: AccountState, order: Order) -> None:
         ),
         ZERO,
     )
-    if matching.reducible(account, order) <= reserved:
+    free = matching.reducible(account, order) - reserved
+    if free <= 0 or (account.hedge and order.quantity > free):
         raise VenueRefusal(-2022)
-    if account.hedge and order.quantity > matching.reducible(account, order) - reserved:
-        raise VenueRefusal(-2022)
+    return free
 
 
 def check_margin(core: VenueCore, account: AccountState, order: Order) -> None:
     """Enough free balance for what the order adds, and a bracket that allows the size."""
     symbol = order.symbol
-    buy = order.side == "BUY"
     contract = core.contract(symbol)
     settings = account.setting(symbol)
     mark = core.mark_price(symbol)
-    book = core.book(symbol)
-    touch = book.ask if buy else book.bid
-    price = order.price or touch
-    if order.price:
-        # A crossing limit order pays the book, not its limit.
-        price = min(order.price, touch) if buy else max(order.price, mark)
-    bids, asks = order_notionals(account, symbol)
+    price = assumed_price(core, order)
+    bids, asks = order_notionals(account, symbol, order.position_side)
     held = account.position(symbol, order.position_side).quantity * mark
     extra = order.quantity * price
-    after_bids, after_asks = (bids + extra, asks) if buy else (bids, asks + extra)
+    after_bids, after_asks = (bids + extra, asks) if order.side == "BUY" else (bids, asks + extra)
     largest = max(abs(held + after_bids), abs(held - after_asks))
     adding = margin.open_order_notional(held, after_bids, after_asks)
     adding -= margin.open_order_notional(held, bids, asks)
     if adding > 0 and largest > contract.largest_notional(settings.leverage):
         raise VenueRefusal(-2027)
-    if adding <= 0:
-        return
-    # Half a per mille over the price, as the venue reserves for a market order.
-    buffer = extra * Decimal("0.0005") if order.type == "MARKET" else ZERO
-    loss = margin.open_loss(order.quantity, price, mark, buy)
-    fee = extra * contract.taker_fee
-    needed = (adding + buffer) / settings.leverage + loss + fee
-    if needed > balances(core, account).available:
+    needed = _turning_cost(core, account, order) if settings.isolated else ZERO
+    if adding > 0:
+        loss = margin.open_loss(order.quantity, expected_price(core, order), mark, order.side)
+        cost = margin.initial(adding, settings.leverage) + loss + extra * contract.taker_fee
+        needed = max(needed, cost)
+    if needed > 0 and needed > balances(core, account).available:
         raise VenueRefusal(-2019)
+
+
+def assumed_price(core: VenueCore, order: Order) -> Decimal:
+    """The price with which the venue reckons an order's initial margin.
+
+    Published as "cost required to open a position": a limit buy at its own price; a sale at the
+    highest of its price, the mark price and 0.15 % over the last price. A market buy gets the same
+    margin of safety over the ask.
+    """
+    if order.side == "BUY":
+        return order.price or core.book(order.symbol).ask * _SAFETY
+    last = core.last_price(order.symbol) * _SAFETY
+    return max(order.price, core.mark_price(order.symbol), last)
+
+
+def expected_price(core: VenueCore, order: Order) -> Decimal:
+    """The price from which the loss at the opening is reckoned: the limit, or that of a taker."""
+    if order.price:
+        return order.price
+    return assumed_price(core, order) if order.side == "BUY" else core.book(order.symbol).bid
+
+
+def _turning_cost(core: VenueCore, account: AccountState, order: Order) -> Decimal:
+    """What turning an isolated position around takes from the free balance, in USDT.
+
+    The old margin comes back less the loss that is realised; the new side locks its own.
+    """
+    position = account.position(order.symbol, order.position_side)
+    opening = order.quantity - matching.reducible(account, order)
+    if not position.quantity or opening in (order.quantity, ZERO) or opening < 0:
+        return ZERO
+    contract = core.contract(order.symbol)
+    realized = position.quantity * (expected_price(core, order) - position.entry_price)
+    locked = opening * assumed_price(core, order) / account.setting(order.symbol).leverage
+    fee = order.quantity * assumed_price(core, order) * contract.taker_fee
+    return locked + fee - realized - position.isolated_wallet
 
 
 def probe(order: Order, quantity: Decimal, price: Decimal) -> Order:

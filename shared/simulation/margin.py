@@ -102,9 +102,9 @@ def open_order_notional(position: Decimal, bids: Decimal, asks: Decimal) -> Deci
     return max(abs(position + bids), abs(position - asks), held) - held
 
 
-def open_loss(quantity: Decimal, price: Decimal, mark: Decimal, buy: bool) -> Decimal:
+def open_loss(quantity: Decimal, price: Decimal, mark: Decimal, side: str) -> Decimal:
     """What an order loses at once against the mark price, in USDT."""
-    return max(ZERO, quantity * ((price - mark) if buy else (mark - price)))
+    return max(ZERO, quantity * ((price - mark) if side == "BUY" else (mark - price)))
 
 
 def funding_fee(quantity: Decimal, mark: Decimal, rate: Decimal) -> Decimal:

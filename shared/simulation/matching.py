@@ -6,6 +6,7 @@ tick, and takes at most a share of the bar's volume per bar.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from shared.simulation.account import AccountState
@@ -59,26 +60,35 @@ def is_obtainable(
     return total > 0 and total >= quantity
 
 
-def crosses(core: VenueCore, symbol: str, buy: bool, price: Decimal) -> bool:
-    """Whether a limit price would take from the book now."""
-    book = core.book(symbol)
-    return price >= book.ask if buy else price <= book.bid
+def crosses(core: VenueCore, account: AccountState, order: Order, price: Decimal) -> bool:
+    """Whether an order at a limit price would meet the book or an order of the same account."""
+    buy = order.side == "BUY"
+    book = core.book(order.symbol)
+    if price >= book.ask if buy else price <= book.bid:
+        return True
+    return any(_own_offers(account, order, price))
 
 
 def take(core: VenueCore, account: AccountState, order: Order, limit: Decimal) -> None:
-    """Execute what an order finds at ``limit`` or better, level by level."""
+    """Execute what an order finds at ``limit`` or better, level by level.
+
+    At one price the book stands before our own resting orders.
+    """
     buy = order.side == "BUY"
-    if not _clear_own_orders(core, account, order, limit):
-        return
     wanted = order.remaining
     if must_reduce(account, order):
         wanted = min(wanted, reducible(account, order))
     for price, offered in core.book(order.symbol).levels(buy):
         if wanted <= 0 or (price > limit if buy else price < limit):
             break
+        if not _prevent_self_trade(core, account, order, price, inside=True):
+            wanted = ZERO
+            break
         quantity = min(wanted, offered)
         settle(core, account, order, price, quantity, maker=False)
         wanted -= quantity
+    if wanted > 0:
+        _prevent_self_trade(core, account, order, limit)
     after_fill(core, account, order)
 
 
@@ -163,41 +173,32 @@ def after_fill(core: VenueCore, account: AccountState, order: Order) -> None:
                 set_status(core, account, algo, "EXPIRED")
 
 
-def _clear_own_orders(core: VenueCore, account: AccountState, taker: Order, limit: Decimal) -> bool:
-    """Self-trade prevention; whether the taker goes on.
-
-    The path's book stands before our own resting orders, so only those at prices the taker
-    would reach are at stake.
-    """
-    if taker.time_in_force in ("FOK", "GTX"):
-        return True
+def _own_offers(
+    account: AccountState, taker: Order, limit: Decimal, *, inside: bool = False
+) -> Iterator[Order]:
+    """The account's own orders that a taker meets at ``limit`` or, ``inside``, before it."""
     buy = taker.side == "BUY"
     for maker in account.working_orders(taker.symbol):
         if maker.side == taker.side or maker is taker:
             continue
-        if not (maker.price <= limit if buy else maker.price >= limit):
-            continue
-        if not _reaches(core, taker, maker.price):
-            continue
-        mode = taker.self_trade_prevention
+        better = maker.price < limit if buy else maker.price > limit
+        if better or (maker.price == limit and not inside):
+            yield maker
+
+
+def _prevent_self_trade(
+    core: VenueCore, account: AccountState, taker: Order, limit: Decimal, *, inside: bool = False
+) -> bool:
+    """Self-trade prevention in the taker's mode; whether the taker goes on."""
+    mode = taker.self_trade_prevention
+    if taker.time_in_force in ("FOK", "GTX") or mode == "NONE":
+        return True
+    for maker in _own_offers(account, taker, limit, inside=inside):
         if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
             expire(core, account, maker, EXPIRED_BY_SELF_TRADE)
         if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
             immediate = taker.time_in_force == "IOC"
             reason = EXPIRED_BY_IOC_SELF_TRADE if immediate else EXPIRED_BY_SELF_TRADE
             expire(core, account, taker, reason)
-            return False
-    return True
-
-
-def _reaches(core: VenueCore, taker: Order, price: Decimal) -> bool:
-    """Whether filling the taker would walk the book as far as ``price``."""
-    buy = taker.side == "BUY"
-    left = taker.remaining
-    for level, quantity in core.book(taker.symbol).levels(buy):
-        if level >= price if buy else level <= price:
-            return True
-        left -= quantity
-        if left <= 0:
             return False
     return True

@@ -72,6 +72,7 @@ def test_what_nobody_can_know_beforehand_is_noted(evidence: dict[str, Any]) -> N
         "conditional order afterwards",
         "signed before encoding",
         "orderIdList in lower case",
+        "while a reduce-only order rests",
         "thresholds",
         "commission rate of BTCUSDC",
         "margins",

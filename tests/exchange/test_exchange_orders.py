@@ -303,19 +303,24 @@ class TestReduceOnly:
         order(world, side="SELL", type="MARKET", quantity="0.01")
         assert code(order, world, **sell) == -2022
 
-    def test_never_flips_and_ends_what_is_left(self) -> None:
+    def test_is_cut_to_the_position(self) -> None:
+        """As seen on the venue: the order itself gets the position's quantity."""
         world = World({BTC: flat(100_000, 3)})
         order(world, side="BUY", type="MARKET", quantity="0.01")
-        answer = order(
-            world,
-            side="SELL",
-            type="MARKET",
-            quantity="0.05",
-            reduceOnly="true",
-            newOrderRespType="RESULT",
+        reducing = {"side": "SELL", "quantity": "0.05", "reduceOnly": "true"}
+        limit = {"type": "LIMIT", "timeInForce": "GTC", "price": "101000"}
+        resting = order(world, **{**reducing, "quantity": "0.004"}, **limit)
+        assert resting["origQty"] == "0.004"
+        answer = order(world, **reducing, type="MARKET", newOrderRespType="RESULT")
+        # What the resting order has reserved is not there for another.
+        assert (answer["status"], answer["origQty"], answer["executedQty"]) == (
+            "FILLED",
+            "0.006",
+            "0.006",
         )
-        assert world.position() == 0
-        assert (answer["status"], answer["executedQty"]) == ("EXPIRED", "0.01")
+        assert world.position() == D("0.004")
+        world.client.futures_cancel_order(symbol=BTC, orderId=resting["orderId"])
+        assert order(world, **reducing, **limit)["origQty"] == "0.004"
 
     def test_resting_reduce_only_orders_reserve_the_position_and_go_with_it(self) -> None:
         world = World({BTC: flat(100_000, 3)})

@@ -77,6 +77,32 @@ class TestPlainOrders:
         [row] = world.client.futures_get_all_orders(symbol=BTC)
         assert row["status"] == "FILLED"
 
+    def test_a_good_till_date_counts_in_seconds(self, world: World) -> None:
+        dated = {**LIMIT, "timeInForce": "GTD"}
+        date = MIDNIGHT + 15 * 60_000
+        row = world.client.futures_create_order(**dated, goodTillDate=date + 999)
+        assert row["goodTillDate"] == date
+        world.at_minute(15)
+        assert world.client.futures_get_open_orders(symbol=BTC) == []
+
+    @pytest.mark.parametrize(
+        ("change", "expected"),
+        [
+            ({"goodTillDate": MIDNIGHT + DAY_MS}, -1106),
+            ({"timeInForce": "GTD", "goodTillDate": 253_402_300_799_000}, -5040),
+            ({"timeInForce": "GTD", "goodTillDate": MIDNIGHT + 660_000}, -5040),
+            ({"timeInForce": "GTD", "goodTillDate": MIDNIGHT + 660_001}, 0),
+        ],
+    )
+    def test_only_dated_orders_have_a_date(
+        self, world: World, change: dict[str, Any], expected: int
+    ) -> None:
+        assert code(world.client.futures_create_order, **{**LIMIT, **change}) == expected
+
+    def test_a_market_order_has_no_price_match(self, world: World) -> None:
+        market = {"symbol": BTC, "side": "BUY", "type": "MARKET", "quantity": "0.01"}
+        assert code(world.client.futures_create_order, **market, priceMatch="QUEUE") == -1106
+
     @pytest.mark.parametrize(("force", "reason"), [("GTC", 1), ("IOC", 3)])
     def test_why_a_self_trade_ended_the_taker(self, force: str, reason: int) -> None:
         world = World({BTC: flat(100_000, 3)}, deposit="10000000")
@@ -141,6 +167,19 @@ class TestConditionalOrders:
     )
     def test_filters(self, world: World, change: dict[str, Any], expected: int) -> None:
         assert code(world.client.futures_create_algo_order, **{**ALGO, **change}) == expected
+
+    def test_percent_price_holds_at_the_trigger(self) -> None:
+        """The contract price falls alone: 94,900 is more than 5 % under the mark by then."""
+        rows = [*flat(100_000, 3), (100_000, 100_000, 94_000, 94_000), *flat(94_000, 3)]
+        world = World({BTC: rows}, mark={BTC: flat(100_000, 7)}, deposit="100000")
+        world.client.futures_create_order(symbol=BTC, side="BUY", type="MARKET", quantity="0.01")
+        told = listening(world)
+        world.client.futures_create_algo_order(**ALGO, reduceOnly="true", clientAlgoId="s")
+        world.at_minute(6)
+        done = world.client.futures_get_algo_order(clientAlgoId="s")
+        assert (done["algoStatus"], done["actualOrderId"]) == ("REJECTED", "")
+        last = user_event(world.venue.core, told[-1])["o"]
+        assert last["rm"] == "Limit price can't be lower than 95000."
 
 
 class TestAccount:
