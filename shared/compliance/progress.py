@@ -12,8 +12,9 @@ import msgspec
 
 from shared.clock import day
 from shared.compliance.stages import ChecklistItem, StageEvidence
-from shared.errors import AlreadyExists, Conflict, NotFound, StoreError
+from shared.errors import AlreadyExists, Conflict, NotFound
 from shared.execution.desk import Desk
+from shared.storage.records import record_of
 from shared.storage.store import Body, Document
 
 CONTAINER = "control"
@@ -86,12 +87,7 @@ def _decoded(document: Document | None) -> Progress:
     StoreError
         When it is not what this version, or any, would have written.
     """
-    if document is None:
-        return Progress()
-    try:
-        return msgspec.convert(document.body, Progress)
-    except msgspec.ValidationError as error:
-        raise StoreError(f"document {PROGRESS_ID} cannot be read: {error}") from error
+    return Progress() if document is None else record_of(document.body, Progress)
 
 
 def change(desk: Desk, how: Callable[[Progress], Progress]) -> Progress:

@@ -15,6 +15,7 @@ from shared.risk.decision import Decision, DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.gate import decide
 from shared.risk.ledger import LimitReached
+from shared.storage.records import record_of
 from shared.storage.store import Document
 from shared.strategies.signal import Signal
 from shared.telemetry import record
@@ -36,8 +37,8 @@ def load(desk: Desk, symbol: str, signal_id: str) -> tuple[DecisionInputs, Decis
 def decode(document: Document) -> tuple[DecisionInputs, Decision]:
     """Inputs and decision in a stored document."""
     return (
-        msgspec.convert(document.body["inputs"], DecisionInputs),
-        msgspec.convert(document.body["decision"], Decision),
+        record_of(document.body["inputs"], DecisionInputs),
+        record_of(document.body["decision"], Decision),
     )
 
 
@@ -52,7 +53,7 @@ def load_signal(desk: Desk, symbol: str, signal_id: str) -> Signal:
     document = desk.store.get(CONTAINER, symbol, signal_id)
     if document is None:
         raise NotFound(f"there is no signal {signal_id}")
-    return msgspec.convert(document.body["signal"], Signal)
+    return record_of(document.body["signal"], Signal)
 
 
 def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:

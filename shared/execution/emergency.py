@@ -304,11 +304,11 @@ def _close(
         try:
             # No operation of the store may hold up a close for long.
             with at_most(STORE_MS / 1000):
-                found = positions.load(desk.store, desk.account, position.symbol)
-                if found is None or found[0].state == "closed":
+                record = _record(desk, position.symbol)
+                if record is None:
                     flatten.close_foreign(desk, position, correlation, attempt)
                     return
-            flatten.close_position(desk, found[0], "emergency stop", books)
+            flatten.close_position(desk, record, "emergency stop", books)
             return
         except (StoreUnavailable, AuditBroken):
             books.give_up()
@@ -318,6 +318,18 @@ def _close(
             return
         position = held
     flatten.close_unrecorded(desk, position, "emergency stop", correlation, attempt, books)
+
+
+def _record(desk: Desk, symbol: str) -> positions.PositionRecord | None:
+    """The open record of a symbol; one that cannot be read keeps nothing from being closed."""
+    try:
+        found = positions.load(desk.store, desk.account, symbol)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        logging.getLogger("borsa").error("%s is closed as if nobody's: %s", symbol, error)
+        return None
+    return None if found is None or found[0].state == "closed" else found[0]
 
 
 def _foreign(

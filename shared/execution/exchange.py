@@ -18,6 +18,8 @@ from shared.market.candle import Candle
 from shared.market.instrument import Instrument
 
 Side = Literal["BUY", "SELL"]
+#: ``LONG`` and ``SHORT`` only on an account in hedge mode, where nothing of ours is opened.
+PositionSide = Literal["BOTH", "LONG", "SHORT"]
 OrderStatus = Literal[
     "NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"
 ]
@@ -39,7 +41,10 @@ def opposite(side: Side) -> Side:
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A plain order. ``price`` and ``time_in_force`` only for LIMIT."""
+    """A plain order. ``price`` and ``time_in_force`` only for LIMIT.
+
+    With a ``position_side`` of hedge mode it can only close that side: ``reduce_only`` is not said.
+    """
 
     symbol: str
     side: Side
@@ -49,6 +54,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal | None = None
     time_in_force: Literal["GTC", "IOC", "FOK", "GTX"] | None = None
     reduce_only: bool = False
+    position_side: PositionSide = "BOTH"
 
 
 class AlgoOrderRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +121,10 @@ class VenueAlgoOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """A position (one-way). ``quantity`` is signed: positive long, negative short."""
+    """A position. ``quantity`` is signed: positive long, negative short.
+
+    ``position_side`` is ``BOTH`` in one-way mode.
+    """
 
     symbol: str
     quantity: Decimal
@@ -125,6 +134,7 @@ class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_price: Decimal
     isolated_wallet: Decimal
     update_time: int
+    position_side: PositionSide = "BOTH"
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from shared.errors import (
     NotFound,
     StoreUnavailable,
 )
-from shared.execution import adopt, orders, unrecorded
+from shared.execution import adopt, orders, refused_close, unrecorded
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenuePosition
@@ -55,6 +55,7 @@ def close_position(
 
 
 def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Books) -> bool:
+    spent = 0
     for _ in range(ATTEMPTS):
         venue, seen_at = _held(desk, record.id), desk.clock.now_ms()
         if venue is None:
@@ -74,7 +75,9 @@ def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Book
                     raise
                 return True  # its trade is over: what the symbol holds by now is another's
         else:
-            _unrecorded(desk, record, venue, reason, books)
+            outcome = _unrecorded(desk, record, venue, reason, books, spent)
+            # Over without an execution: that order is found again, and closes nothing.
+            spent += outcome.state == "cancelled"
         if _held(desk, record.id) is None:
             return True
         desk.clock.sleep(PAUSE)
@@ -111,9 +114,10 @@ def _recorded(
         # absent; two closes close no more than there is.
         record = positions.change(desk.store, record, closes=record.closes + 1)
         close_id = client_id(desk.account, record.decision_id, "x", record.closes)
-    outcome = orders.send(
-        desk, market_close(venue, close_id), record.decision_id, permit=still_seen
-    )
+    request = market_close(venue, close_id)
+    outcome = orders.send(desk, request, record.decision_id, permit=still_seen)
+    for part in refused_close.instead(desk, request, outcome):
+        outcome = orders.send(desk, part, record.decision_id, permit=still_seen)
     if outcome.state != "unknown":
         record = positions.change(desk.store, record, closes=record.closes + 1)
     _note(desk, record, close_id, outcome.state, reason)
@@ -132,20 +136,37 @@ def _left_behind(desk: Desk, symbol: str, close_id: str) -> bool:
 
 
 def _unrecorded(
-    desk: Desk, record: PositionRecord, venue: VenuePosition, reason: str, books: Books
-) -> None:
+    desk: Desk,
+    record: PositionRecord,
+    venue: VenuePosition,
+    reason: str,
+    books: Books,
+    attempt: int,
+) -> orders.Outcome:
     """One attempt while the store fails, under an id that follows from what is to be closed."""
     what = f"{record.decision_id}|{venue.update_time}|{venue.quantity.normalize():f}"
-    request = market_close(venue, client_id(desk.account, what, "x"))
+    request = market_close(venue, client_id(desk.account, what, "x", attempt))
     sent_at = desk.clock.now_ms()
-    outcome = unrecorded.send(desk, request)
+    sent = _send_unrecorded(desk, request)
+    outcome = sent[-1][1]
 
     def keep() -> None:
-        unrecorded.keep(desk, request, record.decision_id, sent_at, outcome)
+        for request_, outcome_ in sent:
+            unrecorded.keep(desk, request_, record.decision_id, sent_at, outcome_)
         _note(desk, record, request.client_order_id, outcome.state, reason)
         positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
 
     books.write(keep, None)
+    return outcome
+
+
+def _send_unrecorded(
+    desk: Desk, request: OrderRequest
+) -> list[tuple[OrderRequest, orders.Outcome]]:
+    """A close, or what goes in its place, with how each order ended."""
+    sent = [(request, unrecorded.send(desk, request))]
+    parts = refused_close.instead(desk, *sent[0])
+    return sent + [(part, unrecorded.send(desk, part)) for part in parts]
 
 
 def market_close(venue: VenuePosition, close_id: str) -> OrderRequest:
@@ -157,6 +178,7 @@ def market_close(venue: VenuePosition, close_id: str) -> OrderRequest:
         quantity=abs(venue.quantity),
         client_order_id=close_id,
         reduce_only=True,
+        position_side=venue.position_side,
     )
 
 
@@ -176,7 +198,10 @@ def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason:
 
 def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
-    orders.send(desk, _foreign_close(desk, venue, correlation, attempt), correlation)
+    request = _foreign_close(desk, venue, correlation, attempt)
+    outcome = orders.send(desk, request, correlation)
+    for part in refused_close.instead(desk, request, outcome):
+        orders.send(desk, part, correlation)
 
 
 def close_unrecorded(
@@ -188,15 +213,16 @@ def close_unrecorded(
     """
     request = _foreign_close(desk, venue, correlation, attempt)
     sent_at = desk.clock.now_ms()
-    outcome = unrecorded.send(desk, request)
+    sent = _send_unrecorded(desk, request)
 
     def keep() -> None:
         found = positions.load(desk.store, desk.account, venue.symbol)
         record = found[0] if found is not None and found[0].state != "closed" else None
         decision_id = correlation if record is None else record.decision_id
-        unrecorded.keep(desk, request, decision_id, sent_at, outcome)
+        for request_, outcome in sent:
+            unrecorded.keep(desk, request_, decision_id, sent_at, outcome)
         if record is not None:
-            _note(desk, record, request.client_order_id, outcome.state, reason)
+            _note(desk, record, request.client_order_id, sent[-1][1].state, reason)
             positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
 
     books.write(keep, None)

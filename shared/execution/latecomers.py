@@ -24,6 +24,7 @@ from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenuePosition
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
+from shared.storage.records import readable
 from shared.storage.store import Where, every
 
 #: A record that was closed longer ago explains no position: its entry's orders are long over.
@@ -75,10 +76,10 @@ def take_up(desk: Desk) -> int:
     """
     held = {p.symbol for p in desk.exchange.positions()}
     settled = 0
-    for document in every(
-        desk.store, positions.CONTAINER, desk.account, where=[Where("state", "=", "closed")]
+    closed = [Where("state", "=", "closed")]
+    for record in readable(
+        every(desk.store, positions.CONTAINER, desk.account, where=closed), PositionRecord
     ):
-        record = positions.decode(document)
         if record.id in held or not _explains(desk, record):
             continue
         try:

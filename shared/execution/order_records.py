@@ -10,6 +10,7 @@ from shared.errors import AlreadyExists, Conflict, StoreUnavailable
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder
 from shared.execution.order_states import State, judge
+from shared.storage.records import record_of
 from shared.telemetry import record
 
 CONTAINER = "orders"
@@ -48,7 +49,7 @@ def load(desk: Desk, client_order_id: str) -> tuple[OrderRecord, str] | None:
     document = desk.store.get(CONTAINER, desk.account, client_order_id)
     if document is None:
         return None
-    return msgspec.convert(document.body, OrderRecord), document.etag
+    return record_of(document.body, OrderRecord), document.etag
 
 
 def store_intent(desk: Desk, record_: OrderRecord) -> bool:

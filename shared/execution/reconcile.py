@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
 
+from shared.errors import (
+    BorsaError,
+    ExchangeRejected,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+)
 from shared.execution import adopt, chase, latecomers, orders, orphans, strangers, watch
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 from shared.execution.order_records import CONDITIONAL_LEGS, ended_as
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
+from shared.storage.records import readable
 from shared.storage.store import Where, every
 
 #: Younger than this, a difference may simply be an operation under way.
@@ -32,7 +41,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reconcile(desk: Desk) -> Report:
-    """One comparison: positions, then both order books, then the ledger's reservations."""
+    """One comparison: positions, then both order books, then the ledger's reservations.
+
+    Raises
+    ------
+    BorsaError
+        Exchange or store failed; or a single order could not be dealt with, and then everything
+        else has been.
+    """
     held = desk.exchange.positions()
     algos = desk.exchange.open_algo_orders()
     plain = desk.exchange.open_orders()
@@ -55,15 +71,26 @@ def reconcile(desk: Desk) -> Report:
     for order in foreign:
         strangers.report_order(desk, order)
     differences += [f"order {o.client_id} was not sent by this application" for o in foreign]
+    troubles: list[BorsaError] = []
     # Here too, because the guardian does not read the list while the account is flat.
-    orphans.cancel(desk, algos, by_symbol, records)
+    with _alone(troubles):
+        orphans.cancel(desk, algos, by_symbol, records)
     unfinished = _unfinished(desk)
     known = {o.id for o in unfinished if o.state != "intent"}
     for algo in algos:
         if algo.client_algo_id not in known:
-            adopt.conditional(desk, algo, _decision(records, algo.symbol))
-    _refresh_algos(desk, unfinished, {a.client_algo_id for a in algos}, now)
-    _refresh_plain(desk, unfinished, now)
+            with _alone(troubles):
+                adopt.conditional(desk, algo, _decision(records, algo.symbol))
+    live = {a.client_algo_id for a in algos}
+    due = [o for o in unfinished if now - o.updated_at >= GRACE_MS]
+    for sent in due:
+        if sent.leg in CONDITIONAL_LEGS and not (sent.state == "open" and sent.id in live):
+            with _alone(troubles):
+                _refresh_algo(desk, sent)
+    for sent in due:
+        if sent.leg not in CONDITIONAL_LEGS:
+            with _alone(troubles):
+                _refresh_plain(desk, sent, now)
     _free_reservations(desk, {r.decision_id for r in records.values()}, now)
     switch = desk.kill_switch.ensure()
     if switch.state == "latched" and switch.closing:
@@ -78,9 +105,22 @@ def reconcile(desk: Desk) -> Report:
             difference,
             correlation=difference,
         )
+    if troubles:
+        raise troubles[0]
     return Report(
         positions=len(held), open_orders=len(plain) + len(algos), differences=tuple(differences)
     )
+
+
+@contextmanager
+def _alone(troubles: list[BorsaError]) -> Iterator[None]:
+    """What one order is refused for, or how its record reads, does not stop the others."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except (ExchangeRejected, OutcomeUnknown, StoreError) as error:
+        troubles.append(error)
 
 
 def _decision(records: Mapping[str, PositionRecord], symbol: str) -> str:
@@ -101,50 +141,41 @@ def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
 def _unfinished(desk: Desk) -> list[orders.OrderRecord]:
     """Our orders whose end we have not seen."""
     return [
-        msgspec.convert(document.body, orders.OrderRecord)
+        known
         for state in ("intent", "unknown", "open")
-        for document in every(
-            desk.store, orders.CONTAINER, desk.account, where=[Where("state", "=", state)]
+        for known in readable(
+            every(desk.store, orders.CONTAINER, desk.account, where=[Where("state", "=", state)]),
+            orders.OrderRecord,
         )
     ]
 
 
-def _refresh_plain(desk: Desk, unfinished: Sequence[orders.OrderRecord], now: int) -> None:
-    """Plain orders whose end we have not seen: whoever sent them may have died, or read back the
+def _refresh_plain(desk: Desk, known: orders.OrderRecord, now: int) -> None:
+    """A plain order whose end we have not seen: whoever sent it may have died, or read back the
     position instead. What the venue knows as final becomes our record."""
-    for known in unfinished:
-        if known.leg in CONDITIONAL_LEGS or now - known.updated_at < GRACE_MS:
-            continue
-        order = desk.exchange.order(known.symbol, known.id)
-        if order is None:
-            if known.leg == "x" and now - known.sent_at > RESERVATION_MS:
-                # A close that another one was sent instead of: long past what could execute it.
-                orders.settle(desk, known.id, "not_sent", reason="never came to the venue")
-            continue
-        if order.status in FINAL_ORDER:
-            adopt.plain(desk, order, known.decision_id)
-            orders.settle_as(desk, known.id, order)
-        elif known.leg == "e":
-            # No entry rests for so long: whoever sent it is gone, and it could still fill.
-            desk.exchange.cancel_order(known.symbol, known.id)
+    order = desk.exchange.order(known.symbol, known.id)
+    if order is None:
+        if known.leg == "x" and now - known.sent_at > RESERVATION_MS:
+            # A close that another one was sent instead of: long past what could execute it.
+            orders.settle(desk, known.id, "not_sent", reason="never came to the venue")
+        return
+    if order.status in FINAL_ORDER:
+        adopt.plain(desk, order, known.decision_id)
+        orders.settle_as(desk, known.id, order)
+    elif known.leg == "e":
+        # No entry rests for so long: whoever sent it is gone, and it could still fill.
+        desk.exchange.cancel_order(known.symbol, known.id)
 
 
-def _refresh_algos(
-    desk: Desk, unfinished: Sequence[orders.OrderRecord], live: set[str], now: int
-) -> None:
-    """Conditional orders that we believe to be open and the exchange does not list, or that it
-    has and we never saw answered: ask for each."""
-    for known in unfinished:
-        if known.leg not in CONDITIONAL_LEGS or now - known.updated_at < GRACE_MS:
-            continue
-        if known.state == "open" and known.id in live:
-            continue
-        algo = desk.exchange.algo_order(known.id)
-        # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
-        if algo is None:
-            continue
-        adopt.conditional(desk, algo, known.decision_id)
-        if algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
-            orders.settle(desk, known.id, ended_as(algo), reason=algo.status)
-        elif known.state == "unknown":
-            orders.settle(desk, known.id, "open", venue_id=algo.algo_id, reason=algo.status)
+def _refresh_algo(desk: Desk, known: orders.OrderRecord) -> None:
+    """A conditional order that we believe to be open and the exchange does not list, or that it has
+    and we never saw answered."""
+    algo = desk.exchange.algo_order(known.id)
+    # One "not found" proves nothing (the venue forgets for minutes): believe statuses only.
+    if algo is None:
+        return
+    adopt.conditional(desk, algo, known.decision_id)
+    if algo.status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"):
+        orders.settle(desk, known.id, ended_as(algo), reason=algo.status)
+    elif known.state == "unknown":
+        orders.settle(desk, known.id, "open", venue_id=algo.algo_id, reason=algo.status)

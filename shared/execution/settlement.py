@@ -12,13 +12,14 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import abandon, adopt, chase, flatten, orders
+from shared.execution import abandon, adopt, chase, fees, flatten, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill
 from shared.execution.ids import client_id, is_ours, leg_of
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
 from shared.portfolio.trades import Trade
+from shared.storage.records import readable
 from shared.storage.store import Where
 
 #: Fills are looked for from before the record, which has our time and they the exchange's: as far
@@ -54,7 +55,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         if not held and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
             _never_opened(desk, record)
         return None
-    mine = round_trip(fills[first:], entered)
+    mine = fees.in_usdt(desk, round_trip(fills[first:], entered))
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -158,7 +159,7 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
         where=[Where("decisionId", "=", record.decision_id)],
         limit=100,
     )
-    known_orders = [msgspec.convert(d.body, orders.OrderRecord) for d in page.documents]
+    known_orders = list(readable(page.documents, orders.OrderRecord))
     if record.exit_reason:
         if not any(known.venue_id == last for known in known_orders):
             _adopted(desk, record, fills[-1])

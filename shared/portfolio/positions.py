@@ -16,6 +16,7 @@ from shared.errors import AlreadyExists, Conflict, NotFound
 from shared.execution.exchange import Side
 from shared.risk.plan import OrderPlan
 from shared.risk.stops import StopRules
+from shared.storage.records import readable, record_of
 from shared.storage.store import Document, Store, Where
 
 CONTAINER = "positions"
@@ -106,8 +107,14 @@ def opening(
 
 
 def decode(document: Document) -> PositionRecord:
-    """The record in a stored document."""
-    return msgspec.convert(document.body, PositionRecord)
+    """The record in a stored document.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be read.
+    """
+    return record_of(document.body, PositionRecord)
 
 
 def load(store: Store, account: str, symbol: str) -> tuple[PositionRecord, str] | None:
@@ -117,7 +124,7 @@ def load(store: Store, account: str, symbol: str) -> tuple[PositionRecord, str] 
 
 
 def open_records(store: Store, account: str) -> dict[str, PositionRecord]:
-    """All records that are not closed, by symbol."""
+    """All records that are not closed, by symbol; without those that cannot be read."""
     records: dict[str, PositionRecord] = {}
     continuation: str | None = None
     while True:
@@ -127,8 +134,7 @@ def open_records(store: Store, account: str) -> dict[str, PositionRecord]:
             where=[Where("state", "!=", "closed")],
             continuation=continuation,
         )
-        for document in page.documents:
-            record = decode(document)
+        for record in readable(page.documents, PositionRecord):
             records[record.id] = record
         continuation = page.continuation
         if continuation is None:
@@ -136,13 +142,17 @@ def open_records(store: Store, account: str) -> dict[str, PositionRecord]:
 
 
 def open_among(store: Store, account: str, symbols: Iterable[str]) -> dict[str, PositionRecord]:
-    """The records of these symbols that are not closed: point reads, the cheapest there are."""
+    """The records of these symbols that are not closed: point reads, the cheapest there are.
+
+    Without those that cannot be read: their symbols look as if nobody had decided anything there,
+    and whoever asks for the single record hears why.
+    """
     records: dict[str, PositionRecord] = {}
     for symbol in symbols:
         document = store.get(CONTAINER, account, symbol)
         # Most symbols are flat most of the time: a closed record is not worth reading further.
         if document is not None and document.body.get("state") != "closed":
-            records[symbol] = decode(document)
+            records.update({r.id: r for r in readable([document], PositionRecord)})
     return records
 
 

@@ -64,7 +64,7 @@ def summarize(
     Parameters
     ----------
     fills : sequence of Fill
-        All fills of the position, entry and exits, ascending.
+        All fills of the position, entry and exits, ascending; their commission in USDT.
     income : sequence of Income
         The account's income since ``opened_at``; only this symbol's funding and liquidation fee
         count.

@@ -32,6 +32,7 @@ from shared.risk.triggers import TRIGGERS, refusal
 from shared.risk.triggers import drawdown as drawdown
 from shared.risk.triggers import drawdown_evidence as drawdown_evidence
 from shared.security.totp import SecondFactor
+from shared.storage.records import record_of
 from shared.storage.store import Body, Document, Patch, Store, Where
 
 CONTAINER = "control"
@@ -407,7 +408,7 @@ class KillSwitch:
 
 
 def _status(document: Document) -> SwitchStatus:
-    return msgspec.convert(document.body, SwitchStatus)
+    return record_of(document.body, SwitchStatus)
 
 
 def _answered(request_id: object, history: list[dict[str, Any]]) -> bool:

@@ -25,6 +25,7 @@ from shared.risk.ledger_view import Settled as Settled
 from shared.risk.ledger_view import room_checks
 from shared.risk.limits import Limits
 from shared.risk.plan import Exposure, OrderPlan, StageRules
+from shared.storage.records import record_of
 from shared.storage.store import Body, Document, Store
 
 CONTAINER = "control"
@@ -340,7 +341,7 @@ class RiskLedger:
         now = self._clock.now_ms()
         if document is None:
             return LedgerView(day=day(now)), None
-        view = msgspec.convert(document.body, LedgerView)
+        view = record_of(document.body, LedgerView)
         return _rolled(view, now), document
 
     def _body(self, view: LedgerView) -> Body:

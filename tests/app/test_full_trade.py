@@ -11,6 +11,9 @@ from decimal import Decimal
 import pytest
 from desk import START, Floor
 
+from local.exchange.faults import ApiRequest, ApiResponse
+from local.exchange.parameters import parse_pairs
+
 D = Decimal
 MINUTE = 60_000
 
@@ -228,3 +231,42 @@ def test_a_workflow_goes_on_from_the_history_of_either_version(open_floor, resul
     *_, latest = json.loads(answer)["actions"]
     retried = latest[-1]
     assert [action["functionName"] for action in retried["compoundActions"]] == [asked]
+
+
+def test_fees_paid_in_bnb_are_counted_in_usdt(open_floor):
+    """0.0002 BNB are not 0.0002 USDT."""
+    floor = open_floor({"BTCUSDT": [(2, 0), (6, -0.03)]})
+    asked: list[dict[str, str]] = []
+
+    def in_bnb(request: ApiRequest, response: ApiResponse) -> ApiResponse:
+        if request.path != "/fapi/v1/userTrades":
+            return response
+        rows = json.loads(response.body)
+        for row in rows:
+            row["commission"] = format(D(row["commission"]) / 500, "f")
+            row["commissionAsset"] = "BNB"
+        return ApiResponse(response.status, response.headers, json.dumps(rows).encode())
+
+    def bnb_price(request: ApiRequest) -> ApiResponse | None:
+        wanted = parse_pairs(request.query)
+        if request.path != "/fapi/v1/klines" or wanted["symbol"] != "BNBUSDT":
+            return None
+        asked.append(wanted)
+        opened = int(wanted["startTime"])
+        bar = [opened, "499", "501", "498", "500.5", "10", opened + MINUTE - 1, "0", 1, "0", "0"]
+        headers = {"content-type": "application/json"}
+        return ApiResponse(200, headers, json.dumps([[*bar, "0"]]).encode())
+
+    floor.faults.after = in_bnb
+    floor.faults.before = bnb_price
+    floor.trade()
+    floor.minutes(8)
+    fills = floor.fills()
+    expected = sum((f.commission / 500 * D("500.5") for f in fills), D(0))
+    (trade,) = floor.trades()
+    assert abs(D(trade["fees"]) - expected) < D("0.0000001")
+    assert D(trade["netPnl"]) == D(trade["grossPnl"]) - D(trade["fees"])
+    # The last whole minute before each fill: never one that is still moving.
+    for fill, wanted in zip(fills, asked, strict=False):
+        assert int(wanted["startTime"]) == fill.time // MINUTE * MINUTE - MINUTE
+    floor.expected = {8}  # this exchange's own ledger has them in USDT

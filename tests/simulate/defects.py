@@ -169,8 +169,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "end of an order never learned",
         "shared/execution/reconcile.py",
-        "    _refresh_plain(desk, unfinished, now)\n",
-        "",
+        "                _refresh_plain(desk, sent, now)\n",
+        "                pass\n",
         "blackout",
         4000,
     ),

@@ -212,7 +212,12 @@ def _parameters(request: OrderRequest) -> dict[str, object]:
         params["timeInForce"] = request.time_in_force
     elif request.price is not None or request.time_in_force is not None:
         raise InvalidInput("a MARKET order takes neither price nor time_in_force")
-    if request.reduce_only:
+    if request.position_side != "BOTH":
+        # Hedge mode: the venue refuses the flag, and the closing side cannot open.
+        if not request.reduce_only:
+            raise InvalidInput("nothing is opened in hedge mode")
+        params["positionSide"] = request.position_side
+    elif request.reduce_only:
         # Text, because the library would send Python's "True".
         params["reduceOnly"] = "true"
     return params

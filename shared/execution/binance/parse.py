@@ -7,7 +7,7 @@ absence stays absence, and an answer that cannot be understood is an error, neve
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -94,6 +94,7 @@ class _Position(_Raw):
     liquidation_price: Decimal
     isolated_wallet: Decimal
     update_time: int
+    position_side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
 
 
 class _AccountConfig(_Raw):
@@ -304,6 +305,7 @@ def positions(body: bytes) -> list[VenuePosition]:
             liquidation_price=p.liquidation_price,
             isolated_wallet=p.isolated_wallet,
             update_time=p.update_time,
+            position_side=p.position_side,
         )
         for p in _listed(_POSITIONS, body)
         if p.position_amt

@@ -1,0 +1,76 @@
+"""What to do when the exchange refuses a close: some refusals say how it could be had.
+
+Larger than one market order may be (-4005): in parts. Refused as reduce-only although the position
+is there (-2022, -4118): other reducing orders have it reserved. They go, whoever sent them, because
+an order that waits for a better price must not keep a position from being closed now.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING
+
+import msgspec
+
+from shared.errors import ExchangeError
+from shared.execution import orders
+from shared.execution.desk import Desk
+from shared.execution.exchange import OrderRequest, instrument_of
+from shared.execution.ids import client_id, is_ours
+from shared.execution.sighting import held_position
+
+TOO_LARGE = "-4005 "
+RESERVED = ("-2022 ", "-4118 ")
+
+#: Parts of one close at most; whoever closes looks again and goes on.
+MOST_PARTS = 20
+
+
+def instead(desk: Desk, request: OrderRequest, outcome: orders.Outcome) -> list[OrderRequest]:
+    """Orders to be sent in the place of a refused close; what stands in its way is removed.
+
+    Their ids follow from that of the close, so that a repetition finds them.
+    """
+    if outcome.state != "rejected":
+        return []
+    try:
+        if outcome.reason.startswith(TOO_LARGE):
+            return _parts(desk, request)
+        if outcome.reason.startswith(RESERVED):
+            _free(desk, request)
+    except ExchangeError:
+        pass  # whoever closes looks again, and fails loudly in the end
+    return []
+
+
+def _parts(desk: Desk, request: OrderRequest) -> list[OrderRequest]:
+    most = instrument_of(desk.exchange, request.symbol).market_max_quantity
+    if not 0 < most < request.quantity:
+        return []
+    count = min(MOST_PARTS, int((request.quantity / most).to_integral_value(ROUND_CEILING)))
+    return [
+        msgspec.structs.replace(
+            request,
+            quantity=min(most, request.quantity - n * most),
+            client_order_id=client_id(desk.account, request.client_order_id, "x", n),
+        )
+        for n in range(count)
+    ]
+
+
+def _free(desk: Desk, request: OrderRequest) -> None:
+    if held_position(desk, request.symbol) is None:
+        return  # flat already: nothing was in the way
+    for order in desk.exchange.open_orders(request.symbol):
+        if order.side != request.side or not order.reduce_only:
+            continue
+        desk.exchange.cancel_order(order.symbol, order.client_order_id)
+        if is_ours(order.client_order_id):
+            continue
+        desk.alert(
+            "warning",
+            "reserving-order",
+            f"{order.symbol}: a reduce-only order that is not ours was cancelled",
+            f"{order.client_order_id} ({order.side} {order.quantity} at {order.price}) had the "
+            "position reserved, so that the exchange refused to close it.",
+            correlation=f"reserving-{order.symbol}-{order.order_id}",
+        )

@@ -1,0 +1,94 @@
+"""A document that this version cannot decode (a rollback, a hand in the store) costs its own
+symbol's looking after, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from desk import Floor
+from test_guardian_rounds import FULL, cancel, later, opened
+
+from shared.errors import StoreError
+from shared.execution import emergency
+from shared.execution.guardian import guard
+from shared.execution.reconcile import reconcile
+
+
+def spoil(floor: Floor, container: str, partition: str, id_: str, **fields: Any) -> None:
+    found = floor.store.get(container, partition, id_)
+    floor.store.replace(container, {**found.body, **fields}, etag=found.etag)
+
+
+def two(open_floor: Any) -> Floor:
+    floor = open_floor(durable=False)
+    opened(floor)
+    opened(floor, "ETHUSDT")
+    later(floor)
+    return floor
+
+
+@pytest.fixture
+def spoiled(open_floor) -> Floor:
+    floor = two(open_floor)
+    before = floor.store.get("positions", "main", "BTCUSDT").body
+    spoil(floor, "positions", "main", "BTCUSDT", side="UP")
+    yield floor
+    # What a person does in the end.
+    spoil(floor, "positions", "main", "BTCUSDT", **before)
+    floor.services.kill_switch.ensure()
+    emergency.settle_all(floor.desk)
+
+
+@pytest.mark.parametrize("minute", range(5))
+def test_the_other_positions_are_looked_after(spoiled, minute):
+    """In rounds that read each record by itself, and in those that ask for all."""
+    floor = spoiled
+    later(floor, 60 * minute)
+    cancel(floor, "STOP_MARKET", "ETHUSDT")
+    round_ = guard(floor.desk)
+    assert floor.stops("ETHUSDT")
+    # It keeps its stop, is not taken for a stranger's, and somebody is told.
+    assert [s.quantity for s in floor.stops("BTCUSDT")] == [FULL]
+    assert [f for f in round_.failures if "BTCUSDT" in f and "cannot" not in f]
+    assert "guardian-trouble" in floor.alerts()
+    assert "foreign-position" not in floor.alerts()
+    reconcile(floor.desk)
+    assert floor.stops("BTCUSDT")
+
+
+def test_an_emergency_stop_closes_it_as_well(spoiled):
+    floor = spoiled
+    emergency.latch(floor.desk, "manual", {}, "test")
+    assert emergency.flatten_account(floor.desk, "test").flat
+    assert floor.held() == floor.held("ETHUSDT") == 0
+    assert emergency.settle_all(floor.desk) == 1
+
+
+@pytest.mark.parametrize("what", ["kill-switch", "risk-ledger"])
+def test_positions_are_protected_without_switch_or_ledger(open_floor, what):
+    floor = two(open_floor)
+    before = floor.store.get("control", "main", what).body
+    spoil(floor, "control", "main", what, outstanding="none", entries="none")
+    cancel(floor, "STOP_MARKET")
+    with pytest.raises(StoreError, match=what):
+        guard(floor.desk)
+    assert [s.quantity for s in floor.stops()] == [FULL]
+    found = floor.store.get("control", "main", what)
+    floor.store.replace("control", dict(before), etag=found.etag)
+
+
+def test_one_order_leaves_the_others_reconciled(open_floor):
+    floor = two(open_floor)
+    (stop,) = floor.stops()
+    (other,) = floor.targets("ETHUSDT")
+    good = floor.store.get("orders", "main", stop.client_algo_id).body
+    spoil(floor, "orders", "main", stop.client_algo_id, quantity="much")
+    cancel(floor, "TAKE_PROFIT_MARKET", "ETHUSDT")
+    later(floor)
+    with pytest.raises(StoreError, match=stop.client_algo_id):
+        reconcile(floor.desk)
+    known = floor.store.get("orders", "main", other.client_algo_id).body
+    assert known["state"] == "cancelled"
+    spoil(floor, "orders", "main", stop.client_algo_id, **good)
+    guard(floor.desk)
