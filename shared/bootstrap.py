@@ -371,6 +371,8 @@ class Services:
             chase_ms=self.settings.entry_chase_seconds * 1000,
             thresholds=self.thresholds,
             closing_triggers=self.closing_triggers,
+            violations_block=self.settings.violations_block,
+            message_limit=self.settings.message_limit,
         )
 
     def desk(self) -> Desk:

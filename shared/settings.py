@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     volatility_ratio: Decimal
     disconnection_seconds: int
     kill_switch_closes: tuple[str, ...]
+    violations_block: Literal["symbol", "account", "off"]
+    message_limit: int
     research_data: str
     cosmos_endpoint: str
     cosmos_database: str
@@ -113,6 +115,8 @@ SETTINGS: tuple[Setting, ...] = (
         "suspicious_activity",
         "automatic triggers that also close every position, separated by commas, or none",
     ),
+    Setting("VIOLATIONS_BLOCK", "symbol", "where an open critical violation declines entries"),
+    Setting("MESSAGE_LIMIT", "150", "own order messages in 10 s above which entries are declined"),
     Setting("RESEARCH_DATA", "", "folder of candle files for sweeps; empty: the venue's history"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
@@ -269,6 +273,10 @@ def load(environment: Mapping[str, str]) -> Settings:
             _CLOSING.__contains__,
             "none, or out of " + ", ".join(t for t in _CLOSING if t != "none"),
         ),
+        violations_block=read.choice(  # type: ignore[arg-type]
+            "VIOLATIONS_BLOCK", ("symbol", "account", "off")
+        ),
+        message_limit=read.integer("MESSAGE_LIMIT", 20, 300),
         research_data=read.text("RESEARCH_DATA"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),

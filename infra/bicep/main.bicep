@@ -150,6 +150,19 @@ param disconnectionSeconds int = 300
 @description('Automatic triggers that also close every position, separated by commas, or none: abnormal_volatility, exchange_disconnection, suspicious_activity.')
 param killSwitchCloses string = 'suspicious_activity'
 
+@description('Where a critical violation of the compliance monitor that nobody has closed declines entries.')
+@allowed([
+  'symbol'
+  'account'
+  'off'
+])
+param violationsBlock string = 'symbol'
+
+@description('Order messages of the app within ten seconds above which entries are declined.')
+@minValue(20)
+@maxValue(300)
+param messageLimit int = 150
+
 @description('Folder of candle files for parameter sweeps, for example a mounted share; empty: the venue\'s history.')
 param researchData string = ''
 
@@ -460,6 +473,8 @@ var tradingSettings = {
   VOLATILITY_RATIO: volatilityRatio
   DISCONNECTION_SECONDS: string(disconnectionSeconds)
   KILL_SWITCH_CLOSES: killSwitchCloses
+  VIOLATIONS_BLOCK: violationsBlock
+  MESSAGE_LIMIT: string(messageLimit)
   RESEARCH_DATA: researchData
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl

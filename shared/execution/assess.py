@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import day
+from shared.compliance import before_entry
 from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
 from shared.execution import freshness
 from shared.execution.desk import Desk
@@ -65,6 +66,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     priced_at = desk.clock.now_ms()
     mark = desk.exchange.mark_price(signal.symbol)
     book = desk.exchange.book_ticker(signal.symbol)
+    compliance = before_entry.read(desk, signal.symbol)
     switch = desk.kill_switch.ensure()
     ledger = desk.ledger.update_equity(account.equity, desk.environment)
     now = desk.clock.now_ms()
@@ -98,6 +100,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         ),
         account_data_age_ms=now - asked_at,
         now_ms=now,
+        compliance=compliance,
     )
 
 

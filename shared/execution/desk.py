@@ -45,7 +45,9 @@ class Desk:
     positions get; ``entry_style`` and ``chase_ms`` say how they are entered and for how long an
     entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
     watched every few seconds. ``closing_triggers`` are
-    those of the kill switch that also close every position.
+    those of the kill switch that also close every position. ``violations_block`` says where a
+    critical violation that is not closed declines entries, ``message_limit`` from how many order
+    messages of ours within ten seconds on they are declined.
     ``environment`` is the venue's.
     """
 
@@ -70,6 +72,8 @@ class Desk:
     chase_ms: int = 8_000
     thresholds: Thresholds = field(default_factory=Thresholds)
     closing_triggers: frozenset[str] = ALWAYS_CLOSING
+    violations_block: Literal["symbol", "account", "off"] = "symbol"
+    message_limit: int = 150
     outbox: Outbox = field(default_factory=Outbox)
 
     def note(self, kind: str, body: dict[str, Any], *, correlation: str) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.compliance.pretrade import PreTrade
 from shared.errors import InvalidInput
 from shared.market.instrument import Instrument
 from shared.risk.limits import Limits
@@ -35,7 +36,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     Money in USDT, times and ages in milliseconds. ``equity`` is wallet balance plus unrealised
     P&L. ``day`` is the UTC day of the ledger's daily figures; ``day_realized_pnl`` includes fees
-    and funding. ``trades_today`` counts entries filled or reserved on that day.
+    and funding. ``trades_today`` counts entries filled or reserved on that day. ``compliance`` is
+    ``None`` where nobody asks it: in research, and in decisions of before it was asked.
     """
 
     signal: Signal
@@ -61,6 +63,7 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     account_data_age_ms: int | None
     now_ms: int
     cooldown: Cooldown = Cooldown()
+    compliance: PreTrade | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

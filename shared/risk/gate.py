@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from shared import clock
+from shared.compliance import pretrade
 from shared.risk.checks import at_least, at_most, between, exact, holds, not_judged, reasons, text
 from shared.risk.decision import Check, Decision, DecisionInputs, OrderPlan
 from shared.risk.limits import PLAN_CHECKS, STOP_FRACTION_MAX, plan_checks
@@ -40,6 +41,7 @@ def _decide(inputs: DecisionInputs) -> Decision:
         *_market_checks(inputs, facts),
         *_account_checks(inputs, facts),
         *_order_checks(inputs, facts, plan, why),
+        *_compliance_checks(inputs, plan),
     )
     declined = reasons(checks)
     approved = all(c.passed for c in checks) and plan is not None
@@ -200,6 +202,12 @@ def _account_checks(inputs: DecisionInputs, facts: Facts) -> tuple[Check, ...]:
         ),
         at_least("cooldown", since_loss, pause, "milliseconds since the last losing exit"),
     )
+
+
+def _compliance_checks(inputs: DecisionInputs, plan: OrderPlan | None) -> tuple[Check, ...]:
+    if inputs.compliance is None:
+        return ()
+    return pretrade.checks(inputs.compliance, plan, inputs.now_ms)
 
 
 def _below(name: str, value: Decimal | None, limit: Decimal, detail: str) -> Check:

@@ -1,0 +1,67 @@
+"""Reading what the compliance checks of an entry depend on."""
+
+from __future__ import annotations
+
+from shared.compliance import calendar, violations
+from shared.compliance.pretrade import WINDOW_MS, PreTrade, RestingOrder, Restriction
+from shared.execution.desk import Desk
+from shared.storage.store import Where, every
+
+
+def read(desk: Desk, symbol: str) -> PreTrade:
+    """The facts of now. Whatever cannot be read raises: no data, no exposure.
+
+    Raises
+    ------
+    ExchangeError, StoreError
+    """
+    resting = tuple(
+        RestingOrder(
+            client_id=o.client_order_id,
+            side=o.side,
+            price=o.price,
+            quantity=o.quantity - o.executed_quantity,
+        )
+        for o in desk.exchange.open_orders(symbol)
+        if o.price > 0
+    )
+    now = desk.clock.now_ms()
+    return PreTrade(
+        resting=resting,
+        restrictions=tuple(
+            Restriction(event_id=e.id, title=e.title, starts_at=e.starts_at, ends_at=e.ends_at)
+            for e in calendar.read(desk)
+            if e.covers(symbol, now)
+        ),
+        messages=_messages(desk, now - WINDOW_MS),
+        message_limit=desk.message_limit,
+        violations=_declining(desk, symbol),
+    )
+
+
+def _messages(desk: Desk, since: int) -> int:
+    """Order messages of ours since a time: orders placed, and orders cancelled."""
+    recent = every(
+        desk.store,
+        "orders",
+        desk.account,
+        where=[Where("updatedAt", ">=", since)],
+        order_by="updatedAt",
+        descending=True,
+    )
+    count = 0
+    for order in (d.body for d in recent):
+        count += order["createdAt"] >= since
+        count += order["state"] == "cancelled"
+    return count
+
+
+def _declining(desk: Desk, symbol: str) -> tuple[str, ...]:
+    """Critical violations that decline an entry in a symbol, as the settings have it."""
+    if desk.violations_block == "off":
+        return ()
+    return tuple(
+        id_
+        for id_, where in violations.blocking(desk)
+        if desk.violations_block == "account" or where in ("", symbol)
+    )
