@@ -206,6 +206,7 @@ class Services:
     @cached_property
     def limits(self) -> Limits:
         from shared.risk.limits import Limits
+        from shared.risk.portfolio_limits import PortfolioLimits
 
         s = self.settings
         return Limits(
@@ -214,6 +215,16 @@ class Services:
             max_total_notional=s.max_total_notional,
             max_daily_loss=s.max_daily_loss,
             max_drawdown=s.max_drawdown,
+            portfolio=PortfolioLimits(
+                max_value_at_risk=s.max_value_at_risk,
+                max_expected_shortfall=s.max_expected_shortfall,
+                max_marginal_shortfall=s.max_marginal_shortfall,
+                max_cluster_notional=s.max_cluster_notional,
+                cluster_correlation=s.cluster_correlation,
+                max_heat=s.max_heat,
+                confidence=s.risk_confidence,
+                horizon_days=s.risk_horizon_days,
+            ),
         )
 
     @cached_property

@@ -43,6 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_total_notional: Decimal
     max_daily_loss: Decimal
     max_drawdown: Decimal
+    max_value_at_risk: Decimal
+    max_expected_shortfall: Decimal
+    max_marginal_shortfall: Decimal
+    max_cluster_notional: Decimal
+    cluster_correlation: Decimal
+    max_heat: Decimal
+    risk_confidence: Decimal
+    risk_horizon_days: int
     risk_per_trade: Decimal
     target_volatility: Decimal
     max_holding_bars: int
@@ -97,6 +105,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_TOTAL_NOTIONAL", "2000", "USDT over all positions, at most 5000"),
     Setting("MAX_DAILY_LOSS", "200", "USDT per UTC day, at most 1000"),
     Setting("MAX_DRAWDOWN", "0.10", "fraction of the equity peak, at most 0.20"),
+    Setting("MAX_VALUE_AT_RISK", "0.10", "value at risk over equity, at most 0.20"),
+    Setting("MAX_EXPECTED_SHORTFALL", "0.15", "expected shortfall over equity, at most 0.30"),
+    Setting("MAX_MARGINAL_SHORTFALL", "0.075", "what a position adds to it, at most 0.15"),
+    Setting("MAX_CLUSTER_NOTIONAL", "2000", "USDT net in what moves together, at most 5000"),
+    Setting("CLUSTER_CORRELATION", "0.7", "correlation that makes contracts one cluster, 0.3-0.9"),
+    Setting("MAX_HEAT", "0.10", "loss at all stops over equity, at most 0.20"),
+    Setting("RISK_CONFIDENCE", "0.99", "confidence of value at risk, 0.95-0.995"),
+    Setting("RISK_HORIZON_DAYS", "1", "days of value at risk, 1-10"),
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
     Setting("MAX_HOLDING_BARS", "336", "bars after which a position is closed regardless"),
@@ -255,6 +271,14 @@ def load(environment: Mapping[str, str]) -> Settings:
         max_total_notional=read.number("MAX_TOTAL_NOTIONAL", "0", "5000"),
         max_daily_loss=read.number("MAX_DAILY_LOSS", "0", "1000"),
         max_drawdown=read.number("MAX_DRAWDOWN", "0", "0.20"),
+        max_value_at_risk=read.number("MAX_VALUE_AT_RISK", "0", "0.20"),
+        max_expected_shortfall=read.number("MAX_EXPECTED_SHORTFALL", "0", "0.30"),
+        max_marginal_shortfall=read.number("MAX_MARGINAL_SHORTFALL", "0", "0.15"),
+        max_cluster_notional=read.number("MAX_CLUSTER_NOTIONAL", "0", "5000"),
+        cluster_correlation=read.between("CLUSTER_CORRELATION", "0.3", "0.9"),
+        max_heat=read.number("MAX_HEAT", "0", "0.20"),
+        risk_confidence=read.between("RISK_CONFIDENCE", "0.95", "0.995"),
+        risk_horizon_days=read.integer("RISK_HORIZON_DAYS", 1, 10),
         risk_per_trade=read.number("RISK_PER_TRADE", "0.0001", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0.001", "5"),
         max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),

@@ -102,6 +102,32 @@ param maxDailyLoss string = '200'
 @description('Fraction below the equity peak at which the kill switch latches, at most 0.20.')
 param maxDrawdown string = '0.10'
 
+@description('Value at risk over equity, at most 0.20.')
+param maxValueAtRisk string = '0.10'
+
+@description('Expected shortfall over equity, at most 0.30.')
+param maxExpectedShortfall string = '0.15'
+
+@description('What one position may add to the expected shortfall, over equity, at most 0.15.')
+param maxMarginalShortfall string = '0.075'
+
+@description('USDT net in contracts that move together, at most 5000.')
+param maxClusterNotional string = '2000'
+
+@description('Correlation from which on contracts are one cluster, 0.3 to 0.9.')
+param clusterCorrelation string = '0.7'
+
+@description('Loss if every stop is hit over equity, at most 0.20.')
+param maxHeat string = '0.10'
+
+@description('Confidence of value at risk, 0.95 to 0.995.')
+param riskConfidence string = '0.99'
+
+@description('Days of value at risk.')
+@minValue(1)
+@maxValue(10)
+param riskHorizonDays int = 1
+
 @description('Fraction of the equity risked between entry and stop.')
 param riskPerTrade string = '0.005'
 
@@ -459,6 +485,14 @@ var tradingSettings = {
   MAX_TOTAL_NOTIONAL: maxTotalNotional
   MAX_DAILY_LOSS: maxDailyLoss
   MAX_DRAWDOWN: maxDrawdown
+  MAX_VALUE_AT_RISK: maxValueAtRisk
+  MAX_EXPECTED_SHORTFALL: maxExpectedShortfall
+  MAX_MARGINAL_SHORTFALL: maxMarginalShortfall
+  MAX_CLUSTER_NOTIONAL: maxClusterNotional
+  CLUSTER_CORRELATION: clusterCorrelation
+  MAX_HEAT: maxHeat
+  RISK_CONFIDENCE: riskConfidence
+  RISK_HORIZON_DAYS: string(riskHorizonDays)
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
   MAX_HOLDING_BARS: string(maxHoldingBars)

@@ -63,6 +63,8 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     instrument = instrument_of(desk.exchange, signal.symbol)
     account = desk.exchange.account()
     positions = desk.exchange.positions()
+    # Before the prices: the first question of a day goes to the exchange.
+    desk.histories.of((signal.symbol, *(p.symbol for p in positions)))
     priced_at = desk.clock.now_ms()
     mark = desk.exchange.mark_price(signal.symbol)
     book = desk.exchange.book_ticker(signal.symbol)
@@ -101,6 +103,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         account_data_age_ms=now - asked_at,
         now_ms=now,
         compliance=compliance,
+        history=desk.histories.of((signal.symbol, *(e.symbol for e in exposures))),
     )
 
 
@@ -134,17 +137,19 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
                 positions=inputs.exposures,
                 limits=desk.limits,
                 stage=desk.stage,
+                history=inputs.history,
             )
         except LimitReached as error:
             # Another workflow took the room between the snapshot and now. The stored inputs
             # carry what the ledger then said, so that the decision still replays.
+            others = desk.ledger.read().exposures(exclude=decision.id)
             inputs = msgspec.structs.replace(
                 inputs,
-                exposures=(
-                    *(e for e in inputs.exposures if e.kind == "position"),
-                    *desk.ledger.read().exposures(exclude=decision.id),
-                ),
+                exposures=(*(e for e in inputs.exposures if e.kind == "position"), *others),
                 trades_today=desk.ledger.read().trades_today,
+                history=desk.histories.of(
+                    (symbol, *(e.symbol for e in (*inputs.exposures, *others)))
+                ),
             )
             decision = decide(inputs)
             if decision.outcome == "approved":
@@ -170,7 +175,11 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
                 desk.ledger.release(decision.id)
             elif first != decision.plan and decision.id not in desk.ledger.read().settled:
                 desk.ledger.reserve(
-                    first, positions=stored[0].exposures, limits=desk.limits, stage=desk.stage
+                    first,
+                    positions=stored[0].exposures,
+                    limits=desk.limits,
+                    stage=desk.stage,
+                    history=stored[0].history,
                 )
         return assess(desk, symbol, signal_id)
     _note(desk, inputs, decision)

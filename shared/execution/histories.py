@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from shared.clock import Clock
+from shared.errors import ExchangeError, ExchangeRejected
 from shared.execution.exchange import Exchange
 from shared.market.timeframe import DAY_MS
 from shared.risk.history import HISTORY_DAYS, MarketHistory, daily_returns, history
@@ -40,7 +41,7 @@ class Histories:
         Raises
         ------
         ExchangeError
-            When the candles of one cannot be had.
+            When the candles of one cannot be had and were not had yesterday either.
         """
         found = {s: self._series(s) for s in sorted(set(symbols))}
         series = {s: one for s, one in found.items() if one is not None}
@@ -59,9 +60,18 @@ class Histories:
         known = self._known.get(symbol)
         if known is not None and now < known[0]:
             return known[1]
-        candles = self._exchange.candles(symbol, "1d", limit=HISTORY_DAYS + 1)
-        series = daily_returns(candles)
         today = now // DAY_MS * DAY_MS
+        try:
+            candles = self._exchange.candles(symbol, "1d", limit=HISTORY_DAYS + 1)
+        except ExchangeRejected:
+            # The exchange does not know it (any more): held, it counts with an assumed loss.
+            candles = []
+        except ExchangeError:
+            # Yesterday's answer does for today: of a year's days one is missing.
+            if known is None or known[1] is None or known[1][0] < today - DAY_MS:
+                raise
+            return known[1]
+        series = daily_returns(candles)
         current = series is not None and series[0] >= today
         again = today + DAY_MS if current else min(today + DAY_MS, now + AGAIN_MS)
         with self._lock:

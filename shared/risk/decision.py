@@ -15,6 +15,7 @@ import msgspec
 from shared.compliance.pretrade import PreTrade
 from shared.errors import InvalidInput
 from shared.market.instrument import Instrument
+from shared.risk.history import MarketHistory
 from shared.risk.limits import Limits
 from shared.risk.plan import Check as Check
 from shared.risk.plan import Exposure as Exposure
@@ -37,7 +38,9 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     Money in USDT, times and ages in milliseconds. ``equity`` is wallet balance plus unrealised
     P&L. ``day`` is the UTC day of the ledger's daily figures; ``day_realized_pnl`` includes fees
     and funding. ``trades_today`` counts entries filled or reserved on that day. ``compliance`` is
-    ``None`` where nobody asks it: in research, and in decisions of before it was asked.
+    ``None`` where nobody asks it: in research, and in decisions of before it was asked. So is
+    ``history``, the past of every symbol with exposure and of the signal's: without it the
+    portfolio's risk is not judged.
     """
 
     signal: Signal
@@ -64,6 +67,7 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     cooldown: Cooldown = Cooldown()
     compliance: PreTrade | None = None
+    history: MarketHistory | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from shared.compliance import pretrade
 from shared.risk.checks import at_least, at_most, between, exact, holds, not_judged, reasons, text
 from shared.risk.decision import Check, Decision, DecisionInputs, OrderPlan
 from shared.risk.limits import PLAN_CHECKS, STOP_FRACTION_MAX, plan_checks
+from shared.risk.portfolio_gate import portfolio_checks
 from shared.risk.proposal import Facts, positive, propose, usable
 
 ZERO = Decimal(0)
@@ -42,6 +43,9 @@ def _decide(inputs: DecisionInputs) -> Decision:
         *_account_checks(inputs, facts),
         *_order_checks(inputs, facts, plan, why),
         *_compliance_checks(inputs, plan),
+        *portfolio_checks(
+            plan, inputs.exposures, facts.equity, inputs.history, inputs.limits.portfolio, why
+        ),
     )
     declined = reasons(checks)
     approved = all(c.passed for c in checks) and plan is not None

@@ -17,6 +17,7 @@ from shared.clock import Clock, day
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.market.timeframe import DAY_MS
 from shared.risk.checks import exact, failures, finite
+from shared.risk.history import MarketHistory
 from shared.risk.ledger_view import BalanceMark as BalanceMark
 from shared.risk.ledger_view import LedgerView as LedgerView
 from shared.risk.ledger_view import LimitReached as LimitReached
@@ -25,6 +26,7 @@ from shared.risk.ledger_view import Settled as Settled
 from shared.risk.ledger_view import room_checks
 from shared.risk.limits import Limits
 from shared.risk.plan import Exposure, OrderPlan, StageRules
+from shared.risk.portfolio_gate import portfolio_checks
 from shared.storage.records import record_of
 from shared.storage.store import Body, Document, Store
 
@@ -73,6 +75,7 @@ class RiskLedger:
         positions: Sequence[Exposure],
         limits: Limits,
         stage: StageRules | None = None,
+        history: MarketHistory | None = None,
     ) -> LedgerView:
         """Hold room for a plan if every limit still has it, counting all other entries.
 
@@ -84,6 +87,8 @@ class RiskLedger:
         positions : sequence of Exposure
             The exchange's positions. Exposure of other kinds is ignored: the ledger's own
             entries, read in the same step as they are judged, stand in its place.
+        history : MarketHistory, optional
+            What the decision judged the portfolio's risk by; without it that is not judged.
 
         Raises
         ------
@@ -111,7 +116,12 @@ class RiskLedger:
             if known is not None and known.state == "open":
                 return view
             others = [*held, *view.exposures(exclude=plan.decision_id)]
-            failed = failures(room_checks(plan, limits, stage, view, others))
+            failed = failures(
+                (
+                    *room_checks(plan, limits, stage, view, others),
+                    *portfolio_checks(plan, others, view.equity, history, limits.portfolio),
+                )
+            )
             if failed:
                 raise LimitReached(failed)
             return _with_entry(view, reservation)

@@ -17,6 +17,7 @@ from shared.market.instrument import Instrument
 from shared.risk.checks import at_least, at_most, between, exact, failures, finite, holds, text
 from shared.risk.exposure import committed_notional, open_symbols
 from shared.risk.plan import Check, Exposure, OrderPlan, StageRules
+from shared.risk.portfolio_limits import PortfolioLimits
 
 MAX_LEVERAGE = 10
 MAX_POSITION_NOTIONAL = Decimal(500)
@@ -39,7 +40,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Money in USDT, fractions of 1, ages in milliseconds. ``max_spread`` is the book's spread over
     its middle; ``max_price_deviation`` bounds how far book, mark price and the signal's close may
     lie apart; ``loss_cooldown_ms`` is the pause on a symbol after a losing exit, multiplied by
-    the number of losses in a row (at most six times).
+    the number of losses in a row (at most six times). ``portfolio`` is what all positions may
+    amount to together.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_spread: Decimal = Decimal("0.005")
     max_price_deviation: Decimal = Decimal("0.02")
     loss_cooldown_ms: int = 0
+    portfolio: PortfolioLimits = PortfolioLimits()
 
     def __post_init__(self) -> None:
         problems = self._problems()
