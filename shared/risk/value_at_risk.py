@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from operator import mul
+from operator import add, mul
 from statistics import NormalDist
 
 import msgspec
@@ -90,26 +90,46 @@ def profits(
     """
     known: list[tuple[int, tuple[int, ...]]] = []
     unknown = []
-    for symbol in sorted(holdings):
-        if not holdings[symbol]:
+    # In the order given: what is added last costs one addition to what was summed before.
+    for symbol, notional in holdings.items():
+        if not notional:
             continue
         series = history.series(symbol)
         if series is None:
             unknown.append(symbol)
             continue
-        cents = int((holdings[symbol] / CENT).to_integral_value(ROUND_HALF_EVEN))
-        known.append((cents, series))
-    days = min((len(series) for _, series in known), default=0)
-    total = [0] * days
-    for cents, series in known:
-        total = [t + cents * r for t, r in zip(total, series[-days:], strict=True)]
-    return total, tuple(unknown)
+        known.append((int((notional / CENT).to_integral_value(ROUND_HALF_EVEN)), series))
+    return list(_summed(tuple(known))), tuple(sorted(unknown))
+
+
+@lru_cache(maxsize=64)
+def _summed(known: tuple[tuple[int, tuple[int, ...]], ...]) -> tuple[int, ...]:
+    """Profits of each day all have; whole numbers, so that the order of adding changes nothing."""
+    if not known:
+        return ()
+    cents, series = known[-1]
+    last = tuple(map(cents.__mul__, series))
+    if len(known) == 1:
+        return last
+    before = _summed(known[:-1])
+    days = min(len(before), len(last))
+    return tuple(map(add, before[-days:], last[-days:]))
 
 
 def portfolio_risk(
     holdings: Mapping[str, Decimal], history: MarketHistory, rules: RiskRules
 ) -> PortfolioRisk:
     """Tail risk of signed notionals by history and by the normal distribution."""
+    return _portfolio_risk(
+        tuple((s, x, history.returns.get(s, "")) for s, x in holdings.items() if x), rules
+    )
+
+
+# The ledger asks what the gate has just asked, of the same texts.
+@lru_cache(maxsize=64)
+def _portfolio_risk(held: tuple[tuple[str, Decimal, str], ...], rules: RiskRules) -> PortfolioRisk:
+    holdings = {symbol: notional for symbol, notional, _ in held}
+    history = MarketHistory(end=0, returns={symbol: text for symbol, _, text in held})
     with exact():
         gains, unknown = profits(holdings, history)
         root = Decimal(rules.horizon_days).sqrt()
@@ -133,12 +153,12 @@ def historical(gains: Sequence[int], confidence: Decimal) -> TailRisk:
     if not gains:
         return TailRisk(value_at_risk=ZERO, expected_shortfall=ZERO)
     with exact():
-        losses = sorted((-g for g in gains), reverse=True)
-        tail = len(losses) * (1 - confidence)
+        ordered = sorted(gains)
+        tail = len(ordered) * (1 - confidence)
         whole = int(tail)
         # The next one counts with the rest of the tail; with whole days only, not at all.
-        last = losses[min(whole, len(losses) - 1)]
-        mean = (sum(losses[:whole]) + (tail - whole) * last) / tail
+        last = -ordered[min(whole, len(ordered) - 1)]
+        mean = ((tail - whole) * last - sum(ordered[:whole])) / tail
         return TailRisk(value_at_risk=Decimal(last), expected_shortfall=mean)
 
 
