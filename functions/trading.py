@@ -1,8 +1,9 @@
 """The trade workflow: assess -> approve (by stage) -> open -> protect -> record."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.annotations import Payload
 from functions.durable import df
@@ -10,6 +11,8 @@ from functions.outputs import Events, emits, flush
 from shared.bootstrap import services
 
 bp = df.Blueprint()
+
+T = TypeVar("T")
 
 #: An activity that failed runs again at once: behind it may be an order whose stop is missing,
 #: and a position may be without one for five seconds.
@@ -62,18 +65,22 @@ def assess(
     In one activity: a hop between the two is time in which a decision ages, and with many signals
     at once every order would queue behind the assessment of all others.
     """
+    result, outbox = _seen_through(_assess, payload)
+    flush(outbox, executions, risk, compliance)
+    return result
+
+
+def _assess(desk: Any, payload: Any) -> dict[str, Any]:
     from shared.compliance.approval import request_approval
     from shared.errors import ExchangeError
     from shared.execution.assess import assess as decide_on
     from shared.telemetry import span
 
-    desk = services().desk()
     try:
         with span("assess", payload["signal"]):
             decision = decide_on(desk, payload["symbol"], payload["signal"])
     except ExchangeError as error:
-        # Told here, because the outputs of a function that raises are not sent.
-        flush(desk.outbox, executions, risk, compliance)
+        # An answer, because the outputs of a function that raises are not sent.
         return {"id": payload["signal"], "outcome": "undecided", "reasons": [str(error)]}
     result: dict[str, Any] = {
         "id": decision.id,
@@ -87,7 +94,6 @@ def assess(
             result |= request_approval(desk, payload["symbol"], decision)
         else:
             result["opened"] = _open(desk, payload)
-    flush(desk.outbox, executions, risk, compliance)
     return result
 
 
@@ -111,9 +117,8 @@ def open_position(
     payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """Permit, intent, entry order, stop, of a decision that a person has approved."""
-    desk = services().desk()
-    opened = _open(desk, payload)
-    flush(desk.outbox, executions, risk, compliance)
+    opened, outbox = _seen_through(_open, payload)
+    flush(outbox, executions, risk, compliance)
     return opened
 
 
@@ -132,14 +137,32 @@ def protect_position(
     payload: Payload, executions: Events, risk: Events, compliance: Events
 ) -> dict[str, Any]:
     """See with the exchange's eyes that the stop is live; place it or flatten otherwise."""
+    protected, outbox = _seen_through(_protect, payload)
+    flush(outbox, executions, risk, compliance)
+    return {"protected": protected}
+
+
+def _protect(desk: Any, payload: Any) -> bool:
     from shared.execution.guardian import confirm_protection
     from shared.telemetry import span
 
-    desk = services().desk()
     with span("protect", payload["signal"]):
-        protected = confirm_protection(desk, payload["symbol"], payload["signal"])
-    flush(desk.outbox, executions, risk, compliance)
-    return {"protected": protected}
+        return confirm_protection(desk, payload["symbol"], payload["signal"])
+
+
+def _seen_through(work: Callable[[Any, Any], T], payload: Any) -> tuple[T, Any]:
+    """Do what may leave a position behind; with it the events of the run that came to its end.
+
+    A failing store is waited out here, each time with a desk of its own as after a failure that
+    the task hub knows of: until that has heard of it a position might have no stop.
+    """
+    from shared.execution.again import again
+
+    def attempt() -> tuple[T, Any]:
+        desk = services().desk()
+        return work(desk, payload), desk.outbox
+
+    return again(services().clock, attempt)
 
 
 @bp.activity_trigger(input_name="payload")

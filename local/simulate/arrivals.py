@@ -71,7 +71,7 @@ def entry(judge: Judge, order: Order, intent: dict[str, Any], at: int) -> None:
     issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
     if switch is None or issued is None:
         judge.broken(1, f"entry {order.client_order_id} has no permit", at)
-    elif judge.stopped_at is not None and issued > judge.stopped_at:
+    elif judge.stopped_at is not None and issued > judge.stopped_at > switch.body["armed_at"]:
         judge.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
 
 

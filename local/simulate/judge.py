@@ -295,6 +295,10 @@ class Judge(Watch):
         self.must_be_flat = True
         self.disturbed(at)
 
+    def permitted(self, key: str) -> None:
+        """A permit was issued though the switch was latched."""
+        self.broken(5, f"{key}: a permit was issued after the latch", self._clock.now_ms())
+
     def stopped_now(self) -> None:
         """As :meth:`stopped`, at this moment."""
         self.stopped(self._clock.now_ms())

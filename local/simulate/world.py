@@ -41,12 +41,12 @@ from local.simulate.rivals import Rivals
 from local.simulate.schedule import Schedule
 from local.simulate.store_faults import FaultyStore
 from local.simulate.watching import observe
+from local.simulate.witness import WitnessedStore
 from shared.errors import BorsaError
 from shared.market.timeframe import MINUTE_MS
 from shared.simulation.link import set_status
 from shared.simulation.orders import AlgoOrder
 from shared.simulation.venue import Venue
-from shared.storage.sqlite import SqliteStore
 
 #: 2025-05-05 00:00 UTC.
 MIDNIGHT = 1_746_403_200_000
@@ -105,7 +105,7 @@ class World:
             faults=self.faults,
             clock_skew_ms=skew,
         )
-        self.store = SqliteStore(":memory:", clock=self.clock)
+        self.store = WitnessedStore(self.clock, lambda key: self.judge.permitted(key))
         self.judge = Judge(
             self.venue,
             LIMITS,

@@ -143,13 +143,16 @@ def test_crash_and_nobody_but_the_guardian(open_floor, at, when):
 
 @pytest.mark.parametrize(("at", "when"), places(2))
 def test_store_fails_once_inside_the_workflow(open_floor, at, when):
-    """The whole application: the activity fails, the workflow runs it again in time."""
+    """The whole application: what may leave a position naked does not wait for the task hub."""
     floor = open_floor()
+    failed = []
+    floor.platform.host.on_invocation.append(lambda i: i.error and failed.append(i.function))
     signal = floor.signal()
     stop = Stop(floor, at, when, lambda: StoreUnavailable("the disk is full"))
     floor.start(signal)
     floor.run(12)
     assert stop.struck
+    assert set(failed) <= {"record_trade"}
     assert floor.outcome(signal)["outcome"] == "protected"
     assert floor.held() == FULL
     assert len(floor.entries()) == 1
