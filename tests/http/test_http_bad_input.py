@@ -11,6 +11,9 @@ from tests.http.serving import Serving, problem
 
 STOP = "/api/emergency-stop"
 CLEAR = "/api/kill-switch/clear"
+VIOLATION = "/api/compliance/violations/spoofing-BTCUSDT-1"
+CLOSE = f"{VIOLATION}/close"
+EVENTS = "/api/compliance/events"
 APPROVAL = "/api/approvals/BTCUSDT-1m-1746352860000-v1"
 
 BODIES = [
@@ -37,6 +40,16 @@ BODIES = [
     (APPROVAL, b'{"decision": "maybe", "nonce": "n", "operator": "o"}', 400, "$.decision"),
     (APPROVAL, b'{"decision": "approve"}', 400, "missing required field"),
     (APPROVAL, b'{"decision": "approve", "nonce": "n", "operator": "o"}', 404, "no approval"),
+    (CLOSE, b'{"code": "123456", "reason": "r", "operator": "o"}', 404, "no violation"),
+    (CLOSE, b'{"code": "123456", "operator": "o"}', 400, "missing required field `reason`"),
+    (CLOSE, b'{"code": 1, "reason": "r", "operator": "o"}', 400, "$.code"),
+    (f"{VIOLATION}/acknowledge", b"[]", 400, "Expected `object`, got `array`"),
+    (f"{VIOLATION}/acknowledge", b'{"operator": 7}', 400, "$.operator"),
+    (f"{VIOLATION}/acknowledge", b'{"operator": "o"}', 404, "no violation"),
+    (EVENTS, b'{"symbol": "*"}', 400, "missing required field"),
+    (EVENTS, b'{"symbol": "*", "beforeMinutes": 1.5}', 400, "$.beforeMinutes"),
+    (f"{EVENTS}/..%2Fstage/remove", b'{"code": "1", "reason": "r", "operator": "o"}', 404, ""),
+    ("/api/compliance/scan?from=never", b"", 400, "from is 'never'"),
     ("/api/approvals/'; DROP TABLE approvals; --", b'{"decision":', 400, "truncated"),
     (
         "/api/approvals/..%2F..%2Fcontrol",
@@ -80,6 +93,9 @@ QUERIES = [
         for symbol in ("DOGEUSDT", "btcusdt", "BTCUSDT'%20OR%201=1--", "%00", "BTCUSDT%2F..", "")
     ],
     ("/api/signals?kind=everything", "unknown kind"),
+    ("/api/compliance/violations?limit=0", "use a whole number from 1 to 1000"),
+    ("/api/compliance/violations?state=pending", "use one of open, acknowledged, closed"),
+    ("/api/compliance/violations?continuation=garbage", "continuation"),
     ("/api/orders?continuation=garbage", "continuation"),
     ("/api/orders?continuation=%00%FF", "continuation"),
     ("/api/trades?continuation=eyJhIjoxfQ==", "continuation"),
@@ -131,6 +147,10 @@ def test_routes_and_methods_that_do_not_exist_are_not_found(
         ("POST", STOP),
         ("POST", CLEAR),
         ("POST", APPROVAL),
+        ("POST", CLOSE),
+        ("POST", EVENTS),
+        ("GET", "/api/compliance"),
+        ("GET", "/api/compliance/violations"),
         ("GET", "/api/status"),
         ("GET", "/api/positions"),
         ("GET", "/api/orders"),
