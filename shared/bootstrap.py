@@ -246,7 +246,12 @@ class Services:
     def sizing(self) -> SizingConfig:
         from shared.risk.sizing import SizingConfig
 
+        own = SizingConfig()
+        fraction = self.settings.kelly_fraction
         return SizingConfig(
+            methods=(*own.methods, "kelly") if fraction else own.methods,
+            kelly_fraction=fraction or own.kelly_fraction,
+            kelly_min_trades=self.settings.kelly_min_trades,
             risk_per_trade=self.settings.risk_per_trade,
             target_volatility=self.settings.target_volatility,
             atr_multiple=self.settings.stop_atr,

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     risk_horizon_days: int
     risk_per_trade: Decimal
     target_volatility: Decimal
+    kelly_fraction: Decimal
+    kelly_min_trades: int
     max_holding_bars: int
     stop_atr: Decimal
     reward_risk: Decimal
@@ -115,6 +117,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RISK_HORIZON_DAYS", "1", "days of value at risk, 1-10"),
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
+    Setting("KELLY_FRACTION", "0", "part of the Kelly fraction of the closed trades; 0: off"),
+    Setting("KELLY_MIN_TRADES", "100", "closed trades before it counts, 30-300"),
     Setting("MAX_HOLDING_BARS", "336", "bars after which a position is closed regardless"),
     Setting("STOP_ATR", "4", "stop distance in ATRs, before it is clamped into 1-5 %"),
     Setting("REWARD_RISK", "3", "distance of the target in stop distances, 2-10"),
@@ -281,6 +285,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         risk_horizon_days=read.integer("RISK_HORIZON_DAYS", 1, 10),
         risk_per_trade=read.number("RISK_PER_TRADE", "0.0001", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0.001", "5"),
+        kelly_fraction=read.optional("KELLY_FRACTION", "0.5"),
+        kelly_min_trades=read.integer("KELLY_MIN_TRADES", 30, 300),
         max_holding_bars=read.integer("MAX_HOLDING_BARS", 1, 100_000),
         stop_atr=read.number("STOP_ATR", "0.1", "20"),
         reward_risk=read.between("REWARD_RISK", "2", "10"),

@@ -134,6 +134,14 @@ param riskPerTrade string = '0.005'
 @description('Annualised volatility that a single position may add.')
 param targetVolatility string = '0.20'
 
+@description('Part of the Kelly fraction of the closed trades that a position may risk, at most 0.5; 0: off.')
+param kellyFraction string = '0'
+
+@description('Closed trades before the Kelly fraction counts.')
+@minValue(30)
+@maxValue(300)
+param kellyMinTrades int = 100
+
 @description('Bars after which a position is closed whatever it does.')
 @minValue(1)
 param maxHoldingBars int = 336
@@ -495,6 +503,8 @@ var tradingSettings = {
   RISK_HORIZON_DAYS: string(riskHorizonDays)
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
+  KELLY_FRACTION: kellyFraction
+  KELLY_MIN_TRADES: string(kellyMinTrades)
   MAX_HOLDING_BARS: string(maxHoldingBars)
   STOP_ATR: stopAtr
   REWARD_RISK: rewardRisk

@@ -127,6 +127,11 @@ def _tell(body: dict[str, Any]) -> None:
         f"equity), {heat['toStopsNow']} USDT from here to the stops of now",
         highlight=False,
     )
+    for name, limit in body["limits"].items():
+        console.print(
+            f"limit {name}: {limit['value']} of {limit['limit']} USDT ({_percent(limit['used'])})",
+            highlight=False,
+        )
     for cluster in body["clusters"]:
         console.print(
             f"cluster {', '.join(cluster['symbols'])}: gross {cluster['gross']}, "

@@ -12,6 +12,7 @@ from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
 from shared.execution import freshness
 from shared.execution.desk import Desk
 from shared.execution.exchange import instrument_of
+from shared.portfolio.record import closed_record
 from shared.risk.decision import Decision, DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.gate import decide
@@ -104,6 +105,9 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         now_ms=now,
         compliance=compliance,
         history=desk.histories.of((signal.symbol, *(e.symbol for e in exposures))),
+        record=closed_record(desk.store, desk.account, desk.environment)
+        if "kelly" in desk.sizing.methods
+        else None,
     )
 
 

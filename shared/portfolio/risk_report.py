@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +13,11 @@ from shared.portfolio import exposed
 from shared.portfolio.exposed import Exposed
 from shared.portfolio.heat_map import heat_map
 from shared.risk.checks import text
-from shared.risk.correlation import CLUSTER_CORRELATION, clusters, components
+from shared.risk.correlation import Cluster, clusters, components
 from shared.risk.heat import Heat, heat, risk_to_stop
 from shared.risk.history import UNIT, MarketHistory
 from shared.risk.holdings import holdings
+from shared.risk.portfolio_limits import PortfolioLimits
 from shared.risk.simulated_risk import Tail, bootstrap, cornish_fisher, multivariate_t
 from shared.risk.value_at_risk import CENT, PortfolioRisk, RiskRules, portfolio_risk, profits
 
@@ -38,7 +39,7 @@ def report(
     Parameters
     ----------
     confidence, horizon_days : optional
-        Instead of 99 % and one day.
+        Instead of the level at which the gate measures.
     seed : int
         Of the Monte Carlo methods.
 
@@ -47,7 +48,8 @@ def report(
     InvalidInput
         For a level that cannot be used.
     """
-    rules = level(confidence, horizon_days)
+    limits = desk.limits.portfolio
+    rules = level(limits.rules, confidence, horizon_days)
     now = exposed.read(desk)
     both = holdings(now.exposures)
     if both is None:
@@ -57,6 +59,7 @@ def report(
     open_heat = heat(now.exposures, now.account.equity)
     parts = components(coming, now.history, rules)
     equity = now.account.equity
+    bundles = clusters(coming, now.history, limits.cluster_correlation)
     return {
         "time": iso(now.at),
         "account": desk.account,
@@ -90,24 +93,24 @@ def report(
         ],
         "clusters": [
             {"symbols": list(c.symbols), "gross": _money(c.gross), "net": _money(c.net)}
-            for c in clusters(coming, now.history, CLUSTER_CORRELATION)
+            for c in bundles
         ],
         "correlations": {pair: float(x) for pair, x in now.history.correlations.items()},
         "heat": _heat(now, open_heat, desk.sizing.cost_fraction),
         "heatMap": heat_map(now, parts, desk.sizing.cost_fraction),
+        "limits": _limits(now, limits, bundles, open_heat),
         "notes": _notes(risk, now),
     }
 
 
-def level(confidence: Decimal | None, horizon_days: int | None) -> RiskRules:
-    """The level asked for; by default 99 % and a day.
+def level(own: RiskRules, confidence: Decimal | None, horizon_days: int | None) -> RiskRules:
+    """The level asked for, the gate's own where none is.
 
     Raises
     ------
     InvalidInput
         When it is outside what can be measured.
     """
-    own = RiskRules()
     chosen = RiskRules(
         confidence=own.confidence if confidence is None else confidence,
         horizon_days=own.horizon_days if horizon_days is None else horizon_days,
@@ -160,6 +163,44 @@ def _methods(
             if known
             else nothing
         ),
+    }
+
+
+def _limits(
+    now: Exposed,
+    limits: PortfolioLimits,
+    bundles: Sequence[Cluster],
+    open_heat: Heat | None,
+) -> dict[str, Any]:
+    """What is used of each limit at the gate's own level, whichever was asked for."""
+    equity = now.account.equity
+    both = holdings(now.exposures) or ({}, {})
+    risks = [portfolio_risk(held, now.history, limits.rules) for held in both]
+    known: list[tuple[str, Decimal, Decimal]] = [
+        (
+            "maxValueAtRisk",
+            max(r.value_at_risk for r in risks),
+            limits.max_value_at_risk * equity,
+        ),
+        (
+            "maxExpectedShortfall",
+            max(r.expected_shortfall for r in risks),
+            limits.max_expected_shortfall * equity,
+        ),
+        (
+            "maxClusterNotional",
+            max((c.net for c in bundles), default=Decimal(0)),
+            limits.max_cluster_notional,
+        ),
+        (
+            "maxHeat",
+            Decimal(0) if open_heat is None else open_heat.open_risk,
+            limits.max_heat * equity,
+        ),
+    ]
+    return {
+        name: {"value": _money(value), "limit": _money(limit), "used": _share(value, limit)}
+        for name, value, limit in known
     }
 
 

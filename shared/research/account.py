@@ -24,6 +24,7 @@ from shared.research.round_trip import RoundTrip
 from shared.research.switch import Switch
 from shared.risk.decision import DecisionInputs
 from shared.risk.exposure import positions_as_exposure
+from shared.risk.kelly import TradeRecord, trade_record
 from shared.risk.ledger import RiskLedger
 from shared.risk.limits import verify_plan
 from shared.risk.stops import average_true_range, next_stop, reached, time_is_up
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from shared.strategies.signal import Signal
 
 ACCOUNT = "main"
+#: Digits of a stored trade's R multiple.
+R_PLACES = Decimal("0.0001")
 
 
 class _Clock:
@@ -129,6 +132,13 @@ class BacktestAccount:
             market_data_age_ms=0,
             account_data_age_ms=0,
             now_ms=now,
+            record=self._record_of_trades() if "kelly" in self.config.sizing.methods else None,
+        )
+
+    def _record_of_trades(self) -> TradeRecord:
+        return trade_record(
+            (trip.net / trip.risk).quantize(R_PLACES) if trip.risk else Decimal(0)
+            for trip in reversed(self.closed)
         )
 
     def _positions(self) -> list[VenuePosition]:

@@ -13,8 +13,6 @@ from shared.risk.value_at_risk import CENT, RiskRules, normal_factors, profits
 
 ZERO = Decimal(0)
 PLACES = Decimal("0.0001")
-#: From this correlation of daily returns on, contracts are taken for one bet.
-CLUSTER_CORRELATION = Decimal("0.7")
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from shared.compliance.pretrade import PreTrade
 from shared.errors import InvalidInput
 from shared.market.instrument import Instrument
 from shared.risk.history import MarketHistory
+from shared.risk.kelly import TradeRecord
 from shared.risk.limits import Limits
 from shared.risk.plan import Check as Check
 from shared.risk.plan import Exposure as Exposure
@@ -40,7 +41,8 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     and funding. ``trades_today`` counts entries filled or reserved on that day. ``compliance`` is
     ``None`` where nobody asks it: in research, and in decisions of before it was asked. So is
     ``history``, the past of every symbol with exposure and of the signal's: without it the
-    portfolio's risk is not judged.
+    portfolio's risk is not judged. ``record`` is what the closed trades say, where a sizing method
+    asks for it.
     """
 
     signal: Signal
@@ -68,6 +70,7 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     cooldown: Cooldown = Cooldown()
     compliance: PreTrade | None = None
     history: MarketHistory | None = None
+    record: TradeRecord | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

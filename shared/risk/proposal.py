@@ -193,8 +193,10 @@ def _sizes(
         volatility=facts.volatility,
         bar_ms=bar_ms,
         scale=scale,
+        record=inputs.record,
     )
-    sizes = {method: SIZERS[method](config, sizing) for method in config.methods}
+    asked = {method: SIZERS[method](config, sizing) for method in config.methods}
+    sizes = {method: size for method, size in asked.items() if size is not None}
     loss = guard.stop_fraction + config.cost_fraction
     # If every stop is hit, this one included, the day and the peak must still be within limits.
     day_room = limits.max_daily_loss - facts.day_loss - facts.at_risk

@@ -1,7 +1,7 @@
 """How large a position may be: every method and every limit gives a size, the smallest wins.
 
 A sizing method is a pure function from :class:`SizingFacts` to USDT notional, registered by name;
-another method (Kelly, risk parity) is one more function.
+another method (risk parity) is one more function.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from shared.errors import ConfigurationError
 from shared.market.timeframe import DAY_MS
 from shared.risk.checks import finite, text
+from shared.risk.kelly import RECORD_TRADES, TradeRecord
 
 YEAR_MS = 365 * DAY_MS
 ZERO = Decimal(0)
@@ -21,16 +22,22 @@ ONE = Decimal(1)
 
 
 class SizingFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sizing method may look at. ``volatility`` is the standard deviation per bar."""
+    """What a sizing method may look at.
+
+    ``volatility`` is the standard deviation per bar; ``record`` what the account's closed trades
+    say, where somebody looked.
+    """
 
     equity: Decimal
     stop_fraction: Decimal
     volatility: Decimal
     bar_ms: int
     scale: Decimal
+    record: TradeRecord | None = None
 
 
-Sizer = Callable[["SizingConfig", SizingFacts], Decimal]
+#: ``None``: the method has nothing to say, the others decide.
+Sizer = Callable[["SizingConfig", SizingFacts], Decimal | None]
 SIZERS: dict[str, Sizer] = {}
 
 
@@ -71,6 +78,10 @@ class SizingConfig(msgspec.Struct, frozen=True, kw_only=True):
         Bars of the signal's time frame after which the position is closed.
     trail_activation : Decimal
         Profit in multiples of the stop distance at which trailing starts.
+    kelly_fraction : Decimal
+        Part of the full Kelly fraction that ``kelly`` risks; a half at most.
+    kelly_min_trades : int
+        Closed trades before ``kelly`` says anything.
     """
 
     methods: tuple[str, ...] = ("fixed_fractional", "volatility_target")
@@ -84,6 +95,8 @@ class SizingConfig(msgspec.Struct, frozen=True, kw_only=True):
     entry_slippage: Decimal = Decimal("0.002")
     max_holding_bars: int = 48
     trail_activation: Decimal = Decimal(1)
+    kelly_fraction: Decimal = Decimal("0.25")
+    kelly_min_trades: int = 100
 
     def __post_init__(self) -> None:
         problems = []
@@ -98,6 +111,8 @@ class SizingConfig(msgspec.Struct, frozen=True, kw_only=True):
             ("entry_slippage", self.entry_slippage, ZERO, Decimal("0.01")),
             ("max_holding_bars", self.max_holding_bars, 1, 100_000),
             ("trail_activation", self.trail_activation, Decimal("0.1"), Decimal(10)),
+            ("kelly_fraction", self.kelly_fraction, Decimal("0.0001"), Decimal("0.5")),
+            ("kelly_min_trades", self.kelly_min_trades, 30, RECORD_TRADES),
         ):
             number = finite(given)
             if number is None or not low <= number <= high:
@@ -106,6 +121,8 @@ class SizingConfig(msgspec.Struct, frozen=True, kw_only=True):
         if unknown or not self.methods:
             known = ", ".join(sorted(SIZERS))
             problems.append(f"methods is {', '.join(self.methods) or 'empty'}; choose from {known}")
+        elif set(self.methods) == {"kelly"}:
+            problems.append("methods is kelly alone; without enough trades it says nothing")
         if problems:
             raise ConfigurationError(problems)
 
@@ -124,6 +141,20 @@ def volatility_target(config: SizingConfig, facts: SizingFacts) -> Decimal:
         return ZERO
     annual = facts.volatility * (Decimal(YEAR_MS) / facts.bar_ms).sqrt()
     return facts.equity * config.target_volatility * facts.scale / annual
+
+
+@sizer("kelly")
+def kelly(config: SizingConfig, facts: SizingFacts) -> Decimal | None:
+    """``equity * kelly_fraction * full Kelly * scale / (stop_fraction + cost_fraction)``.
+
+    Nothing with too few closed trades. A record that has lost has a full Kelly of 0, and so has
+    the position: without an edge there is no size.
+    """
+    record = facts.record
+    if record is None or record.trades < config.kelly_min_trades:
+        return None
+    risk = facts.equity * config.kelly_fraction * record.kelly * facts.scale
+    return risk / (facts.stop_fraction + config.cost_fraction)
 
 
 def strength_scale(strength: Decimal, threshold: Decimal, floor: Decimal) -> Decimal:

@@ -100,6 +100,10 @@ def test_figures_are_those_of_the_positions_and_their_past(open_floor: Open) -> 
     open_risk = sum((e.risk for e in ledger.entries.values()), Decimal(0))
     assert Decimal(found["heat"]["openRisk"]) == pytest.approx(open_risk, abs=Decimal("0.001"))
     assert found["heat"]["withoutStop"] == []
+    limits = found["limits"]
+    assert limits["maxHeat"]["value"] == found["heat"]["openRisk"]
+    assert limits["maxValueAtRisk"]["value"] == found["valueAtRisk"]["decides"]["valueAtRisk"]
+    assert float(limits["maxValueAtRisk"]["limit"]) == pytest.approx(equity / 10)
 
 
 def test_the_past_is_asked_for_once_a_day(open_floor: Open) -> None:
@@ -311,3 +315,50 @@ def test_a_contract_that_the_exchange_does_not_know_has_no_past(open_floor: Open
     found = floor.services.histories.of(["BTCUSDT", "GONEUSDT"])
     assert found.series("GONEUSDT") is None
     assert found.series("BTCUSDT") is not None
+
+
+# ---------------------------------------------------------------- Kelly
+
+
+def closed(number: int, multiple: str, venue: str = "simulated") -> dict[str, Any]:
+    return {
+        "id": f"closed-{number}-{venue}",
+        "account": "main",
+        "symbol": "XRPUSDT",
+        "closedAt": 1_000_000 + number,
+        "rMultiple": multiple,
+        "venue": venue,
+    }
+
+
+@pytest.mark.parametrize(
+    ("trades", "size"),
+    [
+        (["1", "-1"] * 10 + ["1"] * 5, None),  # too few
+        # 55 % won, even money: full Kelly 10 %, a hundredth of it risks 5 USDT on 5,000.
+        (["1"] * 22 + ["-1"] * 18, 5.0),
+        (["-1"] * 22 + ["1"] * 18, 0.0),
+    ],
+)
+def test_the_record_of_the_account_decides(
+    open_floor: Open, trades: list[str], size: float | None
+) -> None:
+    floor = open_floor(
+        {"BTCUSDT": ()}, settings={"KELLY_FRACTION": "0.01", "KELLY_MIN_TRADES": "40"}
+    )
+    for number, multiple in enumerate(trades):
+        floor.services.store.create("trades", closed(number, multiple))
+        # What was made on another venue says nothing.
+        floor.services.store.create("trades", closed(number, "-1", "demo"))
+    floor.trade("BTCUSDT", strength=1.0)
+    floor.minutes(1)
+    ((inputs, judged),) = decisions(floor)
+    assert inputs.record is not None
+    assert inputs.record.trades == len(trades)
+    if size is None:
+        assert "kelly" not in judged.sizes
+        assert floor.held() > 0
+    else:
+        risk = float(judged.sizes["kelly"]) * (0.02 + 0.0015)
+        assert risk == pytest.approx(size, abs=0.01)
+        assert (floor.held() > 0) == (size > 0)

@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import ConfigurationError
+from shared.risk.gate import decide
 from shared.risk.heat import heat, risk_to_stop
 from shared.risk.holdings import holdings
-from shared.risk.kelly import MAX_KELLY, RECORD_TRADES, full_kelly, trade_record
-from tests.risk.scenario import exposure
+from shared.risk.kelly import (
+    MAX_KELLY,
+    RECORD_TRADES,
+    TradeRecord,
+    full_kelly,
+    trade_record,
+)
+from shared.risk.sizing import SizingConfig
+from tests.risk.scenario import exposure, inputs
 
 D = Decimal
 
@@ -104,3 +113,44 @@ def test_what_is_reserved_may_come_or_not() -> None:
     assert held == {"A": D(-510), "B": D(0), "C": D(100)}
     assert coming == {"A": D(-510), "B": D(200), "C": D(100)}
     assert holdings((exposure("A", "-1"),)) is None
+
+
+WITH_KELLY = {"methods": ("fixed_fractional", "volatility_target", "kelly")}
+
+
+@pytest.mark.parametrize(
+    ("record", "size"),
+    [
+        (None, None),
+        (TradeRecord(trades=99, kelly=D("0.1")), None),
+        # 5,000 x 0.25 x 0.01 at risk, at the signal's scale, over stop and costs of 2.15 %.
+        (TradeRecord(trades=100, kelly=D("0.01")), D(5000) * D("0.0025") / D("0.0215")),
+        (TradeRecord(trades=300, kelly=D(0)), D(0)),
+    ],
+)
+def test_kelly_is_one_of_the_sizes(record: TradeRecord | None, size: Decimal | None) -> None:
+    decision = decide(
+        inputs(record=record, sizing=WITH_KELLY | {"strength_floor": D(1)}, history=None)
+    )
+    if size is None:
+        assert "kelly" not in decision.sizes
+        assert decision.outcome == "approved"
+        return
+    assert D(decision.sizes["kelly"]) == pytest.approx(size, rel=D("1e-4"))
+    if size:
+        assert decision.outcome == "approved"
+    else:
+        assert decision.sizes["bound_by"] == "kelly"
+        assert decision.reasons[0] == "quantity"
+
+
+def test_a_good_record_makes_nothing_larger_than_the_rest_allow() -> None:
+    rich = inputs(record=TradeRecord(trades=300, kelly=MAX_KELLY), sizing=WITH_KELLY)
+    assert decide(rich).plan == decide(inputs()).plan
+
+
+def test_kelly_alone_is_no_way_of_sizing() -> None:
+    with pytest.raises(ConfigurationError, match="kelly alone"):
+        SizingConfig(methods=("kelly",))
+    with pytest.raises(ConfigurationError, match="kelly_fraction"):
+        SizingConfig(kelly_fraction=D("0.51"))
