@@ -205,8 +205,7 @@ class BinanceApi:
             for name, value in parse_pairs(form).items():
                 values.setdefault(name, value)
         parameters = Parameters(values)
-        weight = found.weight if isinstance(found.weight, int) else found.weight(parameters)
-        self.limits.spend(ip, weight, now)
+        self._spend(found, parameters, ip)
         if not found.weighed:
             self.limits.spend_pool(ip, now)
         if found.security is Security.NONE:
@@ -219,7 +218,7 @@ class BinanceApi:
             check_time(now, values.get("timestamp"), values.get("recvWindow"))
         counts: tuple[int, int] | None = None
         if found.orders is not None:
-            counts = self.limits.count_orders(credential.account, *found.orders, now)
+            counts = self.limits.count_orders(ip, credential.account, found.orders, now)
         account = venue.account(credential.account)
         version = venue.core.version
         try:
@@ -235,6 +234,17 @@ class BinanceApi:
                 account.dirty.clear()
             elif account.dirty or venue.core.version != version:
                 self._save()
+
+    def _spend(self, found: Endpoint, parameters: Parameters, ip: str) -> None:
+        weight = found.weight
+        if not isinstance(weight, int):
+            try:
+                weight = weight(parameters)
+            except VenueRefusal:
+                # Nonsense is not free of charge.
+                self.limits.spend(ip, 1, self.venue.now)
+                raise
+        self.limits.spend(ip, weight, self.venue.now)
 
     @staticmethod
     def _unknown(method: str, path: str) -> VenueRefusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,6 +17,7 @@ MAX_RECV_WINDOW = 60_000
 DEFAULT_RECV_WINDOW = 5_000
 #: How far ahead of the exchange a request's clock may be, milliseconds.
 AHEAD_MS = 1_000
+_DIGITS = re.compile("[0-9]{1,20}")
 
 
 class Credential(Protocol):
@@ -145,18 +147,15 @@ def check_time(now: int, timestamp: str | None, recv_window: str | None) -> None
     VenueRefusal
         -1102 no timestamp, -1021 outside of the window, -1131 window too large.
     """
-    if not timestamp or not timestamp.isdigit():
+    if not timestamp or not _DIGITS.fullmatch(timestamp):
         raise VenueRefusal(
             -1102, "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."
         )
     window = DEFAULT_RECV_WINDOW
     if recv_window:
-        try:
-            window = int(recv_window)
-        except ValueError:
-            raise VenueRefusal(
-                -1130, "Data sent for parameter 'recvWindow' is not valid."
-            ) from None
+        if not _DIGITS.fullmatch(recv_window):
+            raise VenueRefusal(-1130, "Data sent for parameter 'recvWindow' is not valid.")
+        window = int(recv_window)
         if not 0 < window <= MAX_RECV_WINDOW:
             raise VenueRefusal(-1131, "recvWindow must be less than 60000")
     sent = int(timestamp)

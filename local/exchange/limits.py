@@ -83,30 +83,41 @@ class RateLimits:
         Raises
         ------
         Throttled
-            429 above the limit, 418 while the address is banned.
+            429 above the limit, 418 while the address is banned: refusals of any limit count.
         """
-        address = self._addresses.get(ip)
-        if address is None:
-            address = self._addresses[ip] = _Address(_Window())
+        address = self._address(ip)
         if now < address.banned_until:
             raise self._banned(ip, address, now)
         window = address.weight.at(now, _MINUTE)
         if window.used + weight > self.weight:
-            window.refused += 1
-            if window.refused > _PATIENCE:
-                length = min(_LONGEST_BAN_MS, _FIRST_BAN_MS << (2 * address.bans))
-                address.bans += 1
-                address.banned_until = now + length
-                raise self._banned(ip, address, now)
-            raise Throttled(
+            raise self._refusal(
+                ip,
+                now,
                 -1003,
                 f"Too many requests; current limit of IP({ip}) is {self.weight} requests per "
                 "minute. Please use the websocket for live updates to avoid polling the API.",
-                429,
-                max(1, -(-(window.start + _MINUTE - now) // 1000)),
+                window.start + _MINUTE,
             )
         window.used += weight
         return window.used
+
+    def _address(self, ip: str) -> _Address:
+        found = self._addresses.get(ip)
+        if found is None:
+            found = self._addresses[ip] = _Address(_Window())
+        return found
+
+    def _refusal(self, ip: str, now: int, code: int, message: str, until: int) -> Throttled:
+        """A 429 of any limit; who goes on after too many of them within a minute is banned."""
+        address = self._address(ip)
+        window = address.weight.at(now, _MINUTE)
+        window.refused += 1
+        if window.refused <= _PATIENCE:
+            return Throttled(code, message, 429, max(1, -(-(until - now) // 1000)))
+        length = min(_LONGEST_BAN_MS, _FIRST_BAN_MS << (2 * address.bans))
+        address.bans += 1
+        address.banned_until = now + length
+        return self._banned(ip, address, now)
 
     def spend_pool(self, ip: str, now: int) -> None:
         """Count a request of the pool that fundingRate and fundingInfo have for themselves.
@@ -118,11 +129,12 @@ class RateLimits:
         """
         window = self._pools.setdefault(ip, _Window()).at(now, _POOL_MS)
         if window.used >= self.pool:
-            raise Throttled(
+            raise self._refusal(
+                ip,
+                now,
                 -1003,
                 f"Too many requests; current limit is {self.pool} requests per 5 minutes.",
-                429,
-                max(1, -(-(window.start + _POOL_MS - now) // 1000)),
+                window.start + _POOL_MS,
             )
         window.used += 1
 
@@ -136,11 +148,12 @@ class RateLimits:
         """
         window = self._connections.setdefault(ip, _Window()).at(now, _POOL_MS)
         if window.used >= self.connections:
-            raise Throttled(
+            raise self._refusal(
+                ip,
+                now,
                 -1003,
                 f"Too many connections; current limit is {self.connections} per 5 minutes.",
-                429,
-                max(1, -(-(window.start + _POOL_MS - now) // 1000)),
+                window.start + _POOL_MS,
             )
         window.used += 1
 
@@ -148,29 +161,34 @@ class RateLimits:
         address = self._addresses.get(ip)
         return address.weight.at(now, _MINUTE).used if address else 0
 
-    def count_orders(self, account: str, ten: int, minute: int, now: int) -> tuple[int, int]:
-        """Count orders of an account; returns both counters.
+    def count_orders(
+        self, ip: str, account: str, cost: tuple[int, int], now: int
+    ) -> tuple[int, int]:
+        """Count orders of an account (10 s, 1 minute); returns both counters.
 
         Raises
         ------
         Throttled
             -1015 above either limit.
         """
+        ten, minute = cost
         pair = self._orders.setdefault(account, (_Window(), _Window()))
         short, long = pair[0].at(now, _TEN_SECONDS), pair[1].at(now, _MINUTE)
         if short.used + ten > self.orders_10s:
-            raise Throttled(
+            raise self._refusal(
+                ip,
+                now,
                 -1015,
                 f"Too many new orders; current limit is {self.orders_10s} orders per TEN_SECONDS.",
-                429,
-                max(1, -(-(short.start + _TEN_SECONDS - now) // 1000)),
+                short.start + _TEN_SECONDS,
             )
         if long.used + minute > self.orders_1m:
-            raise Throttled(
+            raise self._refusal(
+                ip,
+                now,
                 -1015,
                 f"Too many new orders; current limit is {self.orders_1m} orders per MINUTE.",
-                429,
-                max(1, -(-(long.start + _MINUTE - now) // 1000)),
+                long.start + _MINUTE,
             )
         short.used += ten
         long.used += minute

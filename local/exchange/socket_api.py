@@ -14,16 +14,19 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from local.exchange.api import BinanceApi
-from local.exchange.auth import Credential, HmacCredential
+from local.exchange.auth import Credential, HmacCredential, check_time
 from local.exchange.endpoints import TABLE, Security
 from local.exchange.faults import AnswerLost
 from local.exchange.limits import Throttled
+from local.exchange.streams import CONNECTION_LIFE_MS
 from shared.simulation.refusal import VenueRefusal
 
 PATH = "/ws-fapi/v1"
 #: Weight of opening a connection.
 HANDSHAKE = 5
 PING_SECONDS = 180.0
+#: Real seconds between looks at a silent connection's age.
+_LOOK_SECONDS = 0.5
 
 #: REST endpoint behind each method.
 METHODS: dict[str, tuple[str, str]] = {
@@ -79,7 +82,14 @@ class SocketApi:
         socket = web.WebSocketResponse(heartbeat=PING_SECONDS)
         await socket.prepare(request)
         session = _Session(ip, self._api.venue.now)
-        async for message in socket:
+        while not socket.closed:
+            if self._api.time() - session.opened >= CONNECTION_LIFE_MS:
+                await socket.close(code=WSCloseCode.GOING_AWAY)
+                break
+            try:
+                message = await socket.receive(timeout=_LOOK_SECONDS)
+            except TimeoutError:
+                continue
             if message.type is not WSMsgType.TEXT:
                 continue
             try:
@@ -148,6 +158,7 @@ class SocketApi:
             if isinstance(credential, HmacCredential):
                 raise VenueRefusal(-4056, "HMAC_SHA256 API key is not supported.")
             _verify(credential, given)
+            check_time(now, parameters.get("timestamp"), parameters.get("recvWindow"))
             session.key, session.since = parameters["apiKey"], now
         elif method == "session.logout":
             session.key, session.since = "", None

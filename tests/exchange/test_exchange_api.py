@@ -9,9 +9,10 @@ import pytest
 import requests
 from exchange_world import KEY, SECRET, START, World, code, flat, in_process_client, refused
 
-from local.exchange.auth import HmacCredential
+from local.exchange.auth import HmacCredential, check_time
 from local.exchange.faults import AnswerLost, Fault, ScriptedFaults, error_answer, on
 from local.exchange.limits import RateLimits
+from shared.simulation.refusal import VenueRefusal
 
 BTC = "BTCUSDT"
 
@@ -153,6 +154,19 @@ class TestLimits:
         world.at_minute(3)
         assert code(world.client.futures_time) == 0
 
+    def test_refusals_of_the_order_limit_lead_to_a_ban_too(self) -> None:
+        world = self.limited(orders_10s=1)
+        market(world)
+        told = [refused(market, world) for _ in range(11)]
+        assert [(r.status_code, r.code) for r in told] == [(429, -1015)] * 10 + [(418, -1003)]
+        assert refused(world.client.futures_time).status_code == 418
+
+    def test_nonsense_costs_and_is_refused_during_a_ban(self) -> None:
+        world = self.limited(weight=2)
+        klines = {"symbol": BTC, "interval": "1m", "limit": 1501}
+        outcomes = [code(world.client.futures_klines, **klines) for _ in range(3)]
+        assert outcomes == [-1130, -1130, -1003]
+
     def test_orders_are_counted_per_ten_seconds_and_minute(self) -> None:
         world = self.limited(orders_10s=3, orders_1m=5)
         outcomes = []
@@ -250,3 +264,13 @@ def test_lists_have_the_documented_fields(
 def test_answers(world: World, call: str, parameters: dict, expected: dict) -> None:
     answer = getattr(world.client, call)(**parameters)
     assert expected.items() <= answer.items()
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "window", "expected"),
+    [("²", None, -1102), ("1000", "5_000", -1130), ("1000", "²", -1130), ("1000", "60001", -1131)],
+)
+def test_times_are_plain_digits(timestamp: str, window: str | None, expected: int) -> None:
+    with pytest.raises(VenueRefusal) as refusal:
+        check_time(1000, timestamp, window)
+    assert refusal.value.code == expected

@@ -342,6 +342,21 @@ class TestStreams:
 
         self.run(world, scenario)
 
+    def test_a_connection_for_requests_ends_after_a_day(self) -> None:
+        world = World({BTC: flat(100_000, 3)})
+
+        async def scenario(session, url: str) -> None:
+            async with session.ws_connect(f"{url}/ws-fapi/v1") as socket:
+                world.clock.advance_to(world.clock.now_ms() + 86_399_000)
+                await socket.send_json({"id": 1, "method": "ticker.price"})
+                async with asyncio.timeout(10):
+                    assert (await socket.receive_json())["status"] == 200
+                    world.clock.advance_to(world.clock.now_ms() + 1_000)
+                    message = await socket.receive()
+                assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+
+        self.run(world, scenario)
+
     def test_connections_end_after_a_day_and_keys_after_an_hour(self) -> None:
         world = World({BTC: flat(100_000, 3)})
 

@@ -111,6 +111,10 @@ def test_log_on_is_for_ed25519_keys(wire: Wire) -> None:
     signature = b64encode(private.sign(text.encode())).decode()
     before = wire.ask("v2/account.balance", timestamp=now)
     assert before["error"]["code"] == -2014
+    old = f"apiKey=ed&timestamp={now - 5001}"
+    stale = b64encode(private.sign(old.encode())).decode()
+    answer = wire.ask("session.logon", apiKey="ed", timestamp=now - 5001, signature=stale)
+    assert answer["error"]["code"] == -1021
     answer = wire.ask("session.logon", apiKey="ed", timestamp=now, signature=signature)
     assert answer["result"]["apiKey"] == "ed"
     # From now on neither key nor signature; the time still counts.
