@@ -174,7 +174,7 @@ def set_margin_type(call: Call) -> Any:
     wanted = call.parameters.choice(
         "marginType",
         ("ISOLATED", "CROSSED"),
-        refusal=(-1128, "Invalid marginType."),
+        refusal=(-1130, "Data sent for parameter 'marginType' is not valid."),
     )
     call.venue.set_margin_type(call.owner, symbol, isolated=wanted == "ISOLATED")
     return _DONE

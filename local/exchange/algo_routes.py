@@ -36,7 +36,7 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
     if quantity is None:
         quantity = ZERO if closing else p.decimal("quantity")
     limit = kind in ("STOP", "TAKE_PROFIT")
-    match = price_match(p)
+    match = price_match(p, limit=limit)
     force = p.choice(
         "timeInForce",
         _TIMES_IN_FORCE,
@@ -56,7 +56,7 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
             "workingType",
             ("MARK_PRICE", "CONTRACT_PRICE"),
             default="CONTRACT_PRICE",
-            refusal=(-4080, "Invalid working type."),
+            refusal=(-4031, "Invalid parameter working type"),
         ),
         close_position=closing,
         price_protect=p.flag("priceProtect"),

@@ -223,7 +223,7 @@ def depth(call: Call) -> Any:
     symbol = call.parameters.text("symbol")
     limit = call.parameters.optional_integer("limit") or 500
     if limit not in (5, 10, 20, 50, 100, 500, 1000):
-        raise VenueRefusal(-1130, "Data sent for parameter 'limit' is not valid.")
+        raise VenueRefusal(-4021, f"{limit} is not valid depth limit.")
     core = call.venue.core
     core.contract(symbol)
     book = core.book(symbol)

@@ -29,13 +29,17 @@ BAD_TYPE = (-1116, "Invalid orderType.")
 BAD_TIME_IN_FORCE = (-1115, "Invalid timeInForce.")
 
 
-def price_match(p: Parameters) -> str:
-    """The price match asked for, ``NONE`` without one; it takes the place of a price."""
+def price_match(p: Parameters, *, limit: bool) -> str:
+    """The price match asked for, ``NONE`` without one; it takes the place of a limit price."""
     match = p.choice(
         "priceMatch", _PRICE_MATCHES, default="NONE", refusal=(-5037, "Invalid price match")
     )
+    if match != "NONE" and not limit:
+        raise VenueRefusal(
+            -5038, "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT"
+        )
     if match != "NONE" and p.optional("price"):
-        raise VenueRefusal(-5038, "Price match only supports order without price.")
+        raise unwanted("price")
     return match
 
 
@@ -67,9 +71,7 @@ def new_order(p: Parameters) -> NewOrder:
     if kind not in ("LIMIT", "MARKET"):
         raise VenueRefusal(*BAD_TYPE)
     limit = kind == "LIMIT"
-    if not limit and p.optional("priceMatch"):
-        raise unwanted("priceMatch")
-    match = price_match(p)
+    match = price_match(p, limit=limit)
     price = ZERO
     if limit:
         if match == "NONE":
@@ -104,7 +106,7 @@ def new_order(p: Parameters) -> NewOrder:
 
 def _amend(call: Call, p: Parameters) -> dict[str, Any]:
     order = _named(call, p)
-    match = price_match(p)
+    match = price_match(p, limit=True)
     amended = call.venue.amend_order(
         call.owner,
         order,
@@ -142,7 +144,7 @@ def _place(call: Call, p: Parameters) -> dict[str, Any]:
         "newOrderRespType",
         ("ACK", "RESULT"),
         default="ACK",
-        refusal=(-1119, "Invalid newOrderRespType."),
+        refusal=(-1136, "Invalid newOrderRespType."),
     )
     order = call.venue.place_order(call.owner, new_order(p))
     return order_answer(
@@ -330,7 +332,7 @@ def cancel_batch(call: Call) -> Any:
         raise missing("orderIdList")
     items = _json_list(ids or names or "", "orderIdList" if ids else "origClientOrderIdList")
     if not 1 <= len(items) <= 10:
-        raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+        raise VenueRefusal(-4032, "Exceed maximum cancel order size.")
     if ids and not all(str(item).isascii() and str(item).isdigit() for item in items):
         raise VenueRefusal(-1130, "Data sent for parameter 'orderIdList' is not valid.")
 

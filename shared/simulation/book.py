@@ -83,3 +83,31 @@ class Book:
             yield ticks * instrument.tick_size, lots * instrument.step_size
             used = away + 1
             previous = bps
+
+
+class Remaining:
+    """A book less what has been taken from it at this moment."""
+
+    __slots__ = ("_book", "_gone")
+
+    def __init__(self, book: AnyBook) -> None:
+        self._book = book
+        self._gone: dict[tuple[bool, Decimal], Decimal] = {}
+
+    @property
+    def bid(self) -> Decimal:
+        return next((price for price, _ in self.levels(buy=False)), self._book.bid)
+
+    @property
+    def ask(self) -> Decimal:
+        return next((price for price, _ in self.levels(buy=True)), self._book.ask)
+
+    def take(self, buy: bool, price: Decimal, quantity: Decimal) -> None:
+        self._gone[buy, price] = self._gone.get((buy, price), Decimal(0)) + quantity
+
+    def levels(self, buy: bool) -> Iterator[tuple[Decimal, Decimal]]:
+        """What is left, best first."""
+        for price, offered in self._book.levels(buy):
+            left = offered - self._gone.get((buy, price), Decimal(0))
+            if left > 0:
+                yield price, left

@@ -179,6 +179,7 @@ def trigger(core: VenueCore, account: AccountState, algo: AlgoOrder) -> None:
             if not left:
                 raise VenueRefusal(-2022)
             order.quantity = min(order.quantity, left)
+            entry.check_release(core, account, order)
         else:
             entry.check_margin(core, account, order)
         algo.order_id = order.order_id

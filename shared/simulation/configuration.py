@@ -122,6 +122,8 @@ def set_multi_assets(core: VenueCore, account: AccountState, multi_assets: bool)
         raise VenueRefusal(-4171)
     if multi_assets and any(s.isolated for s in account.settings.values()):
         raise VenueRefusal(-4167)
+    if account.open_orders or account.open_algos:
+        raise VenueRefusal(-4170)
     account.multi_assets = multi_assets
     core.changed()
     core.emit_multi_assets(account)

@@ -24,6 +24,10 @@ class Bracket(msgspec.Struct, frozen=True, kw_only=True):
     leverage: int
     cum: Decimal
 
+    def holds(self, notional: Decimal) -> bool:
+        """Whether a position of this notional belongs here."""
+        return self.floor < notional <= self.cap
+
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """A listed perpetual with everything the venue needs to trade it.

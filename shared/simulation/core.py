@@ -10,7 +10,7 @@ import msgspec
 
 from shared.market.timeframe import duration_ms
 from shared.simulation.account import AccountState
-from shared.simulation.book import AnyBook, Book, RecordedMarket
+from shared.simulation.book import AnyBook, Book, RecordedMarket, Remaining
 from shared.simulation.contracts import Contract
 from shared.simulation.orders import CENT, AlgoOrder, IncomeEntry, Order, Position, Trade
 from shared.simulation.path import BarPath, low_first
@@ -280,3 +280,11 @@ class VenueCore:
             book = Book(self.contract(symbol), path.at(self.now)[0], bar.high - bar.low)
         self._books[symbol] = (self.now, book)
         return book
+
+    def take_from_book(self, symbol: str, buy: bool, price: Decimal, quantity: Decimal) -> None:
+        """Let what a taker got be gone for all others at this moment; a later book is whole."""
+        book = self.book(symbol)
+        if not isinstance(book, Remaining):
+            book = Remaining(book)
+            self._books[symbol] = (self.now, book)
+        book.take(buy, price, quantity)

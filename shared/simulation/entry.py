@@ -18,6 +18,7 @@ from shared.simulation.filters import (
 )
 from shared.simulation.orders import ZERO, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
+from shared.simulation.settlement import signed
 
 #: What the venue adds to a price at which an order may not be had.
 _SAFETY = Decimal("1.0015")
@@ -73,6 +74,7 @@ def check(core: VenueCore, account: AccountState, request: NewOrder) -> Order:
     )
     if matching.must_reduce(account, order):
         order.quantity = min(order.quantity, check_reducing(account, order))
+        check_release(core, account, order)
     else:
         core.quantitative.check(account, request.symbol, core.now)
         check_notional(
@@ -174,6 +176,24 @@ def check_reducing(account: AccountState, order: Order) -> Decimal:
     if free <= 0 or (account.hedge and order.quantity > free):
         raise VenueRefusal(-2022)
     return free
+
+
+def check_release(core: VenueCore, account: AccountState, order: Order) -> None:
+    """Whether the orders that the position has margined can be margined without it.
+
+    Raises
+    ------
+    VenueRefusal
+        -4118: the same side's open orders would open a position that there is no balance for.
+    """
+    mark = core.mark_price(order.symbol)
+    bids, asks = order_notionals(account, order.symbol, order.position_side)
+    held = account.position(order.symbol, order.position_side).quantity * mark
+    left = held + signed(order.side, order.quantity) * mark
+    more = margin.exposure(left, bids, asks) - margin.exposure(held, bids, asks)
+    leverage = account.setting(order.symbol).leverage
+    if more > 0 and margin.initial(more, leverage) > balances(core, account).available:
+        raise VenueRefusal(-4118)
 
 
 def check_margin(core: VenueCore, account: AccountState, order: Order) -> None:

@@ -95,6 +95,7 @@ def _close(core: VenueCore, account: AccountState, position: Position) -> tuple[
     price = order.price
     for price, offered in book.levels(buy):
         part = min(order.remaining, offered)
+        core.take_from_book(position.symbol, buy, price, part)
         pnl += settle(
             core, account, order, price, part, maker=False, fee_rate=ZERO, execution="CALCULATED"
         ).realized_pnl

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import product
 
 from shared.simulation.contracts import Contract
 from shared.simulation.orders import ZERO
@@ -61,7 +62,7 @@ def liquidation_price(
         if price <= 0:
             continue
         fallback = price
-        if row.floor < size * price <= row.cap:
+        if row.holds(size * price):
             return price
     return fallback
 
@@ -82,13 +83,14 @@ def hedge_liquidation_price(
     (q_long, ep_long), (q_short, ep_short) = long, short
     balance = wallet - other_maintenance + other_unrealized
     fallback = ZERO
-    for row in contract.brackets:
-        top = balance + 2 * row.cum - q_long * ep_long + q_short * ep_short
-        below = (q_long + q_short) * row.rate - q_long + q_short
+    # Each side has the bracket of its own notional.
+    for row, other in product(contract.brackets, repeat=2):
+        top = balance + row.cum + other.cum - q_long * ep_long + q_short * ep_short
+        below = q_long * row.rate + q_short * other.rate - q_long + q_short
         if not below or (price := top / below) <= 0:
             continue
         fallback = price
-        if row.floor < max(q_long, q_short) * price <= row.cap:
+        if row.holds(q_long * price) and other.holds(q_short * price):
             return price
     return fallback
 
@@ -98,8 +100,12 @@ def open_order_notional(position: Decimal, bids: Decimal, asks: Decimal) -> Deci
 
     Bids and asks cannot both add: the larger of the two outcomes counts.
     """
-    held = abs(position)
-    return max(abs(position + bids), abs(position - asks), held) - held
+    return exposure(position, bids, asks) - abs(position)
+
+
+def exposure(position: Decimal, bids: Decimal, asks: Decimal) -> Decimal:
+    """Notional that a position and its open orders margin together."""
+    return max(abs(position + bids), abs(position - asks), abs(position))
 
 
 def open_loss(quantity: Decimal, price: Decimal, mark: Decimal, side: str) -> Decimal:

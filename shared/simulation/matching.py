@@ -85,6 +85,7 @@ def take(core: VenueCore, account: AccountState, order: Order, limit: Decimal) -
             wanted = ZERO
             break
         quantity = min(wanted, offered)
+        core.take_from_book(order.symbol, buy, price, quantity)
         settle(core, account, order, price, quantity, maker=False)
         wanted -= quantity
     if wanted > 0:

@@ -64,6 +64,7 @@ TEXTS: dict[int, str] = {
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
     -4116: "ClientOrderId is duplicated.",
+    -4118: "ReduceOnly Order Failed. Please check your existing position and open orders.",
     -4120: (
         "Order type not supported for this endpoint. "
         "Please use the Algo Order API endpoints instead."
@@ -83,6 +84,7 @@ TEXTS: dict[int, str] = {
     -4167: "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures "
     "under isolated-margin mode.",
     -4168: "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
+    -4170: "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.",
     -4171: "No need to change multi assets mode.",
     -4509: "Time in Force (TIF) GTE can only be used with open positions. "
     "Please ensure that positions are available.",
@@ -103,5 +105,8 @@ TEXTS: dict[int, str] = {
     -5027: "No need to modify the order.",
     -5039: "Invalid self trade prevention mode.",
     -5047: "The original order is not a reduce-only order.",
-    -5040: "The GTD timestamp must be greater than the current time plus 600 seconds.",
+    -5040: (
+        "The goodTillDate timestamp must be greater than the current time plus 600 seconds "
+        "and smaller than 253402300799000 (UTC 9999-12-31 23:59:59)"
+    ),
 }

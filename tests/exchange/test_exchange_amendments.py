@@ -90,7 +90,7 @@ def test_an_amendment_forgets_the_prevention_mode_and_keeps_the_time(world: Worl
         ({"reduceOnly": "true"}, -5047),
         ({"quantity": "1000", "price": "104900"}, -2027),
         ({"quantity": "2"}, -2019),
-        ({"priceMatch": "QUEUE"}, -5038),
+        ({"priceMatch": "QUEUE"}, -1106),
         ({"origClientOrderId": "nobody"}, -2013),
     ],
 )

@@ -130,3 +130,22 @@ def test_hedged_cross_positions_share_one_liquidation_price() -> None:
     balance = 5000 + 2 * (price - 60000) - (price - 61000)
     kept = margin.maintenance(BTC, 2 * price) + margin.maintenance(BTC, price)
     assert abs(balance - kept) < D("1e-9")
+
+
+def test_sides_of_a_hedge_have_brackets_of_their_own() -> None:
+    """Worked out by hand: long 4 stays below 300,000, short 20 is beyond 800,000.
+
+    At P: 200,000 + 4 (P - 60,000) - 20 (P - 61,000) = 4P x 0.4 % + 20P x 0.65 % - 1,500,
+    so 1,181,500 = 16.146 P.
+    """
+    price = margin.hedge_liquidation_price(
+        BTC,
+        long=(D(4), D(60000)),
+        short=(D(20), D(61000)),
+        wallet=D(200_000),
+        other_maintenance=D(0),
+        other_unrealized=D(0),
+    )
+    assert near(price, "73176.0188", 4)
+    assert 4 * price < 300_000
+    assert 800_000 < 20 * price < 3_000_000

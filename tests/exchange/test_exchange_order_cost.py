@@ -122,3 +122,37 @@ def test_turning_an_isolated_position_counts_the_loss_it_realises() -> None:
     assert world.position() == D("-0.001")
     assert world.account.cross_wallet > 0
     assert world.venue.ledger().problems() == []
+
+
+class TestClosingBesideOpenOrders:
+    """Long 0.009 at 10x with 100 USDT; a sale of 0.018 rests, which the position margins.
+
+    Both together take 918 / 10, the sale alone 1,818 / 10: more than there is.
+    """
+
+    def world(self, rows: Any) -> World:
+        world = World({BTC: rows}, deposit="100")
+        world.client.futures_change_leverage(symbol=BTC, leverage=10)
+        assert place(world, side="BUY", quantity="0.009") == 0
+        rest = {"side": "SELL", "price": "101000", "quantity": "0.018"}
+        assert place(world, **rest, newClientOrderId="rest") == 0
+        return world
+
+    def test_a_close_is_refused_until_the_other_order_is_gone(self) -> None:
+        world = self.world(flat(100_000, 3))
+        close = {"side": "SELL", "quantity": "0.009", "reduceOnly": "true"}
+        assert place(world, **close) == -4118
+        world.client.futures_cancel_order(symbol=BTC, origClientOrderId="rest")
+        assert place(world, **close) == 0
+
+    def test_a_stop_is_rejected_at_its_trigger(self) -> None:
+        fall = [*flat(100_000, 3), (100_000, 100_000, 98_500, 98_500), *flat(98_500, 3)]
+        world = self.world(fall)
+        stop = {"symbol": BTC, "side": "SELL", "type": "STOP_MARKET", "quantity": "0.009"}
+        world.client.futures_create_algo_order(
+            **stop, triggerPrice="99000", reduceOnly="true", clientAlgoId="s"
+        )
+        world.at_minute(5)
+        found = world.client.futures_get_algo_order(clientAlgoId="s")
+        assert found["algoStatus"] == "REJECTED"
+        assert world.position() == D("0.009")

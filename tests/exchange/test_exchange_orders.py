@@ -99,6 +99,21 @@ def test_a_large_market_order_walks_the_book() -> None:
     assert fills[0].price == ask < fills[-1].price
 
 
+def test_orders_of_one_moment_share_one_book() -> None:
+    """Ten small orders at once pay what one large order pays; a moment later the book is whole."""
+    rows = {BTC: flat(100_000, 3)}
+    one, many = (World(rows, deposit="10000000") for _ in range(2))
+    order(one, side="BUY", type="MARKET", quantity="60")
+    for _ in range(10):
+        order(many, side="BUY", type="MARKET", quantity="6")
+    taken = sum(f.quantity * f.price for f in one.venue.ledger().fills)
+    assert taken == sum(f.quantity * f.price for f in many.venue.ledger().fills)
+    # Who looks at that moment sees what is left.
+    assert D(many.client.futures_order_book(symbol=BTC)["asks"][0][0]) == many.book()[1] > 100_001
+    many.at_minute(1.1)
+    assert many.book()[1] == D("100000.1")
+
+
 def test_a_market_order_stops_at_the_take_bound() -> None:
     """Mark 5 % below contract price: nothing on offer within the bound."""
     rows = {BTC: flat(100_000, 3)}
@@ -436,6 +451,9 @@ def test_batch_orders_answer_in_order_each_for_itself() -> None:
         symbol=BTC, origclientorderidlist=["b1", "nothing"]
     )
     assert [a.get("code", a.get("status")) for a in cancelled] == ["CANCELED", -2011]
+    cancel = world.client.futures_cancel_orders
+    names = [f"n{number}" for number in range(11)]
+    assert code(cancel, symbol=BTC, origclientorderidlist=names) == -4032
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class TestPlainOrders:
 
     def test_a_market_order_has_no_price_match(self, world: World) -> None:
         market = {"symbol": BTC, "side": "BUY", "type": "MARKET", "quantity": "0.01"}
-        assert code(world.client.futures_create_order, **market, priceMatch="QUEUE") == -1106
+        assert code(world.client.futures_create_order, **market, priceMatch="QUEUE") == -5038
 
     @pytest.mark.parametrize(("force", "reason"), [("GTC", 1), ("IOC", 3)])
     def test_why_a_self_trade_ended_the_taker(self, force: str, reason: int) -> None:
@@ -135,7 +135,8 @@ class TestConditionalOrders:
         order = {k: v for k, v in ALGO.items() if k != "price"}
         answer = create(**order, priceMatch="OPPONENT")
         assert (answer["priceMatch"], answer["price"]) == ("OPPONENT", "0")
-        assert code(create, **ALGO, priceMatch="OPPONENT") == -5038
+        assert code(create, **ALGO, priceMatch="OPPONENT") == -1106
+        assert code(create, **{**order, "type": "STOP_MARKET"}, priceMatch="OPPONENT") == -5038
         assert code(create, **order) == -1102
 
     def test_a_price_match_is_made_at_the_trigger(self) -> None:
@@ -156,6 +157,7 @@ class TestConditionalOrders:
         ("change", "expected"),
         [
             ({"timeInForce": "GTD"}, -1102),
+            ({"workingType": "INDEX_PRICE"}, -4031),
             ({"timeInForce": "GTD", "goodTillDate": MIDNIGHT + 600_000}, -5040),
             ({"quantity": "0.0004"}, -1111),
             ({"quantity": "0.001", "triggerPrice": "49000", "price": "49000"}, -4164),
@@ -202,6 +204,11 @@ class TestAccount:
         world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
         change = world.client.futures_change_multi_assets_mode
         assert code(change, multiAssetsMargin=True) == -4167
+
+    def test_the_asset_mode_does_not_change_with_open_orders(self, world: World) -> None:
+        world.client.futures_create_order(**LIMIT)
+        change = world.client.futures_change_multi_assets_mode
+        assert code(change, multiAssetsMargin=True) == -4170
 
     def test_configuration_is_told(self, world: World) -> None:
         told = listening(world)

@@ -134,7 +134,7 @@ TABLE: tuple[Rule, ...] = (
     _fix(
         "bad parameter",
         *(-1100, -1101, -1102, -1104, -1105, -1106, -1114, -1115, -1116, -1117, -1119),
-        *(-1023, -1127, -1128, -1130, -1131, -2007, -4080, -4166),
+        *(-1023, -1127, -1128, -1130, -1131, -1136, -2007, -4021, -4031, -4080, -4166),
     ),
     _fix("more decimals than the instrument allows", -1111, filters=True),
     _fix("bad time frame", -1120),
@@ -177,11 +177,11 @@ TABLE: tuple[Rule, ...] = (
     _ok("already so", -4046, -4059, -4171, -5027),
     _reject(
         "mode change blocked by open orders, positions or other modes",
-        *(-4047, -4048, -4067, -4068, -4167, -4168, -4531),
+        *(-4047, -4048, -4067, -4068, -4167, -4168, -4169, -4170, -4172, -4531),
     ),
     _reject("margin change refused", -4049, -4050, -4051, -4054, -4055),
     _halt("account is not in one-way mode", -4060, -4061, -4062),
-    _fix("batch size", -4082),
+    _fix("batch size", -4032, -4082),
     _unknown("batch failed", -4083),
     _halt("method not available", -4084),
     _halt("may only reduce, or not trade at all", -4087, -4088),
