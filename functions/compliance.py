@@ -37,18 +37,16 @@ async def surveil(
     timer: func.TimerRequest, executions: Events, risk: Events, compliance: Events
 ) -> None:
     """Judge the orders and executions of the account since the last time."""
-    from shared.compliance.surveillance import advance
+    from shared.compliance.surveillance import advance, behind
     from shared.errors import BorsaError
 
     desk = services().desk()
     try:
-        done = await asyncio.to_thread(advance, desk)
+        await asyncio.to_thread(advance, desk)
     except BorsaError as error:
         # Not raised: what was found and told so far is sent, and the next round begins there again.
         logging.getLogger("borsa").error("surveillance: %s: %s", type(error).__name__, error)
-        done = None
-    if done is not None and done.left_out:
-        logging.getLogger("borsa").warning("surveillance left out %s", ", ".join(done.left_out))
+        await asyncio.to_thread(behind, desk, error)
     flush(desk.outbox, executions, risk, compliance)
 
 
@@ -90,14 +88,23 @@ def get_violation(req: func.HttpRequest) -> Any:
 
 
 @bp.route(route="compliance/violations/{id}/acknowledge", methods=["POST"])
-@answers
-def acknowledge_violation(req: func.HttpRequest) -> Any:
+@emits(bp)
+def acknowledge_violation(
+    req: func.HttpRequest, executions: Events, risk: Events, compliance: Events
+) -> func.HttpResponse:
     """Somebody looks into it."""
     from shared.compliance.violations import acknowledge
+    from shared.errors import BorsaError
 
-    given = read(req, Acknowledgement)
     desk = services().desk()
-    return acknowledge(desk, req.route_params["id"], operator=given.operator, note=given.note)
+    try:
+        given = read(req, Acknowledgement)
+        id_ = req.route_params["id"]
+        response = reply(acknowledge(desk, id_, operator=given.operator, note=given.note))
+    except BorsaError as error:
+        response = failed(error)
+    flush(desk.outbox, executions, risk, compliance)
+    return response
 
 
 @bp.route(route="compliance/violations/{id}/close", methods=["POST"])

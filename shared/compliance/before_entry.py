@@ -25,14 +25,15 @@ def read(desk: Desk, symbol: str) -> PreTrade:
         for o in desk.exchange.open_orders(symbol)
         if o.price > 0
     )
+    windows = (
+        Restriction(event_id=e.id, title=e.title, starts_at=e.starts_at, ends_at=e.ends_at)
+        for e in calendar.read(desk)
+        if e.concerns(symbol)
+    )
     now = desk.clock.now_ms()
     return PreTrade(
         resting=resting,
-        restrictions=tuple(
-            Restriction(event_id=e.id, title=e.title, starts_at=e.starts_at, ends_at=e.ends_at)
-            for e in calendar.read(desk)
-            if e.covers(symbol, now)
-        ),
+        restrictions=tuple(w for w in windows if w.declines(now)),
         messages=_messages(desk, now - WINDOW_MS),
         message_limit=desk.message_limit,
         violations=_declining(desk, symbol),

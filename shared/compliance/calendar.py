@@ -49,9 +49,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: int
     operator: str
 
+    def concerns(self, symbol: str) -> bool:
+        """Whether it is an event of a symbol."""
+        return self.symbol in (EVERYTHING, symbol)
+
     def covers(self, symbol: str, at: int) -> bool:
         """Whether nothing may be opened in a symbol at a time."""
-        return self.symbol in (EVERYTHING, symbol) and self.starts_at <= at <= self.ends_at
+        return self.concerns(symbol) and self.starts_at <= at <= self.ends_at
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

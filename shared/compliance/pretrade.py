@@ -16,6 +16,9 @@ from shared.risk.plan import Check, OrderPlan
 
 #: An own message is counted for this long.
 WINDOW_MS = 10_000
+#: Nothing is begun this long before a window: a decision is executed up to 30 s later, and an entry
+#: that rests is filled up to 10 s after that.
+LEAD_MS = 60_000
 
 
 class RestingOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,10 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: int
     ends_at: int
 
+    def declines(self, at: int) -> bool:
+        """Whether an entry that is decided at a time could open within the window."""
+        return self.starts_at - LEAD_MS <= at <= self.ends_at
+
 
 class PreTrade(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks depend on, read when the decision was taken.
@@ -52,7 +59,7 @@ class PreTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 def checks(facts: PreTrade, plan: OrderPlan | None, now_ms: int) -> tuple[Check, ...]:
     """Four checks, in the order in which they are told."""
-    restricted = [r for r in facts.restrictions if r.starts_at <= now_ms <= r.ends_at]
+    restricted = [r for r in facts.restrictions if r.declines(now_ms)]
     return (
         _own_orders(facts, plan),
         holds(

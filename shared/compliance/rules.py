@@ -16,6 +16,9 @@ Severity = Literal["warning", "critical"]
 
 SECOND_MS, MINUTE_MS = 1_000, 60_000
 
+#: Orders or times that evidence lists at most: it goes through an event hub.
+EVIDENCE = 50
+
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: its name in records, what it says, how bad a hit is, and its source."""

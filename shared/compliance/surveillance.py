@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from shared.clock import iso
 from shared.compliance import calendar, violations
 from shared.compliance.detectors import detect, restricted
 from shared.compliance.flow import Flow, KnownOrder, flow
 from shared.compliance.rules import Hit
-from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound, StoreError
+from shared.errors import AlreadyExists, BorsaError, Conflict, InvalidInput, NotFound, StoreError
 from shared.execution.assess import load as load_decision
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
@@ -36,6 +37,8 @@ RESTED_MS = DAY_MS
 #: One scan covers at most this much, and so many symbols; the next one goes on.
 SPAN_MS = DAY_MS // 4
 SYMBOLS = 30
+#: A history that was not judged for so long is told.
+BEHIND_MS = 60 * MINUTE_MS
 #: Events listed afterwards are judged this far back.
 LATE_MS = 7 * DAY_MS
 
@@ -106,7 +109,32 @@ def advance(desk: Desk) -> Scan | None:
     done = scan(desk, known.scanned_to, until)
     late = _late(desk, known, until)
     _move(desk, Cursor(scanned_to=until, scanned_at=now), etag)
-    return done if late is None else _together(done, late)
+    whole = done if late is None else _together(done, late)
+    if whole.left_out:
+        _tell(desk, f"more than {SYMBOLS} symbols are traded; not judged: {whole.left_out}")
+    return whole
+
+
+def behind(desk: Desk, error: BorsaError) -> None:
+    """A round has failed: tell people once the history was not judged for an hour."""
+    try:
+        known = cursor(desk)
+        if known is not None and desk.clock.now_ms() - known.scanned_to > BEHIND_MS:
+            until = iso(known.scanned_to)
+            _tell(desk, f"judged up to {until} only: {type(error).__name__}: {error}")
+    except StoreError:
+        return  # the store is away: the guardian tells of it
+
+
+def _tell(desk: Desk, text: str) -> None:
+    desk.alert(
+        "warning",
+        "surveillance-gap",
+        "The account's order flow is not judged completely",
+        text,
+        correlation="surveillance",
+        once=str(desk.clock.now_ms() // BEHIND_MS),
+    )
 
 
 def _move(desk: Desk, to: Cursor, etag: str) -> None:

@@ -38,6 +38,8 @@ def keep(desk: Desk, event: dict[str, Any]) -> bool:
     InvalidInput
         When the event does not say what happened.
     """
+    if event.get("type") in STATES[1:]:
+        return False  # somebody dealt with one: whoever did has stored it
     if not isinstance(event.get("kind"), str) or not isinstance(event.get("text"), str):
         raise InvalidInput("a compliance event needs kind and text")
     severity, evidence = event.get("severity"), event.get("evidence")
@@ -213,6 +215,7 @@ def _move(desk: Desk, id: str, state: str, fields: dict[str, Any], stamp: str) -
             desk.store.replace(CONTAINER, changed, etag=etag)
         except Conflict:
             continue
+        desk.outbox.compliance.append({**changed, "id": f"{id}-{state}", "type": state})
         return changed
 
 

@@ -96,7 +96,7 @@ def test_an_emergency_stop_within_a_window_closes_everything(open_floor: Open) -
 
 def test_a_window_that_is_over_or_not_yet_there(open_floor: Open) -> None:
     floor = open_floor()
-    window(floor, beforeMinutes=59)
+    window(floor, beforeMinutes=58)
     window(floor, at="2025-01-01T00:00")
     assert declined(floor) == ()
 
@@ -121,6 +121,13 @@ def test_a_critical_violation_declines_until_it_is_closed(
         assert floor.http("POST", f"{path}/close", closing(floor)).status == 200
         floor.minutes(5)
         assert declined(floor) == ()
+
+
+def test_a_window_that_is_about_to_begin(open_floor: Open) -> None:
+    """What is decided now would open within it."""
+    floor = open_floor()
+    window(floor, beforeMinutes=59)
+    assert declined(floor) == ("restricted_window",)
 
 
 def test_too_many_messages(open_floor: Open) -> None:

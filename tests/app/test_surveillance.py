@@ -101,7 +101,17 @@ def test_the_exchange_away_for_a_while_loses_nothing(open_floor: Any) -> None:
     assert before is not None
     assert after is not None
     assert after.scanned_to > before.scanned_to
+    assert "surveillance-gap" not in floor.alerts()
     assert [v["kind"] for v in found(floor)] == ["spoofing"]
+
+
+def test_a_history_that_cannot_be_read_for_an_hour_is_told(open_floor: Any) -> None:
+    floor = watched(open_floor)
+    floor.break_next(("GET", "/fapi/v1/allOrders"), error_503(), times=10_000)
+    floor.minutes(50)
+    assert "surveillance-gap" not in floor.alerts()
+    floor.minutes(20)
+    assert floor.alerts().count("surveillance-gap") == 1
 
 
 def error_503() -> Any:

@@ -62,6 +62,10 @@ def test_from_open_to_closed(open_floor: Open) -> None:
     moves = [(b.get("from"), b["state"]) for b in floor.audit("violation") if b["id"] == id_]
     assert moves == [(None, "open"), ("open", "acknowledged"), ("acknowledged", "closed")]
     assert "compliance-closed" in floor.alerts()
+    floor.run(5)
+    told = [(e["id"], e["type"]) for e in floor.events("compliance") if "type" in e]
+    assert told == [(f"{id_}-acknowledged", "acknowledged"), (f"{id_}-closed", "closed")]
+    assert [v["id"] for v in floor.documents("violations")] == [id_]
     # The event comes once more, and the same history is scanned again: it stays closed.
     raised_again = dict(found := ask(floor, "GET", f"/violations/{id_}")[1])
     floor.emit("compliance", {k: found[k] for k in ("id", "kind", "text", "symbol", "time")})

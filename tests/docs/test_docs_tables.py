@@ -112,6 +112,18 @@ def test_rules_of_the_compliance_monitor_are_those_of_the_code() -> None:
     assert documented == {r.name: (r.severity, r.title) for r in RULES.values()}
 
 
+def test_thresholds_of_the_compliance_monitor_are_those_of_the_code() -> None:
+    from shared.compliance.rules import Thresholds
+
+    table = rows(section(text("compliance.md"), "Thresholds"))
+    documented = {quoted(r[0])[0]: r[1] for r in table}
+    assert documented == {
+        f"{group}.{name}": str(value)
+        for group, fields in msgspec.structs.asdict(Thresholds()).items()
+        for name, value in msgspec.structs.asdict(fields).items()
+    }
+
+
 def test_alert_rules_are_those_of_the_template() -> None:
     table = rows(section(text("operations.md"), "Alerts"))
     documented = {name for r in table if len(r) == 2 for name in quoted(r[0])}

@@ -7,7 +7,7 @@ trades by hand on the account, or by another decision, on the same side in betwe
 from __future__ import annotations
 
 from shared.compliance.flow import Flow, KnownOrder, quantity_of
-from shared.compliance.rules import AheadThresholds, Hit, Thresholds, hit
+from shared.compliance.rules import EVIDENCE, AheadThresholds, Hit, Thresholds, hit
 from shared.execution.exchange import Fill
 
 
@@ -58,7 +58,7 @@ def _ahead(flow: Flow, known: KnownOrder, executed_at: int, limits: AheadThresho
                     "orderId": order_id,
                     "side": known.side,
                     "quantity": str(quantity),
-                    "times": [f.time for f in fills],
+                    "times": [f.time for f in fills[:EVIDENCE]],
                     "decisionId": known.decision_id,
                     "decisionQuantity": str(known.quantity),
                     "knownAt": known.known_at,

@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.compliance.flow import Flow, average_price, quantity_of
-from shared.compliance.rules import Hit, IgnitionThresholds, Thresholds, hit
+from shared.compliance.rules import EVIDENCE, Hit, IgnitionThresholds, Thresholds, hit
 from shared.execution.exchange import Fill
 
 
@@ -100,12 +100,12 @@ def _reversed(
         f"paid {paid:.8g}",
         {
             "side": side,
-            "orderIds": [t.order_id for t in burst],
+            "orderIds": [t.order_id for t in burst[:EVIDENCE]],
             "quantity": str(quantity),
             "paid": str(round(paid, 8)),
             "move": str(round(_move(burst), 6)),
             "burst": [began, ended],
-            "reversalOrderIds": sorted({f.order_id for f in returned}),
+            "reversalOrderIds": sorted({f.order_id for f in returned})[:EVIDENCE],
             "reversed": str(quantity_of(returned)),
             "got": str(round(got, 8)),
             "reversedAt": returned[-1].time,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.clock import iso
 from shared.compliance.calendar import Event
 from shared.compliance.flow import Flow, quantity_of
-from shared.compliance.rules import Hit, hit
+from shared.compliance.rules import EVIDENCE, Hit, hit
 from shared.execution.exchange import Fill
 
 
@@ -44,7 +44,7 @@ def _hit(event: Event, symbol: str, order_id: int, opening: Sequence[Fill]) -> H
             "orderId": order_id,
             "side": opening[0].side,
             "quantity": str(quantity_of(opening)),
-            "times": [f.time for f in opening],
+            "times": [f.time for f in opening[:EVIDENCE]],
             "eventId": event.id,
             "event": event.title,
             "window": [event.starts_at, event.ends_at],

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import takewhile
 
 from shared.compliance.flow import RESTING, Flow, quantity_of
-from shared.compliance.rules import Hit, SpoofingThresholds, Thresholds, hit
+from shared.compliance.rules import EVIDENCE, Hit, SpoofingThresholds, Thresholds, hit
 from shared.execution.exchange import Fill, VenueOrder
 
 
@@ -104,8 +104,9 @@ def _judged(
                         "placedAt": b.placed_at,
                         "withdrawnAt": b.update_time,
                     }
-                    for b in shown
+                    for b in shown[:EVIDENCE]
                 ],
+                "baits": len(shown),
                 "executedOrderId": order_id,
                 "executed": str(executed),
                 "executedAt": [fills[0].time, fills[-1].time],

@@ -12,7 +12,7 @@ from decimal import Decimal
 from shared.clock import iso
 from shared.compliance.detectors.episodes import begins
 from shared.compliance.flow import Flow
-from shared.compliance.rules import Hit, Thresholds, hit
+from shared.compliance.rules import EVIDENCE, Hit, Thresholds, hit
 from shared.execution.exchange import VenueOrder
 
 
@@ -38,7 +38,7 @@ def bursts(flow: Flow, thresholds: Thresholds) -> list[Hit]:
                     {
                         "messages": len(ids),
                         "orders": len(set(ids)),
-                        "firstOrderIds": list(dict.fromkeys(ids))[:20],
+                        "firstOrderIds": list(dict.fromkeys(ids))[:EVIDENCE],
                         "windowMs": limits.window_ms,
                         "limit": limits.messages,
                     },

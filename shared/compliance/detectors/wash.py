@@ -10,7 +10,7 @@ import msgspec
 
 from shared.compliance.detectors.episodes import begins
 from shared.compliance.flow import Flow, average_price, quantity_of
-from shared.compliance.rules import Hit, Thresholds, WashThresholds, hit
+from shared.compliance.rules import EVIDENCE, Hit, Thresholds, WashThresholds, hit
 from shared.execution.exchange import Fill
 
 
@@ -83,7 +83,7 @@ def prevented(flow: Flow, thresholds: Thresholds) -> list[Hit]:
                     "side": order.side,
                     "price": str(order.price),
                     "quantity": str(order.quantity),
-                    "otherOrderIds": others[:20],
+                    "otherOrderIds": others[:EVIDENCE],
                     "time": order.update_time,
                 },
             )
@@ -135,7 +135,7 @@ def rounds(flow: Flow, thresholds: Thresholds) -> list[Hit]:
                     f"{len(of_window)} turns of {symbol} within {limits.window_ms // 60_000} "
                     f"minutes at one price: {volume} traded, nothing held",
                     {
-                        "orderIds": ids,
+                        "orderIds": ids[:EVIDENCE],
                         "turns": len(of_window),
                         "volume": str(volume),
                         "limit": limits.turns,
