@@ -225,6 +225,7 @@ class Services:
                 confidence=s.risk_confidence,
                 horizon_days=s.risk_horizon_days,
             ),
+            loss_cooldown_ms=s.loss_cooldown_minutes * 60_000,
         )
 
     @cached_property

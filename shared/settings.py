@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_heat: Decimal
     risk_confidence: Decimal
     risk_horizon_days: int
+    loss_cooldown_minutes: int
     risk_per_trade: Decimal
     target_volatility: Decimal
     kelly_fraction: Decimal
@@ -115,6 +116,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_HEAT", "0.10", "loss at all stops over equity, at most 0.20"),
     Setting("RISK_CONFIDENCE", "0.99", "confidence of value at risk, 0.95-0.995"),
     Setting("RISK_HORIZON_DAYS", "1", "days of value at risk, 1-10"),
+    Setting("LOSS_COOLDOWN_MINUTES", "0", "pause on a symbol after a losing trade; 0: none"),
     Setting("RISK_PER_TRADE", "0.005", "fraction of equity risked between entry and stop"),
     Setting("TARGET_VOLATILITY", "0.20", "annualised volatility a single position may add"),
     Setting("KELLY_FRACTION", "0", "part of the Kelly fraction of the closed trades; 0: off"),
@@ -283,6 +285,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         max_heat=read.number("MAX_HEAT", "0", "0.20"),
         risk_confidence=read.between("RISK_CONFIDENCE", "0.95", "0.995"),
         risk_horizon_days=read.integer("RISK_HORIZON_DAYS", 1, 10),
+        loss_cooldown_minutes=read.integer("LOSS_COOLDOWN_MINUTES", 0, 1440),
         risk_per_trade=read.number("RISK_PER_TRADE", "0.0001", "0.05"),
         target_volatility=read.number("TARGET_VOLATILITY", "0.001", "5"),
         kelly_fraction=read.optional("KELLY_FRACTION", "0.5"),

@@ -128,6 +128,11 @@ param riskConfidence string = '0.99'
 @maxValue(10)
 param riskHorizonDays int = 1
 
+@description('Minutes of pause on a symbol after a losing trade, times the losses in a row (at most 6); 0: none.')
+@minValue(0)
+@maxValue(1440)
+param lossCooldownMinutes int = 0
+
 @description('Fraction of the equity risked between entry and stop.')
 param riskPerTrade string = '0.005'
 
@@ -501,6 +506,7 @@ var tradingSettings = {
   MAX_HEAT: maxHeat
   RISK_CONFIDENCE: riskConfidence
   RISK_HORIZON_DAYS: string(riskHorizonDays)
+  LOSS_COOLDOWN_MINUTES: string(lossCooldownMinutes)
   RISK_PER_TRADE: riskPerTrade
   TARGET_VOLATILITY: targetVolatility
   KELLY_FRACTION: kellyFraction

@@ -12,13 +12,15 @@ from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
 from shared.execution import freshness
 from shared.execution.desk import Desk
 from shared.execution.exchange import instrument_of
+from shared.portfolio import trades
 from shared.portfolio.record import closed_record
-from shared.risk.decision import Decision, DecisionInputs
+from shared.risk import cooldown
+from shared.risk.decision import Cooldown, Decision, DecisionInputs
 from shared.risk.exposure import positions_as_exposure
-from shared.risk.gate import decide
+from shared.risk.gate import MAX_COOLDOWN_LOSSES, decide
 from shared.risk.ledger import LimitReached
 from shared.storage.records import record_of
-from shared.storage.store import Document
+from shared.storage.store import Document, Where, every
 from shared.strategies.signal import Signal
 from shared.telemetry import record
 
@@ -108,7 +110,26 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         record=closed_record(desk.store, desk.account, desk.environment)
         if "kelly" in desk.sizing.methods
         else None,
+        # After the ledger: a trade is stored before its room is free.
+        cooldown=_cooldown(desk, signal.symbol),
     )
+
+
+def _cooldown(desk: Desk, symbol: str) -> Cooldown:
+    """The symbol's last trades on this venue, where a pause after losses is asked for."""
+    if not desk.limits.loss_cooldown_ms:
+        return Cooldown()
+    found = every(
+        desk.store,
+        trades.CONTAINER,
+        desk.account,
+        where=[Where("symbol", "=", symbol), Where("venue", "=", desk.environment)],
+        order_by="closedAt",
+        descending=True,
+        limit=MAX_COOLDOWN_LOSSES,
+    )
+    last = (record_of(document.body, trades.Trade) for document in found)
+    return cooldown.of((trade.net_pnl, trade.closed_at) for trade in last)
 
 
 def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:

@@ -22,7 +22,8 @@ from shared.research.alarms import Alarms, is_abnormal
 from shared.research.market import history
 from shared.research.round_trip import RoundTrip
 from shared.research.switch import Switch
-from shared.risk.decision import DecisionInputs
+from shared.risk import cooldown
+from shared.risk.decision import Cooldown, DecisionInputs
 from shared.risk.exposure import positions_as_exposure
 from shared.risk.kelly import TradeRecord, trade_record
 from shared.risk.ledger import RiskLedger
@@ -93,6 +94,7 @@ class BacktestAccount:
         self.ledger = RiskLedger(self._store, clock, ACCOUNT)
         self.held: dict[str, _Held] = {}
         self.closed: list[RoundTrip] = []
+        self._cooldowns: dict[str, Cooldown] = {}
         self.switch = Switch(config.start_ms, config.clear_after_ms)
         self.venue.on_event(self._on_event)
 
@@ -133,6 +135,7 @@ class BacktestAccount:
             account_data_age_ms=0,
             now_ms=now,
             record=self._record_of_trades() if "kelly" in self.config.sizing.methods else None,
+            cooldown=self._cooldowns.get(signal.symbol, Cooldown()),
         )
 
     def _record_of_trades(self) -> TradeRecord:
@@ -371,6 +374,8 @@ class BacktestAccount:
         trip.finish(self.account.income, symbol)
         self.ledger.close(record.decision_id, net_pnl=trip.net, at=trip.closed_at)
         self.closed.append(trip)
+        before = self._cooldowns.get(symbol, Cooldown())
+        self._cooldowns[symbol] = cooldown.after(before, trip.net, trip.closed_at)
 
     # ------------------------------------------------------------------ what the venue tells
 

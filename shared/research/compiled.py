@@ -277,6 +277,7 @@ def _settings(
         max_signal_age_ms=limits.max_signal_age_ms,
         max_spread=float(limits.max_spread),
         max_price_deviation=float(limits.max_price_deviation),
+        loss_cooldown_ms=limits.loss_cooldown_ms,
         fixed_fractional="fixed_fractional" in sizing.methods,
         volatility_target="volatility_target" in sizing.methods,
         risk_per_trade=float(sizing.risk_per_trade),

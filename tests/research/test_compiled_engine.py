@@ -56,6 +56,7 @@ LIMITS = st.builds(
     max_daily_loss=one_of("8", "20", "200"),
     max_drawdown=one_of("0.004", "0.02", "0.1"),
     max_trades_per_day=st.sampled_from([5, 50, 500]),
+    loss_cooldown_ms=st.sampled_from([0, 0, HOUR // 6, 2 * HOUR]),
     min_stop_fraction=one_of("0.01", "0.012"),
     min_reward_risk=one_of("2", "2.5", "3"),
     max_spread=one_of("0.0001", "0.005"),

@@ -107,10 +107,11 @@ def trades_of_backtest(result: Result) -> set[tuple[Any, ...]]:
             10,
             "time exit",
         ),
-        # Every layer of the stop.
+        # Every layer of the stop, and a pause after losses.
         (
             {
                 "TIMEFRAMES": "5m",
+                "LOSS_COOLDOWN_MINUTES": "40",
                 "STOP_ATR": "5",
                 "REWARD_RISK": "3",
                 "TRAIL_ACTIVATION": "0.5",
@@ -143,6 +144,7 @@ def test_synthetic_market(settings: dict[str, str], least: int, reason: str) -> 
     )
     result = ExactEngine(source, config).run()
     assert trades_of_backtest(result) == theirs
+    assert bool(result.decisions.get("cooldown")) == ("LOSS_COOLDOWN_MINUTES" in settings)
     assert len(theirs) >= least
     assert reason in {row[7] for row in theirs}
     # What is on the wallet at the end is what the trades made of it.

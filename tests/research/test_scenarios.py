@@ -407,6 +407,42 @@ DECLINED = [
         ["approved", "approved"],
         {"close": 1975.0},
     ),
+    # Lost at 1:00.000, decided at 2:02.000.
+    Case(
+        "a pause after a loss is over",
+        "2000 1950x3",
+        "buy@0 buy@2",
+        ["approved", "approved"],
+        {"close": 1975.0, "loss_cooldown_ms": 62_000},
+    ),
+    Case(
+        "a pause after a loss",
+        "2000 1950x3",
+        "buy@0 buy@2",
+        ["approved", "cooldown"],
+        {"close": 1975.0, "loss_cooldown_ms": 62_001},
+    ),
+    # Lost again at 3:00.000: 62 s later the pause of 31.001 s is over once, and not twice.
+    Case(
+        "two losses in a row double the pause",
+        "2000 1950x2 1900x3",
+        "buy@0 buy@2 buy@4",
+        ["approved", "approved", "cooldown"],
+        {"close": 1950.0, "max_price_deviation": "0.05", "loss_cooldown_ms": 31_001},
+    ),
+    # Closed by the look at 1:20 for its time, at a gain, and settled by the one at 2:20.
+    Case(
+        "a gain needs no pause",
+        "2000 2030x4",
+        "buy@0 buy@3",
+        ["approved", "approved"],
+        {
+            "close": 2015.0,
+            "max_holding_bars": 1,
+            "max_price_deviation": "0.05",
+            "loss_cooldown_ms": 86_400_000,
+        },
+    ),
     # Three times at most in the limited stage, but 50 USDT of notional at least: 100 there are.
     Case("a limited stage", "2000x2", "buy@0", ["approved"], {"stage": "limited"}),
 ]
@@ -516,6 +552,15 @@ def test_money(case: Case, engine: str) -> None:
 
 #: Several symbols on one wallet. XRP at 2 USDT trades on a tick of 0.0001 in steps of 0.1.
 TWO = [
+    # Each symbol has a pause of its own.
+    (
+        "a pause of one symbol",
+        {"ETHUSDT": "2000 1950x3", "BTCUSDT": "2000x4"},
+        "buy@0:ETHUSDT buy@2:ETHUSDT buy@2:BTCUSDT",
+        {"loss_cooldown_ms": 86_400_000, "close": 1975.0},
+        {"approved": 2, "cooldown": 1},
+        ["ETHUSDT", "BTCUSDT"],
+    ),
     # What ETH has reserved counts before it is filled: one position is the limit.
     (
         "positions at one instant",

@@ -202,6 +202,11 @@ def settle(p, symbol, contract, a, day, day_ms, trades):
     up, under = (p.highest - p.entry) * p.quantity, (p.lowest - p.entry) * p.quantity
     row.best = max(0.0, up if p.long > 0 else -under)
     row.worst = min(0.0, under if p.long > 0 else -up)
+    if net < 0:
+        p.losses += 1
+        p.last_loss = p.closed_at
+    else:
+        p.losses = 0
     p.used = False
     p.entry_state = 0
     p.entry_notional = 0.0

@@ -13,6 +13,8 @@ from shared.research.kernel.stops import bracket
 YEAR_MS = 365 * 86_400_000
 #: Room for the last digit of a float beside an exact decimal.
 EPSILON = 1e-12
+#: As in :mod:`shared.risk.gate`.
+MAX_COOLDOWN_LOSSES = 6
 
 STRENGTH = REASONS.index("signal_strength")
 FIGURES = REASONS.index("signal_figures")
@@ -25,6 +27,7 @@ BALANCES = REASONS.index("balances")
 DAILY_LOSS = REASONS.index("daily_loss")
 DRAWDOWN = REASONS.index("drawdown")
 TRADES_TODAY = REASONS.index("trades_today")
+COOLDOWN = REASONS.index("cooldown")
 LEVERAGE = REASONS.index("leverage")
 STOP_SIDE = REASONS.index("stop_side")
 STOP_DISTANCE = REASONS.index("stop_distance")
@@ -61,6 +64,8 @@ def decide(
     occupied,
     symbols_open,
     trades_today,
+    losses,
+    last_loss,
 ):
     """Fill in ``plan`` and its reason.
 
@@ -77,6 +82,8 @@ def decide(
         Whether the symbol carries exposure already.
     symbols_open : int
         Symbols with exposure, this one not counted.
+    losses, last_loss : int
+        Losing trades of the symbol in a row, and when the last of them ended.
     """
     strength, threshold, close, atr, volatility, closed = signal
     side = plan.side
@@ -111,6 +118,8 @@ def decide(
         return DRAWDOWN
     if trades_today > s.max_trades_per_day - 1:
         return TRADES_TODAY
+    if losses > 0 and now - last_loss < s.loss_cooldown_ms * min(losses, MAX_COOLDOWN_LOSSES):
+        return COOLDOWN
     # The order.
     ticks = ask_ticks if long else bid_ticks
     price = ask if long else bid

@@ -80,6 +80,8 @@ def decide_all(
             positions[k].side != 0 or positions[k].entry_state != 0,
             others,
             a.opened_today + reserved,
+            positions[k].losses,
+            positions[k].last_loss,
         )
         counts[plan.reason] += 1
         if plan.reason != 0:

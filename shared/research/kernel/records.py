@@ -80,6 +80,9 @@ POSITION = np.dtype(
         ("entry_state", np.int64),
         ("entry_notional", np.float64),
         ("entry_risk", np.float64),
+        # Of the symbol, over all its positions.
+        ("losses", np.int64),  # in a row
+        ("last_loss", np.int64),
     ]
 )
 
@@ -163,6 +166,7 @@ REASONS = (
     "daily_loss",
     "drawdown",
     "trades_today",
+    "cooldown",
     "leverage",
     "stop_side",
     "stop_distance",
@@ -208,6 +212,7 @@ class Settings(NamedTuple):
     max_signal_age_ms: int
     max_spread: float
     max_price_deviation: float
+    loss_cooldown_ms: int
     fixed_fractional: bool
     volatility_target: bool
     risk_per_trade: float
