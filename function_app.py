@@ -15,6 +15,7 @@ from functions import (
     safety,
     stage,
     trading,
+    web,
 )
 from functions.durable import df
 
@@ -33,5 +34,6 @@ for module in (
     risk,
     stage,
     compliance,
+    web,
 ):
     app.register_functions(module.bp)

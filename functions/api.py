@@ -35,6 +35,22 @@ def status(req: func.HttpRequest) -> Any:
     return overview(services().desk())
 
 
+@bp.route(route="dashboard", methods=["GET"])
+@answers
+def dashboard(req: func.HttpRequest) -> Any:
+    """Everything the dashboard shows, in one answer."""
+    return services().dashboard.snapshot()
+
+
+@bp.route(route="equity", methods=["GET"])
+@answers
+def equity(req: func.HttpRequest) -> Any:
+    """Realised equity after each of the last closed trades."""
+    from shared.portfolio.equity import curve
+
+    return curve(services().desk())
+
+
 @bp.route(route="positions", methods=["GET"])
 @answers
 def positions(req: func.HttpRequest) -> Any:

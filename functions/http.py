@@ -41,9 +41,12 @@ class TooLarge(InvalidInput):
 
 
 def reply(body: Any, status: int = 200) -> func.HttpResponse:
-    """A JSON response; decimals are strings."""
+    """A JSON response; decimals are strings. Never to be kept: an old figure is a wrong one."""
     return func.HttpResponse(
-        msgspec.json.encode(body), status_code=status, mimetype="application/json"
+        msgspec.json.encode(body),
+        status_code=status,
+        mimetype="application/json",
+        headers={"Cache-Control": "no-store"},
     )
 
 

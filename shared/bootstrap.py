@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
+    from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets
     from shared.risk.kill_switch import KillSwitch
     from shared.risk.ledger import RiskLedger
@@ -361,6 +362,12 @@ class Services:
         from shared.execution.histories import Histories
 
         return Histories(self.exchange, self.clock)
+
+    @cached_property
+    def dashboard(self) -> Dashboard:
+        from shared.portfolio.dashboard import Dashboard
+
+        return Dashboard(self.desk, self.settings.timeframes)
 
     @cached_property
     def _new_desk(self) -> Callable[..., Desk]:

@@ -22,7 +22,7 @@ from local.clock import PacedLoop
 from local.configuration import ABOUT, DEMONSTRATION, configuration
 from local.host.server import HttpListener
 from local.live.exchange import ExchangeThread
-from local.live.page import PageServer
+from local.live.page import PageServer, link
 from local.live.snapshot import Snapshots
 from local.platform import Platform, app_settings
 from shared.bootstrap import Services
@@ -109,8 +109,10 @@ async def _trade(
     server = await _listen(platform, options.port)
     key = platform.host.keys.host["default"]
     snapshots = Snapshots(platform.host, key)
-    page = PageServer(snapshots, options.page_port)
+    page = PageServer(platform.host.handle, options.page_port)
     await page.start()
+    # A key of its own: who gets the address of the page gets no other.
+    dashboard = link(page.url, platform.host.host_key("dashboard"))
     _tell_other_port("functions", options.port, platform.host.base_url)
     _tell_other_port("page", options.page_port, page.url)
     _announce(
@@ -119,7 +121,7 @@ async def _trade(
             "pid": os.getpid(),
             "url": platform.host.base_url,
             "key": key,
-            "page": page.url,
+            "page": dashboard,
             "exchange": exchange.url,
         },
     )
@@ -127,7 +129,7 @@ async def _trade(
     limit = threading.Timer(options.seconds or 0, loop.call_soon_threadsafe, args=(stopping.set,))
     if options.seconds:
         limit.start()
-    showing = asyncio.ensure_future(_show(options, snapshots, page.url, platform.host.base_url))
+    showing = asyncio.ensure_future(_show(options, snapshots, dashboard, platform.host.base_url))
     ending = asyncio.ensure_future(stopping.wait())
     await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_COMPLETED)
     limit.cancel()
@@ -165,7 +167,7 @@ async def _listen(platform: Platform, port: int) -> HttpListener:
 async def _show(
     options: argparse.Namespace, snapshots: Snapshots, page: str, functions: str
 ) -> None:
-    """Refresh console and page once a real second."""
+    """Refresh the console once a real second."""
     if options.plain or not sys.stdout.isatty():
         print(f"page {page}  functions {functions}", flush=True)
         print(f"demonstration: {ABOUT[DEMONSTRATION]}", flush=True)

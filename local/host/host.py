@@ -22,7 +22,7 @@ from local.host.config import HostConfig, HostConfigError
 from local.host.config import load as load_config
 from local.host.eventhubs import EventHubListener
 from local.host.http import MAX_BODY_BYTES, HttpPipeline, compile_routes, empty, home_page
-from local.host.keys import DURABLE_SYSTEM_KEY, HostKeys, presented
+from local.host.keys import DURABLE_SYSTEM_KEY, HostKeys, presented, short_key
 from local.host.outputs import OutputDispatcher, SignalRSink
 from local.host.state import HostState
 from local.host.timers import TimerListener
@@ -438,6 +438,13 @@ class FunctionHost:
         keys = HostKeys()
         self._store.put("keys", asdict(keys))
         return keys
+
+    def host_key(self, name: str) -> str:
+        """A function key for all functions by its name, made and kept at the first use."""
+        if name not in self.keys.host:
+            self.keys.host[name] = short_key()
+            self._store.put("keys", asdict(self.keys))
+        return self.keys.host[name]
 
     def _export_settings(self) -> None:
         self._environment = {name: os.environ.get(name) for name in self.settings}

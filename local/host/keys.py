@@ -18,6 +18,11 @@ def new_key() -> str:
     return secrets.token_urlsafe(40) + "=="
 
 
+def short_key() -> str:
+    """A key that fits into an address on one line: 144 random bits."""
+    return secrets.token_urlsafe(18)
+
+
 @dataclass
 class HostKeys:
     """Master, host-wide function keys, system keys and keys of single functions."""

@@ -9,6 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from shared.portfolio.recent import why
+
 
 def _money(value: object, sign: bool = False) -> str:
     try:
@@ -66,7 +68,7 @@ def _head(snapshot: dict[str, Any], page: str) -> RenderableType:
                 line.append(f"  {name}: {check['error']}", style="red")
     line.append(f"   stage {status['stage']}   trades today {status['tradesToday']}")
     if page:
-        line.append(f"\npage {page}   stop everything: ./run stop   leave: Ctrl-C", style="dim")
+        line.append(f"\npage {page}\nstop everything: ./run stop   leave: Ctrl-C", style="dim")
         line.append("\ndemonstration: its strategies are no recommendation", style="dim")
     return Panel(line, title="Borsa Quantum Bot", border_style="green" if armed else "red")
 
@@ -101,17 +103,9 @@ def _decisions(snapshot: dict[str, Any]) -> RenderableType:
             signal["side"],
             f"{signal['strength']:+.3f}",
             d["outcome"],
-            _why(d["decision"]),
+            why(d["decision"]),
         )
     return table
-
-
-def _why(decision: dict[str, Any]) -> str:
-    """The check that declined, with its figures."""
-    for check in decision["checks"]:
-        if check["judged"] and not check["passed"]:
-            return f"{check['detail']}: {check['value'] or 'unknown'}, limit {check['limit']}"
-    return decision["reasons"][0] if decision["reasons"] else ""
 
 
 def _trades(snapshot: dict[str, Any]) -> RenderableType:

@@ -1,56 +1,67 @@
-"""The small web page: one static file and the latest snapshot as JSON."""
+"""The address of the dashboard: its port leads to the page that the application itself serves."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from urllib.parse import urlsplit
 
-import msgspec
-from aiohttp import web
+from local.contracts import Handler, Request, Response
+from local.host.server import HttpListener
+from shared.errors import InvalidInput
 
-from local.live.snapshot import Snapshots
-
-_PAGE = Path(__file__).with_name("page.html")
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-}
+#: Where the application serves its dashboard.
+PATH = "/api/ui"
 
 
 class PageServer:
-    """Serves the page on this machine only."""
+    """The application on a second port of this machine, with the dashboard as its front page.
 
-    def __init__(self, snapshots: Snapshots, port: int) -> None:
-        self._snapshots = snapshots
+    The same requests with the same keys as on the port of the functions: nothing is open here that
+    is not open there.
+
+    Parameters
+    ----------
+    handler : Handler
+        Answers requests, as the function host does.
+    port : int
+        Another one is taken where it is not free.
+    """
+
+    def __init__(self, handler: Handler, port: int) -> None:
+        self._handler = handler
         self._port = port
-        self._runner: web.AppRunner | None = None
+        self._listener: HttpListener | None = None
         self.url = ""
 
     async def start(self) -> None:
-        """Listen; a taken port is replaced by a free one."""
-        app = web.Application()
-        app.router.add_get("/", self._page)
-        app.router.add_get("/state", self._state)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
+        """Listen.
+
+        Raises
+        ------
+        InvalidInput
+            When no port is free.
+        """
         for port in (self._port, 0):
-            site = web.TCPSite(self._runner, "127.0.0.1", port)
+            listener = HttpListener(self._answer, port)
             try:
-                await site.start()
+                await listener.start()
             except OSError:
                 continue
-            break
-        address = self._runner.addresses[0]
-        self.url = f"http://{address[0]}:{address[1]}/"
+            self._listener = listener
+            self.url = f"http://127.0.0.1:{listener.port}/"
+            return
+        raise InvalidInput("no free port on this machine")
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.stop()
 
-    async def _page(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=_PAGE.read_bytes(), content_type="text/html", headers=_HEADERS)
+    async def _answer(self, request: Request) -> Response:
+        if urlsplit(request.target).path == "/":
+            # A browser carries what stands behind the # of an address along.
+            return Response(302, [("Location", PATH), ("Content-Length", "0")])
+        return await self._handler(request)
 
-    async def _state(self, request: web.Request) -> web.StreamResponse:
-        body = msgspec.json.encode(self._snapshots.latest)
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+def link(url: str, key: str) -> str:
+    """The address that opens the dashboard: the key behind the # is never sent to anybody."""
+    return f"{url}#key={key}"

@@ -1,10 +1,8 @@
-"""What console and page show: the application's own HTTP answers, nothing else."""
+"""What the console shows: the application's own HTTP answers, nothing else."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,11 +34,9 @@ class Snapshots:
     def __init__(self, host: FunctionHost, key: str) -> None:
         self._host = host
         self._key = key
-        self.latest: dict[str, Any] = {}
-        self.equity: deque[tuple[str, float]] = deque(maxlen=900)
 
     async def take(self) -> dict[str, Any]:
-        """Ask every endpoint and keep the answers."""
+        """Ask every endpoint."""
         taken: dict[str, Any] = {}
         for name, path in ENDPOINTS.items():
             answer = await self._host.handle(
@@ -54,15 +50,4 @@ class Snapshots:
                 )
             )
             taken[name] = json.loads(answer.body) if answer.body else None
-        status = taken.get("status") or {}
-        if "equity" in status:
-            self.equity.append((status["time"], float(status["equity"])))
-        taken["equityCurve"] = list(self.equity)
-        self.latest = taken
         return taken
-
-    async def keep(self, every_seconds: float) -> None:
-        """Take one every so many simulated seconds, for ever."""
-        while True:
-            await self.take()
-            await asyncio.sleep(every_seconds)

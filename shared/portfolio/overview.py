@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from shared.clock import iso
 from shared.execution import drill
 from shared.execution.desk import Desk
+from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.portfolio import positions
+from shared.portfolio.positions import PositionRecord
 from shared.risk.kill_switch import drawdown
 
 
@@ -54,24 +57,28 @@ def open_positions(desk: Desk) -> list[dict[str, Any]]:
     """The exchange's positions, each with our record of it; a foreign one has none."""
     records = positions.open_records(desk.store, desk.account)
     algos = desk.exchange.open_algo_orders()
-    found = []
-    for venue in desk.exchange.positions():
-        record = records.get(venue.symbol)
-        found.append(
-            {
-                "symbol": venue.symbol,
-                "side": "BUY" if venue.quantity > 0 else "SELL",
-                "quantity": str(abs(venue.quantity)),
-                "entryPrice": str(venue.entry_price),
-                "markPrice": str(venue.mark_price),
-                "unrealizedPnl": str(venue.unrealized_pnl),
-                "liquidationPrice": str(venue.liquidation_price),
-                "decisionId": record.decision_id if record else None,
-                "stopPrice": str(record.stop_price) if record else None,
-                "takeProfitPrice": str(record.take_profit_price) if record else None,
-                "timeExit": iso(record.time_exit) if record else None,
-                "openedAt": iso(record.opened_at) if record else None,
-                "ordersOnExchange": sum(a.symbol == venue.symbol for a in algos),
-            }
-        )
-    return found
+    return [
+        position_told(venue, records.get(venue.symbol), algos)
+        for venue in desk.exchange.positions()
+    ]
+
+
+def position_told(
+    venue: VenuePosition, record: PositionRecord | None, algos: Sequence[VenueAlgoOrder]
+) -> dict[str, Any]:
+    """One position as the API tells it; ``algos`` are the live conditional orders of any symbol."""
+    return {
+        "symbol": venue.symbol,
+        "side": "BUY" if venue.quantity > 0 else "SELL",
+        "quantity": str(abs(venue.quantity)),
+        "entryPrice": str(venue.entry_price),
+        "markPrice": str(venue.mark_price),
+        "unrealizedPnl": str(venue.unrealized_pnl),
+        "liquidationPrice": str(venue.liquidation_price),
+        "decisionId": record.decision_id if record else None,
+        "stopPrice": str(record.stop_price) if record else None,
+        "takeProfitPrice": str(record.take_profit_price) if record else None,
+        "timeExit": iso(record.time_exit) if record else None,
+        "openedAt": iso(record.opened_at) if record else None,
+        "ordersOnExchange": sum(a.symbol == venue.symbol for a in algos),
+    }

@@ -125,6 +125,16 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def risk_room(view: LedgerView, limits: Limits) -> Decimal:
+    """USDT that may still be lost before the day's limit or the drawdown limit is reached."""
+    drawdown_room = (
+        view.equity - view.equity_peak * (1 - limits.max_drawdown)
+        if view.equity_peak > 0
+        else limits.max_daily_loss
+    )
+    return min(limits.max_daily_loss - view.day_loss, drawdown_room)
+
+
 def room_checks(
     plan: OrderPlan,
     limits: Limits,
@@ -137,12 +147,6 @@ def room_checks(
     at_risk = committed_risk(others)
     trades = view.opened_today + sum(k != plan.decision_id for k in view.reservations)
     per_day = min(limits.max_trades_per_day, stage.max_trades_per_day if stage else 10**9)
-    drawdown_room = (
-        view.equity - view.equity_peak * (1 - limits.max_drawdown)
-        if view.equity_peak > 0
-        else limits.max_daily_loss
-    )
-    room = min(limits.max_daily_loss - view.day_loss, drawdown_room)
     return (
         at_most(
             "symbol_free",
@@ -167,7 +171,7 @@ def room_checks(
         at_most(
             "risk_room",
             None if at_risk is None else at_risk + plan.risk_amount,
-            room,
+            risk_room(view, limits),
             f"USDT lost if every stop is hit; {text(view.day_loss)} lost today",
         ),
     )

@@ -58,17 +58,23 @@ def test_a_live_run_trades_shows_itself_and_ends_cleanly(start: Start, tmp_path:
     assert figures["health"]["status"] == "ok"
     assert figures["trades"]["trades"]
 
-    page = live.announced()["page"]
+    # The page of the application on its port; it opens no more than the port of the functions.
+    page, _, key = live.announced()["page"].partition("#key=")
+    assert any(f"page {page}#key={key}" in line for line in live.lines)
     with requests.Session() as session:
         session.trust_env = False
-        assert "Borsa Quantum Bot" in session.get(page, timeout=60).text
-        state = session.get(f"{page}state", timeout=60)
-        missing = session.get(f"{page}../../etc/passwd", timeout=60)
-    assert state.json()["status"]["killSwitch"]["state"] == "armed"
-    assert live.announced()["key"] not in state.text
-    assert missing.status_code == 404
+        shown = session.get(page, timeout=60)
+        refused_ = session.get(f"{page}api/dashboard", timeout=60)
+        state = session.get(
+            f"{page}api/dashboard", headers={"x-functions-key": key}, timeout=60
+        ).json()
+    assert shown.url == f"{page}api/ui"
+    assert "Borsa Quantum Bot" in shown.text
+    assert key not in shown.text
+    assert refused_.status_code == 401
+    assert state["killSwitch"]["state"] == "armed"
 
-    id_ = state.json()["decisions"]["signals"][0]["decision"]["id"]
+    id_ = state["decisions"][0]["id"]
     explained = run(tmp_path, "explain", id_)
     assert (explained.returncode, "identical" in explained.stdout) == (0, True)
 

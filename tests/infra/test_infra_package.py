@@ -11,6 +11,7 @@ import pytest
 from bicep_project import BICEP, ROOT, Prediction
 
 DEPLOYED = ["function_app.py", "host.json", "requirements.txt", "functions/market.py"]
+DEPLOYED += ["web/index.html", "web/app.js", "web/style.css", "web/icon.svg"]
 DEPLOYED += ["shared/settings.py", "shared/local/x.py", "shared/docs/x.py", "models/trend.onnx"]
 LEFT_OUT = ["local/host/x.py", "tests/test_x.py", "local.settings.json", ".env", "run", "README.md"]
 LEFT_OUT += ["infra/bicep/main.bicep", "local.settings.sample.json", "requirements-dev.txt"]

@@ -1,0 +1,211 @@
+// The dashboard: asks, draws, and says when what it shows is not the present.
+import {adoptKey, forgetKey, get, hasKey, keepKey, keepOperator, operator} from "./api.js";
+import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViolations, countDown} from "./actions.js";
+import {curve} from "./chart.js";
+import {$, draw, h, say} from "./dom.js";
+import {clock, known, money, moment, span, words} from "./format.js";
+import * as panels from "./panels.js";
+import {risk} from "./risk.js";
+
+/** Figures that nobody has confirmed for this long are old: at least ten seconds, or three rounds. */
+const STALE_MS = 10_000;
+const RISK_MS = 60_000;
+const CURVE_MS = 300_000;
+const SEEN_POINTS = 1_500;
+
+const now = () => Date.now();
+let last = null; // the newest snapshot
+let heard = 0; // when an answer last told a time that was new
+let trouble = ""; // what the last round met
+let asking = false;
+let timer = 0;
+let realised = [];
+let seen = [];
+let range = "all";
+let curveOf = null;
+let curveAt = 0;
+let riskAt = 0;
+let complies = null; // whether GET /api/compliance is there
+
+const refresh = () => (last?.refreshSeconds ?? 3) * 1000;
+const staleAfter = () => Math.max(STALE_MS, 3 * refresh());
+/** The application's time now, carried on from its last answer. */
+const serverNow = () => (last ? Date.parse(last.time) + (last.environment === "simulated" ? 0 : now() - heard) : 0);
+
+function showLogin(why) {
+  $("login").hidden = false;
+  $("main").hidden = true;
+  if (why) say($("login-said"), why, "down");
+  $("key").focus();
+}
+
+async function round() {
+  clearTimeout(timer);
+  if (asking || document.hidden || !hasKey()) return;
+  asking = true;
+  try {
+    const answer = await get("dashboard");
+    trouble = "";
+    // An answer that tells the same time as before is an old one, whoever kept it.
+    if (!last || answer.time !== last.time) heard = now();
+    last = answer;
+    show(answer);
+    void extras(answer);
+  } catch (error) {
+    trouble = error.message;
+    if (error.status === 401) {
+      forgetKey();
+      showLogin("The key was refused. Give another one.");
+    }
+  } finally {
+    asking = false;
+    freshness();
+    // A hidden tab asks nothing; it goes on when it is looked at again.
+    timer = setTimeout(round, refresh());
+  }
+}
+
+/** What need not be asked every time: the curve after a trade, the portfolio's risk once a minute. */
+async function extras(data) {
+  const newest = data.trades[0]?.id ?? "";
+  if (newest !== curveOf || now() - curveAt > CURVE_MS) {
+    [curveOf, curveAt] = [newest, now()];
+    try {
+      realised = (await get("equity")).points.map(([t, v]) => [t, Number(v)]);
+      drawCurve();
+    } catch {
+      curveOf = null;
+    }
+  }
+  if (now() - riskAt > RISK_MS) {
+    riskAt = now();
+    try {
+      const answer = await get("risk");
+      draw($("risk"), answer, risk);
+      $("risk-panel").hidden = false;
+    } catch (error) {
+      // Not there, or not to be had now: no panel rather than an old one.
+      $("risk-panel").hidden = true;
+      if (error.status === 404) riskAt = Infinity;
+    }
+  }
+  if (complies === null) {
+    try {
+      await get("compliance");
+      complies = true;
+    } catch (error) {
+      complies = error.status === 404 ? false : null;
+    }
+  }
+}
+
+function drawCurve() {
+  const from = range === "all" ? -Infinity : seen[0]?.[0] ?? Infinity;
+  const stale = document.body.classList.contains("stale");
+  draw($("curve"), [range, realised.length, realised.at(-1), seen.length, seen.at(-1), stale],
+    () => curve(realised.filter((p) => p[0] >= from), seen));
+}
+
+function show(data) {
+  document.body.classList.remove("waiting");
+  $("login").hidden = true;
+  $("main").hidden = false;
+  const time = data.time;
+  const production = data.environment === "production";
+  say($("venue"), production ? "LIVE" : data.environment, `badge ${production ? "live-venue" : "calm"}`);
+  say($("stage"), `stage ${data.stage}`);
+  const good = data.health.every((l) => l.state === "ok" || l.state === "unknown");
+  say($("health-badge"), good ? "ok" : data.health.filter((l) => l.state !== "ok" && l.state !== "unknown").map((l) => l.name).join(", "), `badge ${good ? "good" : "bad"}`);
+  showSwitch(data.killSwitch);
+
+  if (data.money) {
+    seen.push([Date.parse(data.seenAt), Number(data.money.equity)]);
+    if (seen.length > SEEN_POINTS) seen = seen.filter((_, i) => i % 2 === 0);
+  }
+  draw($("figures"), [data.money, data.gauges, data.positions?.length], () => panels.figures(data));
+  draw($("gauges"), data.gauges, panels.gauges);
+  draw($("positions"), {rows: data.positions, time: time.slice(0, 10)}, panels.positions);
+  const open = data.money?.unrealizedPnl;
+  say($("positions-sum"), data.positions?.length && known(open) ? `${money(open, true)} USDT unrealised` : "", "hint");
+  draw($("heat"), data.exposure, panels.heat);
+  draw($("signals"), {rows: data.signals, decisions: data.decisions, time: time.slice(0, 10)}, panels.signals);
+  draw($("decisions"), {rows: data.decisions, time: time.slice(0, 10)}, panels.decisions);
+  draw($("trades"), {rows: data.trades, time: time.slice(0, 10)}, panels.trades);
+  const net = data.trades.reduce((sum, t) => sum + Number(t.netPnl), 0);
+  say($("trades-sum"), data.trades.length ? `last ${data.trades.length}: ${money(net, true)} USDT, ${data.trades.filter((t) => Number(t.netPnl) > 0).length} won` : "", "hint");
+  draw($("orders"), {rows: data.orders, time: time.slice(0, 10)}, panels.orders);
+  draw($("alerts"), {rows: data.alerts, time: time.slice(0, 10)}, panels.alerts);
+  $("violations-panel").hidden = !data.violations.length;
+  draw($("violations"), {rows: data.violations, time: time.slice(0, 10), acknowledge: complies === true}, panels.violations);
+  draw($("health"), {lines: data.health, time}, panels.health);
+  approvals(data.approvals, Date.parse(time), round);
+  say($("drill-last"), data.drill
+    ? `Last drill ${span(data.drill.ageSeconds * 1000)} ago: ${data.drill.passed ? "passed" : "NOT passed"}.`
+    : "No drill yet. It walks the whole emergency plan and closes nothing.");
+  say($("stage-facts"), [`Stage ${data.stage} on ${data.environment}${data.needsApproval ? "; every trade is approved by hand" : ""}.`, ...data.stageProblems].join(" "));
+  draw($("problems"), data.problems, (list) => list.map((p) => h("p", null, p)));
+  $("problems").hidden = !data.problems.length;
+  say($("footer"), `Account ${data.account}. ${data.environment === "simulated" ? "A simulated exchange: no real money. " : ""}Why a decision was taken: ./run explain ID.`);
+  drawCurve();
+}
+
+function showSwitch(state) {
+  const latched = state?.state === "latched";
+  say($("switch"), !state ? "unknown" : latched ? "LATCHED" : "armed", `badge ${state && !latched ? "good" : "bad"}`);
+  $("head").classList.toggle("stopped", latched);
+  $("latched").hidden = !latched;
+  if (!latched) return;
+  say($("latched-title"), `Kill switch latched: ${words(state.trigger)}`);
+  draw($("latched-facts"), state, (s) => panels.evidence(s).flat());
+}
+
+/** Old figures are said to be old, in red, and greyed; once a second, whatever the network does. */
+function freshness() {
+  const age = now() - heard;
+  const stale = Boolean(last) && age > staleAfter();
+  const unread = Boolean(last) && !stale && !last.money;
+  document.body.classList.toggle("stale", stale);
+  document.body.classList.toggle("unread", unread);
+  const reason = trouble ? `${trouble}. ` : "the answers are old. ";
+  let notice = "";
+  if (stale) notice = `NOT CURRENT: no news for ${span(age)}, ${reason}Everything below is as of ${moment(last.time)} UTC.`;
+  else if (unread) notice = "The exchange cannot be read: positions and results are not known. Stops rest on the exchange.";
+  else if (!last && trouble) notice = `Nothing to show: ${trouble}.`;
+  say($("stale"), notice);
+  $("stale").hidden = !notice;
+  if (last) say($("clock"), stale ? `as of ${clock(last.time)} UTC` : `${moment(last.time)} UTC`, stale ? "down" : "quiet");
+  const pnl = last?.money?.unrealizedPnl;
+  document.title = stale ? "NOT CURRENT – Borsa" : `${last?.killSwitch?.state === "latched" ? "LATCHED – " : ""}${known(pnl) ? `${money(pnl, true)} – ` : ""}Borsa`;
+}
+
+function switcher() {
+  for (const [name, label] of [["all", "All trades"], ["seen", "Since opened"]]) {
+    $("range").append(h("button", {type: "button", class: "small", "aria-pressed": String(name === range), on: {click: (event) => {
+      range = name;
+      for (const b of $("range").children) b.setAttribute("aria-pressed", String(b === event.target));
+      drawCurve();
+    }}}, label));
+  }
+}
+
+adoptKey();
+switcher();
+armStop(round);
+armClear(round);
+armDrill(round);
+armChecklist();
+armViolations(round);
+$("who").value = operator();
+$("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepKey($("key").value);
+  keepOperator($("who").value);
+  $("key").value = "";
+  announce("");
+  void round();
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) { freshness(); void round(); } });
+window.addEventListener("hashchange", () => { adoptKey(); void round(); });
+setInterval(() => { freshness(); countDown(serverNow()); }, 1000);
+if (hasKey()) void round();
+else showLogin();

@@ -1,0 +1,50 @@
+// Elements from data. Text goes in as text nodes only; there is no way from here to HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+export const $ = (id) => document.getElementById(id);
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "on") for (const [event, call] of Object.entries(value)) node.addEventListener(event, call);
+    else if (name === "css") for (const [property, v] of Object.entries(value)) node.style.setProperty(property, v);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false)
+    .map((c) => (c instanceof Node ? c : document.createTextNode(String(c)))));
+  return node;
+}
+
+export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+const drawn = new WeakMap();
+
+/** Draw a panel anew only where its data changed: focus and selection survive a refresh. */
+export function draw(node, data, make) {
+  const now = JSON.stringify(data) ?? "";
+  if (drawn.get(node) === now) return;
+  drawn.set(node, now);
+  node.replaceChildren(...[make(data)].flat());
+}
+
+/** Write text only where it is another: nothing is announced or repainted for nothing. */
+export function say(node, text, className) {
+  if (node.textContent !== text) node.textContent = text;
+  if (className !== undefined && node.className !== className) node.className = className;
+}
+
+/**
+ * A table. A column is {name, cell(row), right, wide, wrap}: `right` aligns numbers, `wide` leaves
+ * it out on narrow screens.
+ */
+export function table(columns, rows, none) {
+  if (!rows || !rows.length) return h("p", {class: "quiet"}, none);
+  const style = (c) => [c.right && "r", c.wide && "wide", c.wrap && "wrap"].filter(Boolean).join(" ") || null;
+  return h("table", null,
+    h("thead", null, h("tr", null, columns.map((c) => h("th", {class: style(c), scope: "col"}, c.name)))),
+    h("tbody", null, rows.map((row) => h("tr", null,
+      columns.map((c) => h("td", {class: style(c), "data-name": c.name}, c.cell(row)))))));
+}
+
+export const toned = (tone, text) => h("span", {class: tone}, text);
