@@ -132,7 +132,7 @@ def _left_behind(desk: Desk, symbol: str, close_id: str) -> bool:
     try:
         return desk.exchange.order(symbol, close_id) is None
     except ExchangeError:
-        return False
+        return True  # nor can it be asked: the position is what was seen
 
 
 def _unrecorded(
@@ -239,15 +239,20 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
     """Cancel what is left of a decision's bracket: reduce-only orders stay armed otherwise.
 
     Orders that are known to be another decision's stay: whoever is slow here may be overtaken by
-    the next trade in the symbol, whose stop that is.
+    the next trade in the symbol, whose stop that is. So do those that nobody here knows, once the
+    symbol holds a position again.
     """
     cancelled = 0
+    again: bool | None = None
     for algo in desk.exchange.open_algo_orders(symbol):
         # One that has triggered cannot be cancelled; it may be stuck so for ever (``stuck``), and
         # the books do not wait for it.
         if is_ours(algo.client_algo_id) and algo.status == "NEW":
             known = orders.load(desk, algo.client_algo_id)
-            if known is not None and known[0].decision_id not in (decision_id, adopt.NOBODY):
+            whose = adopt.NOBODY if known is None else known[0].decision_id
+            if whose == adopt.NOBODY:
+                again = _held(desk, symbol) is not None if again is None else again
+            if whose != decision_id and (whose != adopt.NOBODY or again):
                 continue
             desk.exchange.cancel_algo_order(algo.client_algo_id)
             adopt.cancelled(desk, algo, "position closed", decision_id)

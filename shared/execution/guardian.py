@@ -38,6 +38,7 @@ from shared.execution.sighting import held_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import kill_switch, stops
+from shared.risk.ledger import LedgerView
 from shared.telemetry import record as measure
 
 #: The same trouble is told again after this long.
@@ -133,12 +134,7 @@ def guard(desk: Desk) -> Round:
         except BorsaError as error:
             failures.append(f"permits: {type(error).__name__}: {error}")
     if sweeps(desk) and not latched:
-        try:
-            promotion.watch(desk)
-            latched = watch.activity(desk, account, ledger, switch)
-            watch.position_mode(desk)
-        except BorsaError as error:
-            failures.append(f"activity: {type(error).__name__}: {error}")
+        latched = _sweep(desk, account, ledger, switch, failures)
     if failures:
         desk.alert(
             "critical",
@@ -165,6 +161,27 @@ def guard(desk: Desk) -> Round:
         near=near,
         **counts,
     )
+
+
+def _sweep(
+    desk: Desk,
+    account: Account,
+    ledger: LedgerView,
+    switch: kill_switch.SwitchStatus,
+    failures: list[str],
+) -> str:
+    """What can wait a few minutes, each by itself; the trigger that has latched, or empty."""
+    latched = ""
+    try:
+        latched = watch.activity(desk, account, ledger, switch)
+    except BorsaError as error:
+        failures.append(f"activity: {type(error).__name__}: {error}")
+    for name, look in (("stage", promotion.watch), ("position mode", watch.position_mode)):
+        try:
+            look(desk)
+        except BorsaError as error:
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+    return latched
 
 
 def _nothing() -> dict[str, int]:

@@ -63,6 +63,9 @@ __all__ = [
 #: Seconds between look-ups of an order whose outcome is unknown.
 LOOKUP_DELAYS = (0.3, 0.6, 1.2, 2.4)
 
+#: The same for one that can only reduce: nobody waits for it, another one is sent instead.
+REDUCING_DELAYS = (0.3,)
+
 #: Seconds before a request that was certainly not executed is sent again.
 RESEND_DELAYS = (0.2, 0.4, 0.8)
 
@@ -312,11 +315,12 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> 
     Raises
     ------
     OutcomeUnknown
-        When the venue could not be asked long enough to know.
+        When the venue could not be asked long enough to know, or the order is reduce-only and not
+        found at once: its caller looks at the position, and two close no more than there is.
     """
     conclusive_at = sent_at + CLAIM_MS + desk.recv_window_ms + SETTLED_MARGIN_MS
     misses = 0
-    delays = iter(LOOKUP_DELAYS)
+    delays = iter(REDUCING_DELAYS if request.reduce_only else LOOKUP_DELAYS)
     while True:
         asked_at = desk.clock.now_ms()
         wait = next(delays, None)
@@ -337,6 +341,8 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> 
                 )
             if misses >= 2 and asked_at > conclusive_at:
                 return None
+            if wait is None and request.reduce_only:
+                raise OutcomeUnknown(f"order {request.client_order_id} is not found")
         if wait is None:
             wait = max(0.3, (conclusive_at - desk.clock.now_ms()) / 1000 + 0.05)
         desk.clock.sleep(wait)

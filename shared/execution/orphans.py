@@ -14,6 +14,7 @@ from shared.execution import stuck as stuck_orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder
 from shared.execution.ids import is_ours
+from shared.execution.sighting import held_position
 from shared.portfolio import positions
 
 
@@ -32,6 +33,9 @@ def cancel(
         # An entry may have begun since the caller read the records: its stop is no orphan.
         now = positions.load(desk.store, desk.account, algo.symbol)
         if now is not None and now[0].state != "closed":
+            continue
+        # Or a position of another installation on the same account, which has no record here.
+        if held_position(desk, algo.symbol) is not None:
             continue
         desk.exchange.cancel_algo_order(algo.client_algo_id)
         adopt.cancelled(desk, algo, "orphan")

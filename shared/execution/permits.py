@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.errors import ExchangeError
+from shared.errors import ExchangeError, ExchangeRejected
 from shared.execution import orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
@@ -16,13 +16,19 @@ def resolve(desk: Desk) -> int:
     """
     open_permits = desk.kill_switch.outstanding_permits()
     unresolved = 0
+    asked = True
     for key, issued_at in sorted(open_permits.items()):
         known = orders.load(desk, key)
         found = None
         if known is not None:
+            if not asked:
+                unresolved += 1
+                continue
             try:
                 found = desk.exchange.order(known[0].symbol, key)
-            except ExchangeError:
+            except ExchangeError as error:
+                # Looks that fail take seconds each, and a stop closes after them: one will do.
+                asked = isinstance(error, ExchangeRejected)
                 unresolved += 1
                 continue
         # A permit leads to a request within the claim's life, or to none.

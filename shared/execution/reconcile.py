@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -91,7 +91,7 @@ def reconcile(desk: Desk) -> Report:
         if sent.leg not in CONDITIONAL_LEGS:
             with _alone(troubles):
                 _refresh_plain(desk, sent, now)
-    _free_reservations(desk, {r.decision_id for r in records.values()}, now)
+    _free_reservations(desk, {r.decision_id for r in records.values()}, by_symbol, now)
     switch = desk.kill_switch.ensure()
     if switch.state == "latched" and switch.closing:
         # What the stop closed may have been found in no trade while the exchange failed.
@@ -128,11 +128,15 @@ def _decision(records: Mapping[str, PositionRecord], symbol: str) -> str:
     return adopt.NOBODY if record is None else record.decision_id
 
 
-def _free_reservations(desk: Desk, open_decisions: set[str], now: int) -> None:
+def _free_reservations(
+    desk: Desk, open_decisions: set[str], held: Collection[str], now: int
+) -> None:
     """Reservations whose decision came to nothing: its workflow died before it could say so."""
     for decision_id, reserved in desk.ledger.read().entries.items():
         if decision_id in open_decisions or now - reserved.at < RESERVATION_MS:
             continue
+        if reserved.state == "open" and reserved.symbol in held:
+            continue  # its position is there, whatever became of the record
         desk.note("risk", {"released": decision_id, "at": reserved.at}, correlation=decision_id)
         chase.release_permits(desk, decision_id)
         desk.ledger.release(decision_id)

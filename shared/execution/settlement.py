@@ -20,7 +20,7 @@ from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
 from shared.portfolio.trades import Trade
 from shared.storage.records import readable
-from shared.storage.store import Where
+from shared.storage.store import Where, every
 
 #: Fills are looked for from before the record, which has our time and they the exchange's: as far
 #: as our clock may be ahead where they are known by their order, a little where only by their side.
@@ -153,13 +153,14 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
     if not fills:
         return record.exit_reason or "unknown"
     last = fills[-1].order_id
-    page = desk.store.query(
+    # All of them: a stop that trailed for days has hundreds.
+    mine = every(
+        desk.store,
         orders.CONTAINER,
         desk.account,
         where=[Where("decisionId", "=", record.decision_id)],
-        limit=100,
     )
-    known_orders = list(readable(page.documents, orders.OrderRecord))
+    known_orders = list(readable(mine, orders.OrderRecord))
     if record.exit_reason:
         if not any(known.venue_id == last for known in known_orders):
             _adopted(desk, record, fills[-1])

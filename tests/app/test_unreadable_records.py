@@ -3,6 +3,7 @@ symbol's looking after, and nothing else."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from shared.errors import StoreError
 from shared.execution import emergency
 from shared.execution.guardian import guard
 from shared.execution.reconcile import reconcile
+from shared.simulation.orders import NewOrder
+
+D = Decimal
 
 
 def spoil(floor: Floor, container: str, partition: str, id_: str, **fields: Any) -> None:
@@ -92,3 +96,30 @@ def test_one_order_leaves_the_others_reconciled(open_floor):
     assert known["state"] == "cancelled"
     spoil(floor, "orders", "main", stop.client_algo_id, **good)
     guard(floor.desk)
+
+
+def test_the_trigger_works_though_the_stage_document_cannot_be_read(open_floor):
+    floor = open_floor(durable=False)
+    floor.expected = {2, 7, 8}
+    later(floor, 60 * 5)
+    guard(floor.desk)
+    for n in range(3):
+        floor.venue.place_order(
+            floor.account,
+            NewOrder(
+                symbol="ETHUSDT",
+                side="BUY",
+                type="LIMIT",
+                time_in_force="GTC",
+                price=D(2000 + n),
+                quantity=D("0.1"),
+            ),
+        )
+    floor.expected.add(1)
+    spoil(floor, "control", "main", "stage", runs="none")
+    reconcile(floor.desk)
+    for _ in range(5):
+        later(floor)
+        guard(floor.desk)
+    assert floor.services.kill_switch.ensure().trigger == "suspicious_activity"
+    emergency.flatten_account(floor.desk, "test")
