@@ -83,8 +83,8 @@ async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResp
 
 
 async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResponse:
-    from shared.errors import BorsaError, InvalidInput, StoreError
-    from shared.execution import emergency
+    from shared.errors import BorsaError, InvalidInput, StoreError, StoreUnavailable
+    from shared.execution import emergency, late_latch
 
     try:
         request = read(req, StopRequest)
@@ -94,12 +94,13 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     now = desk.clock.now_ms()
     evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
     try:
-        first = await asyncio.to_thread(desk.kill_switch.latch, "manual", evidence, now)
-    except StoreError:
-        status = await asyncio.to_thread(desk.kill_switch.status)
-        if status is None or status.state != "latched":
-            raise
-        first = status.latched_at == now  # only the answer was lost
+        first = await asyncio.to_thread(late_latch.by_hand, desk, evidence, now)
+    except StoreError as error:
+        await _close_without_latch(desk, client, evidence, now)
+        raise StoreUnavailable(
+            f"the stop could not be stored: {error}. Positions are being closed all the same; "
+            "repeat the request until it is answered with 202"
+        ) from error
     try:
         # A stop during a stop joins the workflow that is at it.
         workflow = await asyncio.to_thread(emergency.workflow_id, desk)
@@ -122,6 +123,19 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     except BorsaError:
         logging.getLogger("borsa").exception("emergency stop latched, not fully recorded")
     return reply(answered, 202)
+
+
+async def _close_without_latch(desk: Any, client: str, evidence: dict[str, Any], now: int) -> None:
+    """Close now and latch as soon as the store answers: no entry gets a permit before that."""
+    from shared.execution import emergency, late_latch
+
+    name = late_latch.workflow_id(now)
+    pending = {"evidence": evidence, "at": now}
+    try:
+        await start_once(client, "emergency_workflow", name, {"attempt": 0, "latch": pending})
+    except Exception:
+        logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
+        await asyncio.to_thread(emergency.flatten_account, desk, name)
 
 
 @bp.route(route="kill-switch/clear", methods=["POST"])
@@ -151,18 +165,23 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
     request = context.get_input() or {}
     if request.get("drill"):
         return {"drill": True}
-    attempt = request.get("attempt", 0)
+    attempt, pending = request.get("attempt", 0), request.get("latch")
     while True:
-        result = yield context.call_activity(
-            "flatten_account", {"workflow": context.instance_id, "attempt": attempt}
-        )
+        step = {"workflow": context.instance_id, "attempt": attempt}
+        if pending:
+            step["latch"] = pending
+        result = yield context.call_activity("flatten_account", step)
         attempt += 1
-        if result["flat"]:
+        if result.get("latched"):
+            pending = None
+        if result["flat"] and not pending:
             break
         wait = min(PAUSE_SECONDS + attempt // 2, LONGEST_PAUSE_SECONDS)
         yield context.create_timer(context.current_utc_datetime + timedelta(seconds=wait))
         if attempt % ATTEMPTS_PER_GENERATION == 0:
-            context.continue_as_new({"attempt": attempt})
+            context.continue_as_new(
+                {"attempt": attempt, "latch": pending} if pending else {"attempt": attempt}
+            )
             return None
     settled = yield context.call_activity("settle_account", {"workflow": context.instance_id})
     # A run of the version before says nothing of stuck orders.
@@ -177,9 +196,13 @@ def flatten_account(
 ) -> dict[str, Any]:
     """Cancel and close everything, read back. Failing only means: again."""
     from shared.errors import BorsaError, ExchangeError
-    from shared.execution import emergency
+    from shared.execution import emergency, late_latch
 
     desk = services().desk()
+    # A stop that could not be stored when it was asked for is stored before anything else.
+    late: dict[str, Any] = {}
+    if pending := payload.get("latch"):
+        late["latched"] = late_latch.late(desk, pending["evidence"], pending["at"])
     try:
         result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])
     except BorsaError as error:
@@ -187,9 +210,14 @@ def flatten_account(
         if isinstance(error, ExchangeError):
             emergency.unreachable(desk, error, payload["workflow"], payload["attempt"])
         flush(desk.outbox, executions, risk, compliance)
-        return {"flat": False, "remaining": [], "error": str(error)}
+        return {"flat": False, "remaining": [], "error": str(error), **late}
     flush(desk.outbox, executions, risk, compliance)
-    return {"flat": result.flat, "remaining": list(result.remaining), "stuck": result.stuck}
+    return {
+        "flat": result.flat,
+        "remaining": list(result.remaining),
+        "stuck": result.stuck,
+        **late,
+    }
 
 
 @bp.activity_trigger(input_name="payload")

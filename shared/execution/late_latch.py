@@ -1,0 +1,61 @@
+"""A stop by hand, and one that could not be stored when it was asked for.
+
+While the store fails no entry gets its permit, so positions may be closed before the latch; it
+follows as soon as the store answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared.errors import BorsaError, StoreError
+from shared.execution import emergency
+from shared.execution.desk import Desk
+
+#: Stops that are asked for within so long while the store fails are one.
+TOGETHER_MS = 600_000
+
+
+def workflow_id(now: int) -> str:
+    """Id of the workflow of a stop that could not be stored at ``now``, UTC ms."""
+    return f"emergency-late-{now // TOGETHER_MS}"
+
+
+def by_hand(desk: Desk, evidence: dict[str, Any], now: int) -> bool:
+    """Latch because a person says so; told by the caller. ``False`` when it was latched before.
+
+    Raises
+    ------
+    StoreError
+        When the switch cannot be seen latched.
+    """
+    try:
+        return desk.kill_switch.latch("manual", evidence, now)
+    except StoreError:
+        status = desk.kill_switch.status()
+        if status is None or status.state != "latched":
+            raise
+        return status.latched_at == now  # only the answer was lost
+
+
+def late(desk: Desk, evidence: dict[str, Any], at: int) -> bool:
+    """Store a stop that was asked for at ``at`` (UTC ms) while the store failed.
+
+    Returns
+    -------
+    bool
+        Whether nothing is left to be done: it is latched now, or was cleared since.
+    """
+    try:
+        if desk.kill_switch.ensure().armed_at > at:
+            return True
+        first = by_hand(desk, evidence, at)
+    except StoreError as error:
+        logging.getLogger("borsa").error("the stop still cannot be stored: %s", error)
+        return False
+    try:
+        emergency.tell_latched(desk, "manual", evidence, f"emergency-{at}", first=first)
+    except BorsaError as error:
+        logging.getLogger("borsa").error("latched, not fully recorded: %s", error)
+    return True

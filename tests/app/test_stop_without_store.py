@@ -1,0 +1,80 @@
+"""Somebody presses stop while the state store fails: nothing can be latched, everything closed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from desk import Floor
+from test_store_outage import Outage, floor_with
+
+from local.contracts import Request
+
+
+def pressed(floor: Floor, outage: Outage, fails: bool = True) -> Any:
+    outage.fails = lambda: fails
+    return floor.http("POST", "/api/emergency-stop", {"reason": "test", "operator": "ada"})
+
+
+@pytest.mark.parametrize("durable", ["works", "fails"])
+def test_positions_are_closed_and_the_latch_follows(open_floor, durable):
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+    assert floor.held()
+    if durable == "fails":
+        floor.durable_refuses = lambda request: isinstance(request, Request)
+    answer = pressed(floor, outage)
+    assert answer.status == 503
+    assert "repeat" in json.loads(answer.body)["error"]["message"]
+    floor.run(10)
+    assert not floor.held()
+    assert floor.algos() == []
+    # Nothing is opened while the store fails, latched or not.
+    floor.run(60)
+    assert len(floor.entries()) == 1
+    outage.fails = lambda: False
+    if durable == "fails":
+        # Whoever was answered 503 repeats it.
+        assert pressed(floor, outage, fails=False).status == 202
+    floor.run(15)
+    status = floor.services.kill_switch.ensure()
+    assert (status.state, status.trigger, status.closing) == ("latched", "manual", True)
+    assert status.evidence["operator"] == "ada"
+    if durable == "fails":
+        floor.minutes(2)
+    assert {"kill-switch", "emergency-flat"} <= set(floor.alerts())
+    assert len(floor.trades()) == 1
+    assert floor.leaked() == ({}, [])
+
+
+def test_a_stop_that_is_repeated_is_one_stop(open_floor):
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+    assert pressed(floor, outage).status == 503
+    assert pressed(floor, outage).status == 503
+    assert pressed(floor, outage, fails=False).status == 202
+    floor.run(30)
+    assert not floor.held()
+    code = {"code": floor.totp(), "reason": "looked at everything", "operator": "ada"}
+    assert floor.http("POST", "/api/kill-switch/clear", code).status == 200
+    # What was asked for before that is over.
+    floor.minutes(3)
+    assert floor.services.kill_switch.ensure().state == "armed"
+
+
+def test_it_is_over_once_somebody_has_cleared_since(open_floor):
+    """The workflow of the first request sleeps until the second one's stop has been cleared."""
+    from shared.execution import late_latch
+
+    floor, _ = floor_with(open_floor)
+    asked = floor.clock.now_ms()
+    floor.run(5)
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    floor.run(10)
+    code = {"code": floor.totp(), "reason": "looked at everything", "operator": "ada"}
+    assert floor.http("POST", "/api/kill-switch/clear", code).status == 200
+    assert late_latch.late(floor.desk, {"operator": "ada", "at": asked}, asked)
+    assert floor.services.kill_switch.ensure().state == "armed"
