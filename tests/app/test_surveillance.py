@@ -156,6 +156,41 @@ def test_the_exchange_prevents_a_self_trade_and_somebody_is_told(open_floor: Any
     assert floor.alerts().count("compliance-warning") == 1
 
 
+def test_in_pieces_or_at_once_the_same_is_found(open_floor: Any) -> None:
+    floor = watched(open_floor)
+    began = floor.clock.now_ms()
+    for _ in range(3):
+        spoof(floor)
+        floor.run(200)
+    for _ in range(4):
+        floor.trade_by_hand("ETHUSDT", "BUY", "0.1")
+        floor.run(2)
+        floor.trade_by_hand("ETHUSDT", "SELL", "0.1")
+        floor.run(2)
+    for _ in range(60):
+        order = rest(floor, "BUY", "0.01", 0.97)
+        floor.run(0.05)
+        floor.api.advance()
+        floor.venue.cancel_order(floor.account, order)
+    floor.minutes(25)
+    end = floor.clock.now_ms() - surveillance.LAG_MS
+    whole = surveillance.scan(floor.desk, began, end).violations
+    assert {id_.rsplit("USDT", 1)[0] for id_ in whole} == {
+        "spoofing-BTC",
+        "wash-rounds-ETH",
+        "quote-stuffing-BTC",
+    }
+    assert sorted(v["id"] for v in found(floor)) == sorted(whole)
+    for step in (37_000, 61_111, 240_000):
+        pieces: list[str] = []
+        at = began
+        while at < end:
+            pieces += surveillance.scan(floor.desk, at, min(at + step, end)).violations
+            at += step
+            floor.clock.sleep(4)  # the rate budget
+        assert sorted(pieces) == sorted(whole)
+
+
 @pytest.mark.parametrize("sold_again", [True, False])
 def test_a_purchase_ahead_of_an_approval(open_floor: Any, sold_again: bool) -> None:
     """A person sees the request, buys for themselves, and approves."""

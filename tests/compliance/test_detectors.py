@@ -98,9 +98,17 @@ def test_an_entry_that_is_chased_and_stopped_is_one_decision() -> None:
     assert rules((orders, fills), {**mine, "bq-s-1": "d2"}) == ["spoofing"]
 
 
+def test_an_order_that_executes_for_long_is_judged_piece_by_piece() -> None:
+    orders, fills = spoofed()
+    much_later = [fill(i, 2, "SELL", "9", at=60 + 66 * i) for i in range(2, 5)]
+    assert rules((orders, [*fills, *much_later])) == ["spoofing"]
+    soon = fill(2, 2, "SELL", "9", at=60)
+    assert rules((orders, [*fills, soon])) == []
+
+
 def test_the_evidence_names_orders_times_and_figures() -> None:
     (found,) = detect(flow(*spoofed()))
-    assert found.id == "spoofing-BTCUSDT-2"
+    assert found.id == "spoofing-BTCUSDT-2-1"
     assert found.time == START + 2000
     assert found.severity == "critical"
     assert found.evidence["bait"][0]["orderId"] == 1

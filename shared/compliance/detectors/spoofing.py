@@ -8,7 +8,7 @@ spoofing, three or more are layering.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import takewhile
 
@@ -18,7 +18,7 @@ from shared.execution.exchange import Fill, VenueOrder
 
 
 def detect(flow: Flow, thresholds: Thresholds) -> list[Hit]:
-    """One hit for each executed order that had bait on the other side."""
+    """One hit for each run of executions of an order that had bait on the other side."""
     limits = thresholds.spoofing
     baits: dict[str, list[VenueOrder]] = defaultdict(list)
     for order in flow.orders:
@@ -28,10 +28,28 @@ def detect(flow: Flow, thresholds: Thresholds) -> list[Hit]:
         of_symbol.sort(key=lambda o: (o.placed_at, o.order_id))
     found = []
     for (symbol, order_id), fills in flow.fills_of.items():
-        shown = _shown(flow, order_id, fills, baits.get(symbol, ()), limits)
-        if shown:
-            found += _judged(symbol, order_id, fills, shown, limits)
+        if symbol not in baits:
+            continue
+        for together in _runs(fills, limits.life_ms + limits.withdrawn_within_ms):
+            shown = _shown(flow, order_id, together, baits[symbol], limits)
+            if shown:
+                found += _judged(symbol, order_id, together, shown, limits)
     return found
+
+
+def _runs(fills: Sequence[Fill], apart_ms: int) -> Iterator[Sequence[Fill]]:
+    """Executions of one order, split where no bait could belong to both sides of a pause.
+
+    An order may rest for hours and execute piece by piece: each piece is judged by itself.
+    """
+    run: list[Fill] = []
+    for fill in fills:
+        if run and fill.time - run[-1].time > apart_ms:
+            yield run
+            run = []
+        run.append(fill)
+    if run:
+        yield run
 
 
 def _is_bait(order: VenueOrder, limits: SpoofingThresholds) -> bool:
@@ -88,7 +106,7 @@ def _judged(
         hit(
             "layering" if layered else "spoofing",
             symbol,
-            order_id,
+            f"{order_id}-{fills[0].trade_id}",
             at,
             f"{len(shown)} {side} order(s) of {offered} {symbol} at {len(prices)} price(s) were "
             f"withdrawn around the execution of {executed} on the other side (order {order_id})",
