@@ -27,6 +27,14 @@ from shared.bootstrap import Services
 from shared.clock import Clock
 from shared.compliance.stages import STAGES
 from shared.risk.limits import Limits
+from shared.risk.portfolio_limits import (
+    MAX_CLUSTER_NOTIONAL,
+    MAX_EXPECTED_SHORTFALL,
+    MAX_HEAT,
+    MAX_MARGINAL_SHORTFALL,
+    MAX_VALUE_AT_RISK,
+    PortfolioLimits,
+)
 from shared.risk.triggers import Thresholds
 from shared.storage.store import Store
 from shared.strategies.engine import Engine
@@ -40,6 +48,14 @@ LIMITS = Limits(
     max_daily_loss=Decimal(1000),
     max_total_notional=Decimal(4000),
     max_drawdown=Decimal("0.20"),
+    # Ten contracts that move as one: the portfolio must not be what keeps them from being traded.
+    portfolio=PortfolioLimits(
+        max_value_at_risk=MAX_VALUE_AT_RISK,
+        max_expected_shortfall=MAX_EXPECTED_SHORTFALL,
+        max_marginal_shortfall=MAX_MARGINAL_SHORTFALL,
+        max_cluster_notional=MAX_CLUSTER_NOTIONAL,
+        max_heat=MAX_HEAT,
+    ),
 )
 
 
