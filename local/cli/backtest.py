@@ -19,6 +19,7 @@ from shared.market.files import load_market
 from shared.research.backtest import run as backtest
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.kernel.compiler import is_cold
+from shared.research.live_gate import note_of, refused_live
 from shared.research.market import WARMUP_BARS, history
 from shared.research.report.assemble import HOLD
 from shared.research.report.extras import Extras
@@ -55,7 +56,12 @@ def run(options: argparse.Namespace) -> int:
         for i, (name, figures) in enumerate(variations(source, config, table)):
             varied[name] = figures
             tell(0.6 + 0.1 * i, name)
-    result = replace(result, notes=(*notes, *result.notes))
+    live = (
+        []
+        if config.portfolio_gate
+        else note_of(refused_live(source, config, result), len(result.trades))
+    )
+    result = replace(result, notes=(*notes, *live, *result.notes))
     extras = Extras(
         title=f"{', '.join(config.symbols)} on {', '.join(config.timeframes)}",
         prices={s: history(source, s, result.timeframe, start, end) for s in config.symbols},
@@ -93,7 +99,8 @@ def _config(
         deposit=options.deposit,
         costs=options.costs,
         clear_after_ms=round(options.clear_after * 3_600_000),
-        engine="exact" if options.exact else "compiled",
+        engine="exact" if options.exact or options.portfolio_gate else "compiled",
+        portfolio_gate=options.portfolio_gate,
         **more,
     )
 

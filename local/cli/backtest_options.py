@@ -62,6 +62,11 @@ def add_backtest(commands: Commands[argparse.ArgumentParser]) -> None:
         help="also on N markets of the same bars redrawn",
     )
     one.add_argument("--exact", action="store_true", help="the decision code itself, much slower")
+    one.add_argument(
+        "--portfolio-gate",
+        action="store_true",
+        help="judge value at risk, clusters and heat as live; with the decision code itself",
+    )
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="results go here")
     one.add_argument("--quiet", action="store_true", help="no progress bar")
     one.set_defaults(module="local.cli.backtest")

@@ -102,6 +102,7 @@ def _config(
         start_ms=start,
         end_ms=end,
         engine="exact",
+        portfolio_gate=True,
         deposit=options.deposit,
     )
 

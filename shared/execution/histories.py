@@ -13,6 +13,8 @@ from shared.risk.history import HISTORY_DAYS, MarketHistory, daily_returns, hist
 
 #: A series that does not reach the newest closed day yet is asked for again after this long.
 AGAIN_MS = 600_000
+#: Up to so many missing days are added to what is known.
+FEW_DAYS = 30
 
 
 class Histories:
@@ -62,18 +64,30 @@ class Histories:
             return known[1]
         today = now // DAY_MS * DAY_MS
         try:
-            candles = self._exchange.candles(symbol, "1d", limit=HISTORY_DAYS + 1)
+            series = self._asked(symbol, None if known is None else known[1], today)
         except ExchangeRejected:
             # The exchange does not know it (any more): held, it counts with an assumed loss.
-            candles = []
+            series = None
         except ExchangeError:
             # Yesterday's answer does for today: of a year's days one is missing.
             if known is None or known[1] is None or known[1][0] < today - DAY_MS:
                 raise
             return known[1]
-        series = daily_returns(candles)
         current = series is not None and series[0] >= today
         again = today + DAY_MS if current else min(today + DAY_MS, now + AGAIN_MS)
         with self._lock:
             self._known[symbol] = (again, series)
         return series
+
+    def _asked(
+        self, symbol: str, known: tuple[int, tuple[int, ...]] | None, today: int
+    ) -> tuple[int, tuple[int, ...]] | None:
+        """The series up to now: what is new since it was asked for, or all of it."""
+        if known is not None and 0 < today - known[0] <= FEW_DAYS * DAY_MS:
+            end, returns = known
+            newer = self._exchange.candles(symbol, "1d", start=end - DAY_MS, limit=FEW_DAYS + 1)
+            added = daily_returns(newer)
+            whole = added is not None and len(added[1]) == len(newer) - 1
+            if added is not None and whole and newer[0].open_time == end - DAY_MS:
+                return added[0], (*returns, *added[1])[-HISTORY_DAYS:]
+        return daily_returns(self._exchange.candles(symbol, "1d", limit=HISTORY_DAYS + 1))

@@ -20,6 +20,7 @@ from shared.market.timeframe import duration_ms
 from shared.portfolio.positions import PositionRecord, opening
 from shared.research.alarms import Alarms, is_abnormal
 from shared.research.market import history
+from shared.research.past import Past
 from shared.research.round_trip import RoundTrip
 from shared.research.switch import Switch
 from shared.risk import cooldown
@@ -96,6 +97,7 @@ class BacktestAccount:
         self.closed: list[RoundTrip] = []
         self._cooldowns: dict[str, Cooldown] = {}
         self.switch = Switch(config.start_ms, config.clear_after_ms)
+        self._past = Past(source, config) if config.portfolio_gate else None
         self.venue.on_event(self._on_event)
 
     def close(self) -> None:
@@ -111,6 +113,7 @@ class BacktestAccount:
         positions = self._positions()
         book = core.book(signal.symbol)
         ledger = self.ledger.update_equity(equity)
+        exposures = (*positions_as_exposure(positions), *ledger.exposures(exclude=signal.id))
         return DecisionInputs(
             signal=signal,
             account_id=ACCOUNT,
@@ -124,7 +127,7 @@ class BacktestAccount:
             equity=equity,
             wallet_balance=balances.wallet,
             available_balance=balances.available,
-            exposures=(*positions_as_exposure(positions), *ledger.exposures(exclude=signal.id)),
+            exposures=exposures,
             kill_switch="latched" if self.switch.latched_at else "armed",
             day=day(now),
             day_realized_pnl=ledger.day_realized_pnl,
@@ -134,6 +137,9 @@ class BacktestAccount:
             market_data_age_ms=0,
             account_data_age_ms=0,
             now_ms=now,
+            history=None
+            if self._past is None
+            else self._past.at(now, (signal.symbol, *(e.symbol for e in exposures))),
             record=self._record_of_trades() if "kelly" in self.config.sizing.methods else None,
             cooldown=self._cooldowns.get(signal.symbol, Cooldown()),
         )

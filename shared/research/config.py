@@ -12,6 +12,7 @@ from shared.clock import iso
 from shared.errors import ConfigurationError, InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.risk.limits import Limits
+from shared.risk.portfolio_limits import PortfolioLimits
 from shared.risk.sizing import SizingConfig
 from shared.risk.stops import StopRules
 from shared.risk.triggers import ALWAYS_CLOSING, Thresholds
@@ -70,6 +71,8 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     engine : str
         ``exact``: the decision code itself, event by event. ``compiled``: the same rules in
         machine code.
+    portfolio_gate : bool
+        Whether value at risk, clusters and heat are judged too, as live (exact engine only).
     listed : tuple of Contract
         Contracts besides, or instead of, those that the simulated exchange lists.
 
@@ -95,6 +98,7 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     costs: Decimal = Decimal(1)
     order: BarOrder = "rule"
     engine: Engine = "compiled"
+    portfolio_gate: bool = False
     listed: tuple[Contract, ...] = ()
 
     def __post_init__(self) -> None:
@@ -124,6 +128,14 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             wrong.append(f"clear_after_ms is {self.clear_after_ms}; set 0 (never) or more")
         if self.engine == "exact" and self.order != "rule":
             wrong.append("the exact engine knows the order of the venue only; set order to rule")
+        if self.portfolio_gate and self.engine != "exact":
+            wrong.append("the gate on the whole portfolio is not compiled; set engine to exact")
+        if not self.portfolio_gate and self.limits.portfolio != PortfolioLimits():
+            wrong.append(
+                "limits of value at risk, shortfall, clusters or heat are set, and a backtest "
+                "judges them with the exact engine and the gate on the portfolio only: "
+                "./run backtest --portfolio-gate"
+            )
         if wrong:
             raise ConfigurationError(wrong)
 

@@ -153,6 +153,7 @@ class ExactEngine:
                         positions=inputs.exposures,
                         limits=self.config.limits,
                         stage=self.account.stage,
+                        history=inputs.history,
                     )
                 except LimitReached as error:
                     self._note(signal.id, error.checks[0].name)

@@ -13,6 +13,7 @@ from shared.research.config import MAX_COSTS
 from shared.research.equity import Curve
 from shared.research.signals import signals
 from shared.research.statistics import Statistics, statistics
+from shared.risk.portfolio_limits import PortfolioLimits
 
 if TYPE_CHECKING:
     from shared.research.config import BacktestConfig
@@ -31,7 +32,12 @@ def variations(
     has then been raised when the price comes back. Costs above what a configuration may have are
     left out.
     """
-    compiled = msgspec.structs.replace(config, engine="compiled")
+    compiled = msgspec.structs.replace(
+        config,
+        engine="compiled",
+        portfolio_gate=False,
+        limits=msgspec.structs.replace(config.limits, portfolio=PortfolioLimits()),
+    )
     known = signals(source, config) if table is None else table
     dearer = [
         (f"Costs x {factor}", msgspec.structs.replace(compiled, costs=config.costs * factor))

@@ -5,7 +5,7 @@ What is reserved may fill or not, so everything is judged both ways and the wors
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from shared.risk.checks import at_most, exact, not_judged, text
@@ -59,26 +59,35 @@ def portfolio_checks(
         if plan is None:
             return tuple(not_judged(name, f"not judged: {why}") for name in PORTFOLIO_CHECKS)
         others = [e for e in exposures if e.decision_id != plan.decision_id or not e.decision_id]
-        found = holdings(others)
-        if found is None or equity is None or equity <= 0:
-            return tuple(
-                not_judged(name, "not judged: equity or exposure unknown")
-                for name in PORTFOLIO_CHECKS
-            )
-        return _judged(plan, others, found, equity, history, limits)
+        signed = plan.worst_notional if plan.side == "BUY" else -plan.worst_notional
+        if equity is None or equity <= 0:
+            return _nothing_to_judge_by()
+        return position_checks(
+            plan.symbol, signed, plan.risk_amount, others, equity, history, limits
+        )
 
 
-def _judged(
-    plan: OrderPlan,
+def _nothing_to_judge_by() -> tuple[Check, ...]:
+    why = "not judged: equity or exposure unknown"
+    return tuple(not_judged(name, why) for name in PORTFOLIO_CHECKS)
+
+
+def position_checks(
+    symbol: str,
+    notional: Decimal,
+    risk: Decimal,
     others: Sequence[Exposure],
-    found: tuple[dict[str, Decimal], dict[str, Decimal]],
     equity: Decimal,
     history: MarketHistory,
     limits: PortfolioLimits,
 ) -> tuple[Check, ...]:
+    """Judge a position of signed ``notional`` and ``risk`` to its stop beside what there is."""
+    found = holdings(others)
+    if found is None:
+        return _nothing_to_judge_by()
     rules = limits.rules
     cases = [found[0]] if found[0] == found[1] else list(found)
-    added = [_with(case, plan) for case in cases]
+    added = [{**held, symbol: held.get(symbol, ZERO) + notional} for held in cases]
     risks = [portfolio_risk(held, history, rules) for held in added]
     before = [portfolio_risk(held, history, rules) for held in cases]
     worst = max(risks, key=lambda r: r.value_at_risk)
@@ -88,13 +97,9 @@ def _judged(
         for after, without in zip(risks, before, strict=True)
     )
     bundles = [
-        next(
-            c
-            for c in clusters(held, history, limits.cluster_correlation)
-            if plan.symbol in c.symbols
-        )
+        next(c for c in clusters(held, history, limits.cluster_correlation) if symbol in c.symbols)
         for held in added
-        if held[plan.symbol]
+        if held[symbol]
     ]
     bundle = max(bundles, key=lambda c: c.net) if bundles else None
     at_risk = committed_risk(others)
@@ -128,16 +133,11 @@ def _judged(
         ),
         at_most(
             "heat",
-            None if at_risk is None else at_risk + plan.risk_amount,
+            None if at_risk is None else at_risk + risk,
             limits.max_heat * equity,
             "USDT lost if every stop is hit, this one included",
         ),
     )
-
-
-def _with(held: Mapping[str, Decimal], plan: OrderPlan) -> dict[str, Decimal]:
-    signed = plan.worst_notional if plan.side == "BUY" else -plan.worst_notional
-    return {**held, plan.symbol: held.get(plan.symbol, ZERO) + signed}
 
 
 def _origin(risk: PortfolioRisk) -> str:

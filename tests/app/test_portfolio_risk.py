@@ -13,6 +13,7 @@ import pytest
 from desk import UNAVAILABLE, Floor
 
 from shared.errors import ExchangeUnavailable
+from shared.execution.histories import Histories
 from shared.market.timeframe import DAY_MS
 from shared.risk.decision import Decision, DecisionInputs, canonical_json
 from shared.risk.gate import decide
@@ -308,6 +309,29 @@ def test_yesterdays_past_does_for_today_and_no_longer(open_floor: Open) -> None:
     floor.clock.sleep(86_400)
     with pytest.raises(ExchangeUnavailable):
         histories.of(["BTCUSDT"])
+
+
+def test_a_new_day_is_added_to_what_is_known(open_floor: Open) -> None:
+    floor = open_floor(
+        {"BTCUSDT": [(1000, 0.01), (2000, -0.02), (4000, 0.03)]},
+        days={"BTCUSDT": BTC},
+        durable=False,
+        minutes=4320,
+    )
+    kept = floor.services.histories
+    kept.of(["BTCUSDT"])
+    asked_for: list[str] = []
+    floor.session.before = lambda method, url: asked_for.append(url)  # type: ignore[assignment]
+    for days in (1, 2):
+        floor.clock.sleep(days * 86_400)
+        fresh = Histories(floor.services.exchange, floor.clock).of(["BTCUSDT"])
+        assert kept.of(["BTCUSDT"]) == fresh
+        assert fresh.end == floor.clock.now_ms() // DAY_MS * DAY_MS
+        assert any(r != "0" for r in fresh.returns["BTCUSDT"].split()[-days:])
+    # Asked again within the day it asks nobody.
+    asked_for.clear()
+    kept.of(["BTCUSDT"])
+    assert asked_for == []
 
 
 def test_a_contract_that_the_exchange_does_not_know_has_no_past(open_floor: Open) -> None:

@@ -12,6 +12,7 @@ import pytest
 from local.configuration import DEMONSTRATION, configuration
 from local.replay.run import replay
 from shared.clock import DAY_MS
+from shared.errors import ConfigurationError
 from shared.market.candle import Columns
 from shared.market.resample import resample
 from shared.market.timeframe import MINUTE_MS
@@ -21,6 +22,7 @@ from shared.research.config import from_environment
 from shared.research.exact import ExactEngine
 from shared.research.market import from_files
 from shared.research.result import EXIT_REASONS, Result
+from shared.risk.portfolio_gate import PORTFOLIO_CHECKS
 from shared.simulation.candles import CandleSource
 from shared.simulation.source import MarketSource
 from shared.simulation.synthetic import SyntheticMarket
@@ -151,6 +153,43 @@ def test_synthetic_market(settings: dict[str, str], least: int, reason: str) -> 
     assert math.isclose(
         result.equity[-1], result.start_equity + result.trades.net.sum(), abs_tol=1e-6
     )
+
+
+def test_the_gate_on_the_portfolio_refuses_the_same() -> None:
+    """A year of history before the first minute; both limits refuse some."""
+    symbols = SYMBOLS[:3]
+    source = SyntheticMarket(11, symbols)
+    end = START + DAY_MS // 2
+    settings = QUICK | {
+        "MAX_EXPECTED_SHORTFALL": "0.0042",
+        "MAX_MARGINAL_SHORTFALL": "0.00315",
+    }
+    theirs = trades_of_replay(source, symbols, START, end, settings | {"TIMEFRAMES": "5m"})
+    config = from_environment(
+        settings,
+        symbols=symbols,
+        timeframes=("5m",),
+        start_ms=START,
+        end_ms=end,
+        engine="exact",
+        portfolio_gate=True,
+    )
+    result = ExactEngine(source, config).run()
+    assert trades_of_backtest(result) == theirs
+    assert len(theirs) >= 5
+    refused = {n for n in result.decisions if n in PORTFOLIO_CHECKS}
+    assert refused == {"expected_shortfall", "marginal_shortfall"}, result.decisions
+    with pytest.raises(ConfigurationError, match="portfolio-gate"):
+        from_environment(settings, symbols=symbols, timeframes=("5m",), start_ms=START, end_ms=end)
+    with pytest.raises(ConfigurationError, match="not compiled"):
+        from_environment(
+            {},
+            symbols=symbols,
+            timeframes=("5m",),
+            start_ms=START,
+            end_ms=end,
+            portfolio_gate=True,
+        )
 
 
 def test_an_abnormal_market_latches_both() -> None:
