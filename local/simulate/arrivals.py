@@ -80,6 +80,12 @@ def _fresh_and_allowed(judge: Judge, order: Order, decision: str, at: int) -> No
     signal = judge._store.get("signals", order.symbol, decision)
     if signal is None or at - signal.body["signal"]["bar_close_time"] > STALE_MS:
         judge.broken(3, f"{order.client_order_id}: on an old signal, or none", at)
+    decided = judge._store.get("signals", order.symbol, f"decision-{decision}")
+    age = 0
+    if judge.prices is not None and decided is not None:
+        age = judge.prices.age(order.symbol, decided.body["decision"]["decided_at"])
+    if age > judge._limits.max_market_data_age_ms:
+        judge.broken(3, f"{order.client_order_id}: decided on prices of {age} ms before", at)
     if judge._stage is None:
         return
     judge.checked[11] += 1

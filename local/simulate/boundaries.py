@@ -12,6 +12,7 @@ from local.durable.faults import ActivityFault, Delivery, FaultPolicy
 from local.eventlog import Delivery as EventDelivery
 from local.eventlog import StoredEvent
 from local.exchange.faults import AnswerLost, ApiRequest, ApiResponse, error_answer
+from local.simulate import prices
 from local.simulate.schedule import Menu, Schedule
 from shared.clock import Clock
 
@@ -128,6 +129,8 @@ class ExchangeFaults:
         self._hidden = (0, 0)
         self._no_stops_until = 0
         self._down_until = 0
+        #: What the application was shown of the market.
+        self.prices = prices.Prices()
         #: What the last request was about.
         self.symbol = ""
 
@@ -220,6 +223,8 @@ class ExchangeFaults:
             hooks.die(request.path)
         if fault.endswith("-done"):
             return self._lose(hooks, fault, request)
+        if request.path in prices.PATHS and response.status == 200 and "prices" in hooks.rates:
+            return self._priced(hooks, request, response)
         until, since = self._hidden
         if until and request.method == "GET" and request.path in _LOOKUPS:
             if hooks.clock.now_ms() >= until:
@@ -227,6 +232,13 @@ class ExchangeFaults:
             elif response.status == 200:
                 return _without_newest(response, since)
         return response
+
+    def _priced(self, hooks: Hooks, request: ApiRequest, response: ApiResponse) -> ApiResponse:
+        now = hooks.clock.now_ms()
+        struck = hooks.draw("prices", "prices")
+        if struck is not None:
+            self.prices.hold(now + struck[1].randint(60_000, 180_000))
+        return self.prices.serve(request.path, _symbol_of(request), now, response)
 
 
 def _symbol_of(request: ApiRequest) -> str:

@@ -18,6 +18,7 @@ from local.platform import SIMULATED_SECRET, TOTP_SECRET
 from local.simulate.arrivals import OVERDUE_MS, conditional, entry, intent_of, touched
 from local.simulate.excuses import Excuses
 from local.simulate.latches import Latches
+from local.simulate.prices import Prices
 from local.simulate.reckoning import reckon
 from local.simulate.vigil import Vigil
 from shared.bootstrap import Services
@@ -95,6 +96,8 @@ class Judge(Watch):
         self._closing: dict[str, int] = {}
         #: Best bid of a symbol when the last order that adds left for the venue.
         self._left_at: dict[str, Decimal] = {}
+        #: What the application was shown of the market, where old prices are served.
+        self.prices: Prices | None = None
         #: Sales above a limit only because the price rose while the order was on its way.
         self.risen: dict[str, Decimal] = {}
         self._decision_entries: dict[str, dict[str, Order]] = defaultdict(dict)

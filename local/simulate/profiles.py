@@ -59,6 +59,8 @@ RIVALS: Menu = (
 )
 #: A conditional order triggers and stays so for ever, or the matching engine refuses it.
 TRIGGER: Menu = (("stuck", 0.20), ("refused", 0.10))
+#: For some minutes the prices that are served are old.
+PRICES: Menu = (("old", 0.003),)
 #: A post-only order meets a price that has moved: refused, -5022.
 POST_ONLY: Menu = (("5022", 0.08),)
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
@@ -70,18 +72,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
-    ``trigger``, ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``, ``activity``,
-    ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an emergency stop,
-    ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms`` bounds how far the
-    exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the price, ``sigma`` is
-    the standard deviation of a minute's return, ``turnover`` what is traded in a minute, in USDT:
-    a resting order gets a tenth of it; 0 is more than any order here takes. ``burst`` is the
-    probability per symbol that some minutes of an abnormal market begin. ``funding`` lets a
-    settlement fall into the episode. ``silence`` is the probability that nothing of the market is
-    heard for some minutes. ``strangers`` is the probability that somebody trades by hand on the
-    account; ``approvals`` has a person approve every trade, or not. ``triggers`` are those that
-    may latch the switch by themselves here, besides a drawdown. ``settings`` of the application
-    differ from those of every other profile.
+    ``trigger``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``,
+    ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an
+    emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms``
+    bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the
+    price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is traded in
+    a minute, in USDT: a resting order gets a tenth of it; 0 is more than any order here takes.
+    ``burst`` is the probability per symbol that some minutes of an abnormal market begin.
+    ``funding`` lets a settlement fall into the episode. ``silence`` is the probability that
+    nothing of the market is heard for some minutes. ``strangers`` is the probability that somebody
+    trades by hand on the account; ``approvals`` has a person approve every trade, or not.
+    ``triggers`` are those that may latch the switch by themselves here, besides a drawdown.
+    ``settings`` of the application differ from those of every other profile.
     """
 
     name: str
@@ -189,8 +191,8 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="silence",
-            meaning="nothing of the market for minutes, then everything at once; crashes",
-            rates={"kill": KILL, **_DELIVERY, **_STORE},
+            meaning="nothing of the market for minutes, then all at once; old prices; crashes",
+            rates={"kill": KILL, **_DELIVERY, **_STORE, "prices": PRICES},
             silence=0.3,
             redeploy=0.05,
             jump=0.01,

@@ -118,6 +118,8 @@ class World:
             by_hand=BY_HAND,
             stage=APPROVED if profile.approvals else None,
         )
+        if "prices" in profile.rates:
+            self.judge.prices = self.faults.prices
         self.stranger = Stranger(seed, self.venue, self.judge, tuple(PRICES))
         self._approver = Approver(seed, self.store, self.judge, self._post)
         self.settings = app_settings(

@@ -353,6 +353,14 @@ DEFECTS: tuple[Defect, ...] = (
         1000,
     ),
     Defect(
+        "prices are as old as the question",
+        "shared/execution/freshness.py",
+        "    return max([desk.clock.now_ms() - asked_at, *ages])\n",
+        "    return desk.clock.now_ms() - asked_at\n",
+        "silence",
+        2000,
+    ),
+    Defect(
         "other people's stops are cancelled",
         "shared/execution/orphans.py",
         " or not is_ours(algo.client_algo_id):\n",
