@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.json:
         print(json.dumps(body, indent=2))
     else:
-        _tell(body)
+        tell(body)
     return 0
 
 
@@ -83,7 +83,7 @@ def _run_stress(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(answer, indent=2))
     else:
-        _tell_stress(answer)
+        tell_stress(answer)
     return 0
 
 
@@ -93,7 +93,8 @@ def _refused(status: int, body: Any) -> int:
     return 1
 
 
-def _tell(body: dict[str, Any]) -> None:
+def tell(body: dict[str, Any]) -> None:
+    """Print the answer of ``GET /api/risk``."""
     from rich.console import Console
     from rich.table import Table
 
@@ -170,7 +171,8 @@ def _style(shade: float | None) -> str:
     return "red" if shade >= 0.9 else "yellow"
 
 
-def _tell_stress(body: dict[str, Any]) -> None:
+def tell_stress(body: dict[str, Any]) -> None:
+    """Print the answer of ``POST /api/risk/stress``, the worst position by position."""
     from rich.console import Console
     from rich.table import Table
 

@@ -68,7 +68,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _measured(
             "2021-02-08",
-            "squeeze upwards when Tesla bought, 2021-02-08 06:00 to 2021-02-09 08:00",
+            "squeeze upwards when Tesla bought, 2021-02-08 06:00 to 2021-02-09 09:00",
             "0.2466",
             "0.1305",
             "0.1494",

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from operator import add, mul
-from statistics import NormalDist
 
 import msgspec
 
@@ -29,6 +28,14 @@ CENT = Decimal("0.01")
 #: 11 to 29 %; assumed losses are added up, while those never all fall on the same day.
 UNKNOWN_VAR = Decimal("0.20")
 UNKNOWN_SHORTFALL = Decimal("0.30")
+
+
+#: Of the usual levels, so that a cold start need not import what computes them.
+_FACTORS = {
+    Decimal("0.95"): (Decimal("1.644854"), Decimal("2.062713")),
+    Decimal("0.975"): (Decimal("1.959964"), Decimal("2.337803")),
+    Decimal("0.99"): (Decimal("2.326348"), Decimal("2.665214")),
+}
 
 
 class RiskRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +188,11 @@ def normal_factors(confidence: Decimal) -> tuple[Decimal, Decimal]:
 
     Rounded, so that the last bits of a machine's logarithm decide nothing.
     """
+    known = _FACTORS.get(confidence)
+    if known is not None:
+        return known
+    from statistics import NormalDist
+
     z = NormalDist().inv_cdf(float(confidence))
     density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return Decimal(f"{z:.6f}"), Decimal(f"{density / (1 - float(confidence)):.6f}")

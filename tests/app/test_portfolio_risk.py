@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from desk import UNAVAILABLE, Floor
 
-from shared.errors import ExchangeUnavailable
+from local.cli import risk
+from local.cli.risk_page import page
+from shared.errors import ExchangeUnavailable, InvalidInput
 from shared.execution.histories import Histories
 from shared.market.timeframe import DAY_MS
 from shared.risk.decision import Decision, DecisionInputs, canonical_json
@@ -105,6 +107,36 @@ def test_figures_are_those_of_the_positions_and_their_past(open_floor: Open) -> 
     assert limits["maxHeat"]["value"] == found["heat"]["openRisk"]
     assert limits["maxValueAtRisk"]["value"] == found["valueAtRisk"]["decides"]["valueAtRisk"]
     assert float(limits["maxValueAtRisk"]["limit"]) == pytest.approx(equity / 10)
+
+
+def test_the_command_line_tells_it(
+    open_floor: Open, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    floor = opened(open_floor)
+    body = asked(floor)
+    risk.tell(body)
+    told = capsys.readouterr().out
+    for word in ("historical (the past year)", "BTCUSDT", "heat map", "limit maxHeat", "cluster"):
+        assert word in told
+    risk.tell_stress(played(floor))
+    told = capsys.readouterr().out
+    assert "2020-03-12" in told
+    assert "2025-10-10 (approximate)" in told
+    assert "only without stops: BTCUSDT" in told
+    html = page(body)
+    assert "default-src 'none'" in html
+    assert "<script" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        assert f"<td>{symbol}</td>" in html
+
+
+@pytest.mark.parametrize("pair", ["BTCUSDT", "=-0.1", "BTCUSDT="])
+def test_a_move_that_is_none_is_told(pair: str) -> None:
+    assert risk.shocks(["BTCUSDT=-0.2", "market=-0.1"]) == ({"BTCUSDT": "-0.2"}, "-0.1")
+    with pytest.raises(InvalidInput, match="is no move"):
+        risk.shocks([pair])
 
 
 def test_the_past_is_asked_for_once_a_day(open_floor: Open) -> None:

@@ -7,12 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from local.configuration import DEMONSTRATION, configuration
 from local.replay.run import replay
 from shared.clock import DAY_MS
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, InvalidInput
 from shared.market.candle import Columns
 from shared.market.resample import resample
 from shared.market.timeframe import MINUTE_MS
@@ -190,6 +191,28 @@ def test_the_gate_on_the_portfolio_refuses_the_same() -> None:
             end_ms=end,
             portfolio_gate=True,
         )
+
+
+def test_the_record_of_closed_trades_sizes_both() -> None:
+    """A part of the Kelly fraction so small that nothing fits any more once there is a record."""
+    symbols = SYMBOLS[:3]
+    source = SyntheticMarket(11, symbols)
+    end = START + DAY_MS // 2
+    settings = QUICK | {
+        "KELLY_FRACTION": "0.001",
+        "KELLY_MIN_TRADES": "30",
+        "MAX_HOLDING_BARS": "5",
+    }
+    theirs = trades_of_replay(source, symbols, START, end, settings | {"TIMEFRAMES": "1m"})
+    config = from_environment(
+        settings, symbols=symbols, timeframes=("1m",), start_ms=START, end_ms=end, engine="exact"
+    )
+    result = ExactEngine(source, config).run()
+    assert trades_of_backtest(result) == theirs
+    assert 30 <= len(theirs) <= 33
+    assert result.decisions["quantity"] > 0
+    with pytest.raises(InvalidInput, match="kelly is not compiled"):
+        run(source, msgspec.structs.replace(config, engine="compiled"))
 
 
 def test_an_abnormal_market_latches_both() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -258,3 +260,39 @@ def test_every_scenario_says_where_it_is_from() -> None:
 def test_nothing_held_nothing_lost() -> None:
     found = stress(Scenario(id="x", title="x", market=D("-0.5"), shocks={}), (), ACCOUNT, EMPTY)
     assert (found.pnl, found.equity_after, found.positions) == (0, 5000, ())
+
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "market"
+#: Span of each measured scenario, UTC: the open of its first hour, the extremes until its last.
+SPANS = {
+    "2020-03-12": ("2020-03-12T00", "2020-03-13T03"),
+    "2021-02-08": ("2021-02-08T06", "2021-02-09T09"),
+    "2021-05-19": ("2021-05-19T00", "2021-05-19T15"),
+    "2022-06": ("2022-06-10T12", "2022-06-18T23"),
+    "2022-11": ("2022-11-07T12", "2022-11-10T00"),
+    "2023-07-13": ("2023-07-13T12", "2023-07-13T23"),
+    "2024-08-05": ("2024-08-04T12", "2024-08-05T09"),
+    "2025-02-03": ("2025-02-02T00", "2025-02-03T05"),
+    "2025-03-02": ("2025-03-02T12", "2025-03-03T00"),
+}
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the recorded candles (../shared) are not here")
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT"])
+def test_measured_moves_are_those_of_the_candles(symbol: str) -> None:
+    import pyarrow.parquet as parquet
+
+    assert set(SPANS) == {s.id for s in SCENARIOS.values() if not s.approximate}
+    table = parquet.read_table(REAL / f"{symbol}-1h.parquet")
+    time = table["open_time"].to_numpy()
+    for name, span in SPANS.items():
+        first, end = (
+            round(datetime.fromisoformat(f"{x}:00").replace(tzinfo=UTC).timestamp() * 1000)
+            for x in span
+        )
+        low, high = np.searchsorted(time, (first, end)).tolist()
+        start = float(table["open"][low].as_py())
+        known = SCENARIOS[name].shocks[symbol]
+        column = table["low" if known < 0 else "high"].to_numpy()[low:high]
+        worst = column.min() if known < 0 else column.max()
+        assert float(known) == pytest.approx(worst / start - 1, abs=6e-5), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from shared.risk.value_at_risk import (
     RiskRules,
     historical,
     normal,
+    normal_factors,
     portfolio_risk,
     profits,
 )
@@ -156,6 +158,14 @@ def test_normal_is_that_of_printed_tables(confidence: str) -> None:
     deviation = math.sqrt((300**2 + 400**2) / 2)
     assert float(found.value_at_risk) == pytest.approx(z * deviation, rel=5e-5)
     assert float(found.expected_shortfall) == pytest.approx(mean * deviation, rel=5e-5)
+
+
+def test_factors_are_those_of_the_distribution() -> None:
+    for confidence in ("0.95", "0.975", "0.99", "0.995", "0.901"):
+        z = NormalDist().inv_cdf(float(confidence))
+        mean = NormalDist().pdf(z) / (1 - float(confidence))
+        found = normal_factors(D(confidence))
+        assert [float(x) for x in found] == pytest.approx([z, mean], abs=6e-7)
 
 
 def test_a_portfolio_worked_by_hand() -> None:
