@@ -62,9 +62,14 @@ def due(
 
 
 def near(record: PositionRecord, venue: VenuePosition, share: Decimal) -> bool:
-    """Whether the price is within ``share`` of the planned stop distance from the stop."""
+    """Whether the price is within ``share`` of the planned stop distance from the stop, or beyond
+    it, however far: then the stop and the close after it have failed. Zero switches it off.
+    """
     room = record.entry_price * record.stop_fraction * share
-    return record.state == "open" and abs(venue.mark_price - record.stop_price) <= room
+    away = venue.mark_price - record.stop_price
+    if record.side == "SELL":
+        away = -away
+    return record.state == "open" and share > 0 and away <= room
 
 
 def see_through(
@@ -124,12 +129,17 @@ def look(desk: Desk, symbol: str, decision_id: str) -> bool:
         # A stop that should be closing is seen through whether it is listed or not.
         if not stops.breached(record, venue.mark_price):
             raise
-        return see_through(desk, record) is not None
+        return see_through(desk, record) is not None or _is_held(desk, symbol)
     if due(desk, record, venue, algos):
         still = see_through(desk, record)
         if still is None:
-            return False
+            return _is_held(desk, symbol)
         venue, algos = still
     if not protection.covering_stop(venue, algos):
         return protection.protect(desk, record, venue)
     return near(record, venue, desk.stop_watch)
+
+
+def _is_held(desk: Desk, symbol: str) -> bool:
+    """Whether a position that was to be closed is there still: its close is tried again."""
+    return any(p.symbol == symbol for p in desk.exchange.positions())

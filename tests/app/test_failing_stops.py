@@ -7,9 +7,9 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from desk import OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
+from desk import OPEN_ALGOS, ORDER, POSITIONS, UNAVAILABLE, Floor
 
-from local.exchange.faults import stuck_triggering
+from local.exchange.faults import error_answer, stuck_triggering
 from shared.execution import assess, clearing, emergency, entry, guardian, stop_watch
 from shared.execution.guardian import guard
 from shared.simulation.core import VenueEvent
@@ -306,3 +306,25 @@ def test_a_price_that_stays_near_its_stop_is_looked_at_without_a_gap(open_floor)
     assert floor.held()
     assert len(looks) > 100
     assert max(b - a for a, b in pairwise(looks)) < 5_000
+
+
+def test_a_position_far_beyond_its_stop_goes_on_being_closed(open_floor):
+    """The stop failed and the market order after it is refused for a thin book (-4131): the price
+    is not near the stop any more, and nobody looked again for a minute."""
+    floor = open_floor({"BTCUSDT": [(2, 0), (2.5, -0.06), (40, -0.06)]})
+    floor.expected = {4}
+    floor.trade()
+    floor.run(60)
+    assert floor.held()
+    stuck(floor)
+    refused = error_answer(400, -4131, "The counterparty's best price does not meet the limit.")
+    fault = floor.break_next(
+        ORDER, refused, times=10**6, where=lambda r: b"reduceOnly=true" in r.body
+    )
+    floor.run(160)  # the guardian has just looked, at twenty seconds past
+    assert floor.held()
+    fault.times = 0
+    floor.run(5)
+    assert not floor.held()
+    floor.minutes(3)
+    assert len(floor.trades()) == 1
