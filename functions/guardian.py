@@ -37,8 +37,9 @@ async def guardian(
     from shared.errors import ExchangeError
     from shared.execution import guardian as watch
 
-    desk = services().desk()
+    desk = services().for_exits().desk()
     try:
+        await asyncio.to_thread(watch.wrong_settings, desk, services().for_exits().wrong_settings)
         round_ = await asyncio.to_thread(watch.guard, desk)
         # Plain orders are not asked for every minute: what was never verified may still rest.
         if round_.closing and (round_.positions or round_.permits or not round_.verified):
@@ -104,7 +105,7 @@ def watch_stop(
     from shared.errors import BorsaError
     from shared.execution.stop_watch import look
 
-    desk = services().desk()
+    desk = services().for_exits().desk()
     try:
         again = look(desk, payload["symbol"], payload["decision"])
     except BorsaError as error:
@@ -134,7 +135,7 @@ def reconcile(
     """Compare our book with the exchange's; the exchange wins, differences become incidents."""
     from shared.execution.reconcile import reconcile as compare
 
-    desk = services().desk()
+    desk = services().for_exits().desk()
     report = compare(desk)
     flush(desk.outbox, executions, risk, compliance)
     if report.differences:

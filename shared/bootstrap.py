@@ -71,12 +71,52 @@ class Services:
         #: For :mod:`shared.health`: the minute, how often it has asked the exchange in it, and
         #: what it heard last.
         self.heard: tuple[int, int, ExchangeError | None] = (0, 0, None)
+        #: Settings that are wrong and have their defaults here, see :meth:`for_exits`.
+        self.wrong_settings: tuple[str, ...] = ()
+        self._exits: Services | None = None
 
     @cached_property
     def settings(self) -> Settings:
         loaded = settings_module.load(self.environment)
         telemetry.enable(loaded.telemetry)
         return loaded
+
+    def for_exits(self) -> Services:
+        """These services, or, where settings are wrong, others that only close and protect.
+
+        A typing error in a limit must not keep positions from being looked after, nor an emergency
+        stop from stopping. In place of what is wrong stand the defaults, and nothing is opened.
+
+        Raises
+        ------
+        ConfigurationError
+            When a wrong setting says which account this is, or how to get there.
+        """
+        if self._exits is None:
+            self._exits = self._with_defaults()
+        return self._exits
+
+    def _with_defaults(self) -> Services:
+        from shared.errors import ConfigurationError
+
+        found = self
+        wrong: tuple[str, ...] = ()
+        while True:
+            try:
+                _ = found.settings, found.stage
+            except ConfigurationError as error:
+                wrong = (*wrong, *error.problems)
+                # With every turn a setting less: this ends.
+                found = Services(
+                    settings_module.without(found.environment, error.problems),
+                    clock=self.clock,
+                    store=self._store,
+                    secrets=self._secrets,
+                    exchange_session=self._exchange_session,
+                )
+                found.wrong_settings = wrong
+                continue
+            return found
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -401,9 +441,10 @@ class Services:
 
     def desk(self) -> Desk:
         """A desk for one invocation, with an outbox of its own."""
-        if self.settings.binance_environment != "production":
-            return self._new_desk()
-        return self._new_desk(stage_problems=self.stage_problems)
+        problems = tuple(f"a setting is wrong: {p}" for p in self.wrong_settings)
+        if self.settings.binance_environment == "production":
+            problems += self.stage_problems
+        return self._new_desk(stage_problems=problems)
 
 
 _lock = threading.Lock()

@@ -6,7 +6,7 @@ settings: see :mod:`shared.security.secrets`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeVar
 
@@ -153,6 +153,21 @@ SETTINGS: tuple[Setting, ...] = (
 _CLOSING = ("abnormal_volatility", "exchange_disconnection", "suspicious_activity", "none")
 
 _DEFAULTS = {s.name: s.default for s in SETTINGS}
+
+
+#: Which account this is, and the way to it: in their place nothing is assumed.
+_WAY = frozenset(
+    {
+        "BINANCE_ENVIRONMENT",
+        "BINANCE_BASE_URL",
+        "KEY_VAULT_URI",
+        "ACCOUNT_ID",
+        "CosmosDbConnection__accountEndpoint",
+        "COSMOS_DATABASE",
+        "SQLITE_PATH",
+        "AZURE_CLIENT_ID",
+    }
+)
 
 
 class _Reader:
@@ -345,3 +360,23 @@ def load(environment: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def without(environment: Mapping[str, str], problems: Sequence[str]) -> dict[str, str]:
+    """The environment without the settings that are wrong: their defaults count instead.
+
+    For whoever only closes and protects. Each problem begins with its setting's name.
+
+    Raises
+    ------
+    ConfigurationError
+        When one of them says which account this is, or how to get there.
+    """
+    names = {problem.split(" ")[0] for problem in problems}
+    if not names <= _DEFAULTS.keys() or names & _WAY:
+        raise ConfigurationError(problems)
+    rest = {name: value for name, value in environment.items() if name not in names}
+    if "TRADING_STAGE" in names:
+        venue = environment.get("BINANCE_ENVIRONMENT", "").strip()
+        rest["TRADING_STAGE"] = {"production": "limited", "demo": "testnet"}.get(venue, "paper")
+    return rest

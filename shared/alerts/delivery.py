@@ -47,7 +47,7 @@ def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
 
 def send(services: Services, alert: Alert) -> None:
     """Post the alert to the Logic App; without one it is only logged."""
-    settings = services.settings
+    settings = services.for_exits().settings
     logging.getLogger("borsa.alerts").warning("%s: %s", alert.title, alert.text)
     if not settings.alert_url:
         return

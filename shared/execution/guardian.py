@@ -225,6 +225,19 @@ def _records(desk: Desk, venue: Sequence[VenuePosition]) -> dict[str, PositionRe
     return positions.open_among(desk.store, desk.account, symbols)
 
 
+def wrong_settings(desk: Desk, problems: Sequence[str]) -> None:
+    """Say that settings are wrong: positions are looked after, and nothing is opened."""
+    if problems:
+        desk.alert(
+            "critical",
+            "settings-wrong",
+            f"{len(problems)} settings are wrong: nothing is opened",
+            f"{'; '.join(problems)}. Positions are looked after and closed with the defaults.",
+            correlation="settings",
+            once=str(desk.clock.now_ms() // ALERT_EVERY_MS // 6),
+        )
+
+
 def blind(desk: Desk, error: ExchangeError) -> None:
     """The exchange cannot be read: say so, and that the stops rest there all the same."""
     watch.unreachable(desk, error)
