@@ -89,7 +89,7 @@ RULES: dict[str, Rule] = {
             name="front-running",
             title="Somebody on the account traded ahead of a larger order that was decided already",
             severity="critical",
-            source=f"FINRA Rules 5270, 5320; {_EU}",
+            source=f"FINRA Rule 5270; {_MICA}, Article 87 (pending orders)",
         ),
         Rule(
             name="restricted-window",
