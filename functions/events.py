@@ -9,17 +9,10 @@ import azure.functions as func
 from functions import deadletter
 from functions.annotations import EventBatch
 from functions.durable import df
-from functions.outputs import CONNECTION, SIGNALR_CONNECTION, SIGNALR_HUB, signalr
+from functions.outputs import CONNECTION, shows, signalr
 from shared.bootstrap import services
 
 bp = df.Blueprint()
-
-_SIGNALR = {
-    "arg_name": "dashboard",
-    "type": "signalR",
-    "hub_name": SIGNALR_HUB,
-    "connection": SIGNALR_CONNECTION,
-}
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -36,7 +29,7 @@ def _object(body: bytes) -> dict[str, Any]:
     consumer_group="recorder",
     cardinality=func.Cardinality.MANY,
 )
-@bp.generic_output_binding(**_SIGNALR)
+@shows(bp)
 def on_execution(events: EventBatch, dashboard: func.Out[str]) -> None:
     """Show openings and closed trades on the dashboard."""
     shown = deadletter.each("executions", events, _object)
@@ -51,7 +44,7 @@ def on_execution(events: EventBatch, dashboard: func.Out[str]) -> None:
     consumer_group="responder",
     cardinality=func.Cardinality.MANY,
 )
-@bp.generic_output_binding(**_SIGNALR)
+@shows(bp)
 def on_risk_alert(events: EventBatch, dashboard: func.Out[str]) -> None:
     """Deliver alerts to people, once each."""
     shown = deadletter.each("risk", events, _deliver)

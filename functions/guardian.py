@@ -9,7 +9,7 @@ import azure.functions as func
 
 from functions.annotations import Payload
 from functions.durable import df, start_once, starts_workflows
-from functions.outputs import SIGNALR_CONNECTION, SIGNALR_HUB, Events, emits, flush, signalr
+from functions.outputs import Events, emits, flush, shows, signalr
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -17,12 +17,7 @@ bp = df.Blueprint()
 
 @bp.timer_trigger(schedule="20 * * * * *", arg_name="timer", use_monitor=True)
 @emits(bp)
-@bp.generic_output_binding(
-    arg_name="dashboard",
-    type="signalR",
-    hub_name=SIGNALR_HUB,
-    connection=SIGNALR_CONNECTION,
-)
+@shows(bp)
 @starts_workflows(bp)
 async def guardian(
     timer: func.TimerRequest,

@@ -26,6 +26,17 @@ else:
     Events = func.Out[Messages]
 
 
+def shows(bp: df.Blueprint) -> Callable[[Any], Any]:
+    """Give a function the output ``dashboard``, for what :func:`signalr` makes."""
+    decorate: Callable[[Any], Any] = bp.generic_output_binding(
+        arg_name="dashboard",
+        type="signalR",
+        hub_name=SIGNALR_HUB,
+        connection_string_setting=SIGNALR_CONNECTION,
+    )
+    return decorate
+
+
 def emits(bp: df.Blueprint) -> Callable[[Any], Any]:
     """Give a function the outputs ``executions``, ``risk`` and ``compliance``."""
 

@@ -11,7 +11,8 @@ from local.clock import ScaledClock, VirtualClock
 from local.durable.faults import FaultPolicy
 from local.durable.hub import SqliteTaskHub
 from local.eventlog import DeliveryPolicy, EventLog
-from local.host.host import FunctionHost
+from local.host.host import FunctionHost, nobody
+from local.signalr import SignalR
 from shared import bootstrap
 from shared.bootstrap import Services
 from shared.errors import ConfigurationError
@@ -64,6 +65,8 @@ class Platform:
         Ids of orchestrations follow from it.
     signalr : callable, optional
         Receives dashboard messages.
+    live : SignalR, optional
+        Receives them instead, and lets viewers in.
     delivery : DeliveryPolicy, optional
         Disturbs event delivery, for tests.
     faults : FaultPolicy, optional
@@ -79,6 +82,7 @@ class Platform:
         state: Path | None = None,
         seed: int = 0,
         signalr: Callable[[str, list[dict[str, Any]]], None] | None = None,
+        live: SignalR | None = None,
         delivery: DeliveryPolicy | None = None,
         faults: FaultPolicy | None = None,
         base_url: str = "http://127.0.0.1:7071",
@@ -105,7 +109,8 @@ class Platform:
             state_path=file("host.db"),
             hub=self.hub,
             event_log=self.event_log,
-            signalr=signalr,
+            signalr=live.send if live is not None else signalr,
+            invite=live.invite if live is not None else nobody,
             base_url=base_url,
         )
 

@@ -4,12 +4,13 @@ import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViola
 import {curve} from "./chart.js";
 import {$, draw, h, say} from "./dom.js";
 import {clock, known, money, moment, span, words} from "./format.js";
+import {listen} from "./live.js";
 import * as panels from "./panels.js";
 import {risk} from "./risk.js";
 
 /** Figures that nobody has confirmed for this long are old: at least ten seconds, or three rounds. */
 const STALE_MS = 10_000;
-const RISK_MS = 60_000;
+const SLOW_MS = 30_000;
 const CURVE_MS = 300_000;
 const SEEN_POINTS = 1_500;
 
@@ -24,8 +25,12 @@ let seen = [];
 let range = "all";
 let curveOf = null;
 let curveAt = 0;
-let riskAt = 0;
-let complies = null; // whether GET /api/compliance is there
+let slowAt = 0;
+let wanted = false; // a look that was asked for while another was under way
+let listening = false;
+let pushed = false;
+/** Panels of endpoints that an application need not have: asked for until it says that there is none. */
+const there = {risk: true, compliance: true};
 
 const refresh = () => (last?.refreshSeconds ?? 3) * 1000;
 const staleAfter = () => Math.max(STALE_MS, 3 * refresh());
@@ -41,6 +46,7 @@ function showLogin(why) {
 
 async function round() {
   clearTimeout(timer);
+  wanted = asking;
   if (asking || document.hidden || !hasKey()) return;
   asking = true;
   try {
@@ -51,6 +57,10 @@ async function round() {
     last = answer;
     show(answer);
     void extras(answer);
+    if (!listening) {
+      listening = true;
+      listen(round, (on) => { pushed = on; });
+    }
   } catch (error) {
     trouble = error.message;
     if (error.status === 401) {
@@ -61,11 +71,11 @@ async function round() {
     asking = false;
     freshness();
     // A hidden tab asks nothing; it goes on when it is looked at again.
-    timer = setTimeout(round, refresh());
+    timer = setTimeout(round, wanted ? 0 : refresh());
   }
 }
 
-/** What need not be asked every time: the curve after a trade, the portfolio's risk once a minute. */
+/** What need not be asked every time: the curve after a trade, risk and compliance now and then. */
 async function extras(data) {
   const newest = data.trades[0]?.id ?? "";
   if (newest !== curveOf || now() - curveAt > CURVE_MS) {
@@ -77,25 +87,25 @@ async function extras(data) {
       curveOf = null;
     }
   }
-  if (now() - riskAt > RISK_MS) {
-    riskAt = now();
-    try {
-      const answer = await get("risk");
+  if (now() - slowAt > SLOW_MS) {
+    slowAt = now();
+    await optional("risk", $("risk-panel"), (answer) => {
       draw($("risk"), answer, risk);
-      $("risk-panel").hidden = false;
-    } catch (error) {
-      // Not there, or not to be had now: no panel rather than an old one.
-      $("risk-panel").hidden = true;
-      if (error.status === 404) riskAt = Infinity;
-    }
+      say($("risk-at"), `as of ${clock(answer.time)} UTC`);
+    });
+    await optional("compliance", $("violations-panel"), (answer) => say($("compliance-facts"), panels.compliance(answer)));
   }
-  if (complies === null) {
-    try {
-      await get("compliance");
-      complies = true;
-    } catch (error) {
-      complies = error.status === 404 ? false : null;
-    }
+}
+
+/** A panel whose endpoint may not be there, or not answer now: no panel rather than an old one. */
+async function optional(name, panel, show) {
+  if (!there[name]) return;
+  try {
+    show(await get(name));
+    panel.hidden = false;
+  } catch (error) {
+    panel.hidden = true;
+    there[name] = error.status !== 404;
   }
 }
 
@@ -135,8 +145,8 @@ function show(data) {
   say($("trades-sum"), data.trades.length ? `last ${data.trades.length}: ${money(net, true)} USDT, ${data.trades.filter((t) => Number(t.netPnl) > 0).length} won` : "", "hint");
   draw($("orders"), {rows: data.orders, time: time.slice(0, 10)}, panels.orders);
   draw($("alerts"), {rows: data.alerts, time: time.slice(0, 10)}, panels.alerts);
-  $("violations-panel").hidden = !data.violations.length;
-  draw($("violations"), {rows: data.violations, time: time.slice(0, 10), acknowledge: complies === true}, panels.violations);
+  if (data.violations.length) $("violations-panel").hidden = false;
+  draw($("violations"), {rows: data.violations, time: time.slice(0, 10), acknowledge: there.compliance}, panels.violations);
   draw($("health"), {lines: data.health, time}, panels.health);
   approvals(data.approvals, Date.parse(time), round);
   say($("drill-last"), data.drill
@@ -145,7 +155,7 @@ function show(data) {
   say($("stage-facts"), [`Stage ${data.stage} on ${data.environment}${data.needsApproval ? "; every trade is approved by hand" : ""}.`, ...data.stageProblems].join(" "));
   draw($("problems"), data.problems, (list) => list.map((p) => h("p", null, p)));
   $("problems").hidden = !data.problems.length;
-  say($("footer"), `Account ${data.account}. ${data.environment === "simulated" ? "A simulated exchange: no real money. " : ""}Why a decision was taken: ./run explain ID.`);
+  say($("footer"), `Account ${data.account}. Asked every ${data.refreshSeconds} s${pushed ? ", and told at once when something happens" : ""}. ${data.environment === "simulated" ? "A simulated exchange: no real money. " : ""}Why a decision was taken: ./run explain ID.`);
   drawCurve();
 }
 

@@ -48,3 +48,11 @@ export function table(columns, rows, none) {
 }
 
 export const toned = (tone, text) => h("span", {class: tone}, text);
+
+/** A bar from 0 to 1 with what it means for who cannot see it. */
+export function bar(share, label, alarms = true) {
+  const level = share > 1 || (alarms && share > 0.85) ? "high" : alarms && share > 0.6 ? "raised" : "";
+  const part = Math.max(0, Math.min(1, share));
+  return h("div", {class: `bar ${level}`, role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": part.toFixed(3)},
+    h("i", {css: {width: `${part * 100}%`}}));
+}

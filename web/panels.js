@@ -1,18 +1,10 @@
 // Panels of the snapshot (GET /api/dashboard): data in, elements out.
-import {h, table, toned} from "./dom.js";
+import {bar, h, table, toned} from "./dom.js";
 import {NONE, clock, grouped, known, like, moment, money, percent, ratio, side, span, tone, words} from "./format.js";
 
 const coloured = (value, shown = money(value, true)) => toned(tone(value), shown);
 const sided = (value) => h("span", {class: `side ${value === "BUY" ? "up" : value === "SELL" ? "down" : "flat"}`}, side(value));
 const KINDS = {STOP_MARKET: "stop", TAKE_PROFIT_MARKET: "target", TRAILING_STOP_MARKET: "trailing stop", LIMIT: "limit", MARKET: "market"};
-
-/** A bar from 0 to 1 with what it means for who cannot see it. */
-function bar(share, label, alarms = true) {
-  const level = share > 1 || (alarms && share > 0.85) ? "high" : alarms && share > 0.6 ? "raised" : "";
-  const part = Math.max(0, Math.min(1, share));
-  return h("div", {class: `bar ${level}`, role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": part.toFixed(3)},
-    h("i", {css: {width: `${part * 100}%`}}));
-}
 
 export function figures(data) {
   const m = data.money ?? {};
@@ -160,7 +152,16 @@ export function alerts({rows, time}) {
     h("p", {class: "quiet"}, a.text, a.state === "raised" ? " (not delivered yet)" : ""))));
 }
 
+/** How far the account's orders were judged, and what is restricted now. */
+export function compliance(answer) {
+  const facts = [answer.scannedTo ? `orders judged up to ${moment(answer.scannedTo)} UTC` : "no orders judged yet"];
+  if (answer.blocking?.length) facts.push(`no entries because of ${answer.blocking.join(", ")}`);
+  for (const r of answer.restrictedNow ?? []) facts.push(`${r.symbol} restricted until ${clock(r.until)}: ${r.title}`);
+  return facts.join(" · ");
+}
+
 export function violations({rows, time, acknowledge}) {
+  if (!rows.length) return h("p", {class: "quiet"}, "No violation.");
   return h("ul", {class: "news"}, rows.map((v) => h("li", null,
     severity(v.severity), h("span", {class: "quiet"}, ` ${clock(v.time, time)} `), h("b", null, `${words(v.kind)} ${v.symbol}`), ` ${v.state} `,
     acknowledge && v.state === "open" ? h("button", {type: "button", class: "small", "data-acknowledge": v.id}, "Acknowledge") : null,

@@ -1,8 +1,9 @@
 // Portfolio risk (GET /api/risk), where the application has it.
-import {h, table} from "./dom.js";
+import {bar, h, table} from "./dom.js";
 import {NONE, known, money, percent, side, words} from "./format.js";
 
 const METHODS = ["historical", "normal", "cornishFisher", "bootstrap", "studentT"];
+const LIMITS = {maxValueAtRisk: "value at risk", maxExpectedShortfall: "expected shortfall", maxClusterNotional: "largest cluster", maxHeat: "heat"};
 const fact = (name, ...value) => h("div", {class: "fact"}, h("h3", null, name), ...value);
 
 /** A cell of the heat map: the figure, on a ground as strong as its shade. */
@@ -32,6 +33,9 @@ export function risk(answer) {
     heat && fact("Heat: lost at the stops",
       h("b", null, money(heat.openRisk)),
       h("small", null, `${percent(heat.ofEquity)} of equity${heat.withoutStop?.length ? `; without a stop: ${heat.withoutStop.join(", ")}` : ""}`)),
+    answer.limits && fact("Limits of the portfolio", ...Object.entries(answer.limits).map(([name, l]) => h("div", {class: "gauge"},
+      h("span", null, LIMITS[name] ?? words(name)), h("span", {class: "r"}, `${known(l.value) ? money(l.value) : "unknown"} of ${money(l.limit)}`),
+      bar(l.used ?? 2, LIMITS[name] ?? words(name))))),
     methods.length > 0 && fact("By method", table([
       {name: "method", cell: (m) => words(m)},
       {name: "VaR", right: true, cell: (m) => money(var_[m].valueAtRisk)},

@@ -329,6 +329,8 @@ var eventHubsName = 'evhns-borsa-${token}'
 var keyVaultName = 'kv-borsa-${token}'
 var schedulerName = 'dts-borsa-${token}'
 var signalRName = 'sigr-borsa-${token}'
+var functionAppName = 'func-borsa-${token}'
+var dashboards = empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
 
 resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   name: 'rg-${environmentName}'
@@ -430,7 +432,8 @@ module signalR 'modules/signalr.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     sku: signalRSku
-    allowedOrigins: empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
+    // The dashboard that the app serves itself is another origin than the service.
+    allowedOrigins: concat(['https://${functionAppName}.azurewebsites.net'], dashboards)
   }
 }
 
@@ -562,7 +565,7 @@ var connectionSettings = {
 module functionApp 'modules/functionapp.bicep' = {
   scope: group
   params: {
-    name: 'func-borsa-${token}'
+    name: functionAppName
     planName: 'plan-borsa-${token}'
     location: location
     tags: tags
@@ -576,7 +579,7 @@ module functionApp 'modules/functionapp.bicep' = {
     settings: union(tradingSettings, connectionSettings)
     subnetId: staticEgress ? network!.outputs.subnetId : ''
     allowedCallers: empty(allowedCallers) ? [] : split(allowedCallers, ',')
-    allowedOrigins: empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
+    allowedOrigins: dashboards
   }
   // The app starts when it is created; without its roles the first start would fail.
   dependsOn: [roles]

@@ -25,6 +25,7 @@ from local.live.exchange import ExchangeThread
 from local.live.page import PageServer, link
 from local.live.snapshot import Snapshots
 from local.platform import Platform, app_settings
+from local.signalr import SignalR
 from shared.bootstrap import Services
 from shared.errors import ConfigurationError, InvalidInput
 from shared.strategies.config import SignalConfig, five_strategies
@@ -97,19 +98,21 @@ async def _trade(
         **demonstration(),
     )
     services = Services(settings, clock=exchange.clock)
+    live = SignalR()
     platform = Platform(
         exchange.clock,
         services,
         settings,
         state=folder,
         seed=options.seed,
+        live=live,
         base_url=f"http://127.0.0.1:{options.port}",
     )
     await platform.start()
     server = await _listen(platform, options.port)
     key = platform.host.keys.host["default"]
     snapshots = Snapshots(platform.host, key)
-    page = PageServer(platform.host.handle, options.page_port)
+    page = PageServer(platform.host.handle, options.page_port, live.routes())
     await page.start()
     # A key of its own: who gets the address of the page gets no other.
     dashboard = link(page.url, platform.host.host_key("dashboard"))
@@ -134,6 +137,7 @@ async def _trade(
     await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_COMPLETED)
     limit.cancel()
     print("stopping ...", file=sys.stderr)
+    await live.close()
     await page.stop()
     await server.stop()
     await platform.stop()

@@ -28,6 +28,7 @@ _SUPPORTED = {
     "entityTrigger",
     "durableClient",
     "signalR",
+    "signalRConnectionInfo",
 }
 
 
@@ -77,6 +78,15 @@ class FunctionSpec:
     def clients(self) -> tuple[str, ...]:
         """Names of the durable client bindings."""
         return tuple(b.name for b in self.bindings if b.type == "durableClient")
+
+    @cached_property
+    def invitations(self) -> tuple[tuple[str, str], ...]:
+        """Names and hubs of the bindings that let a viewer in to SignalR."""
+        return tuple(
+            (b.name, str(b.raw.get("hubName", "")))
+            for b in self.bindings
+            if b.type == "signalRConnectionInfo"
+        )
 
     @cached_property
     def outputs(self) -> tuple[BindingSpec, ...]:

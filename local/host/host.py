@@ -18,7 +18,7 @@ from local.eventlog import EventLog, StoredEvent
 from local.host import admin, durable_client
 from local.host.app import FunctionSpec, IndexingError
 from local.host.app import load as load_app
-from local.host.config import HostConfig, HostConfigError
+from local.host.config import HostConfig, HostConfigError, resolve
 from local.host.config import load as load_config
 from local.host.eventhubs import EventHubListener
 from local.host.http import MAX_BODY_BYTES, HttpPipeline, compile_routes, empty, home_page
@@ -42,6 +42,11 @@ def _discard(hub: str, messages: list[dict[str, Any]]) -> None:
     """SignalR without listeners."""
 
 
+def nobody(hub: str) -> str:
+    """An invitation to no service."""
+    return '{"url": "", "accessToken": ""}'
+
+
 class FunctionHost:
     """Runs a Python v2 function app.
 
@@ -63,6 +68,8 @@ class FunctionHost:
         Otherwise made once and kept in the state file.
     signalr : callable, optional
         Takes hub name and messages of SignalR outputs.
+    invite : callable
+        Makes the ``signalRConnectionInfo`` of a hub, JSON text.
     base_url : str
         Origin put into management URLs.
 
@@ -84,6 +91,7 @@ class FunctionHost:
         event_log: EventLog,
         keys: HostKeys | None = None,
         signalr: SignalRSink | None = None,
+        invite: Callable[[str], str] = nobody,
         base_url: str = "http://127.0.0.1:7071",
     ) -> None:
         self.app_folder = Path(app_folder).resolve()
@@ -102,6 +110,7 @@ class FunctionHost:
         self._store = HostState(state_path)
         self.keys = keys or self._stored_keys()
         self._outputs = OutputDispatcher(event_log, signalr or _discard, self.settings)
+        self._invite = invite
         self._worker: Worker | None = None
         self._pipeline: HttpPipeline | None = None
         self._timers: dict[str, TimerListener] = {}
@@ -141,7 +150,7 @@ class FunctionHost:
             config=self.config,
             keys=self.keys,
             worker=worker,
-            extra_args=self._client_args,
+            extra_args=self._input_args,
         )
         self._add_listeners(worker)
         for name, problems in self.errors.items():
@@ -314,7 +323,7 @@ class FunctionHost:
         assert self._worker is not None
         name = spec.trigger.name
         args = {name: self._worker.decode(spec.trigger, Datum(text, "string"), {})}
-        args.update(self._client_args(spec))
+        args.update(self._input_args(spec))
         return await self._worker.run(
             spec,
             args,
@@ -384,7 +393,7 @@ class FunctionHost:
                     clock=self.clock,
                     state=self._store,
                     worker=worker,
-                    client_args=self._client_args,
+                    client_args=self._input_args,
                 )
             except ValueError as error:
                 self.errors[spec.name] = [str(error)]
@@ -396,7 +405,7 @@ class FunctionHost:
                     config=self.config,
                     log_store=self.event_log,
                     worker=worker,
-                    client_args=self._client_args,
+                    client_args=self._input_args,
                 )
             except ValueError as error:
                 self.errors[spec.name] = [str(error)]
@@ -406,9 +415,12 @@ class FunctionHost:
         task.add_done_callback(_report)
         self._listeners.append(task)
 
-    def _client_args(self, spec: FunctionSpec) -> dict[str, str]:
-        """Arguments for durable client bindings: the JSON text the SDK makes a client of."""
-        return {name: self._client_binding() for name in spec.clients}
+    def _input_args(self, spec: FunctionSpec) -> dict[str, str]:
+        """Arguments for input bindings: the JSON text of a durable client, of an invitation."""
+        found = {name: self._client_binding() for name in spec.clients}
+        for name, hub in spec.invitations:
+            found[name] = self._invite(resolve(hub, self.settings))
+        return found
 
     def _client_binding(self) -> str:
         if self._client_json is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from local.contracts import Handler, Request, Response
@@ -21,10 +22,19 @@ class HttpListener:
     port : int
         0 picks a free one; read :attr:`port` after :meth:`start`.
     address : str
+    routes : sequence, optional
+        aiohttp routes that come before the handler, for what is no request and response.
     """
 
-    def __init__(self, handler: Handler, port: int, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        port: int,
+        address: str = "127.0.0.1",
+        routes: Sequence[Any] = (),
+    ) -> None:
         self._handler, self.port, self._address = handler, port, address
+        self._routes = routes
         self._runner: Any = None
 
     async def start(self) -> None:
@@ -38,6 +48,7 @@ class HttpListener:
         from aiohttp import web
 
         app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.add_routes(self._routes)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

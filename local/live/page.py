@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from local.contracts import Handler, Request, Response
@@ -24,10 +26,13 @@ class PageServer:
         Answers requests, as the function host does.
     port : int
         Another one is taken where it is not free.
+    routes : sequence, optional
+        As of :class:`HttpListener`: where the page gets its live updates.
     """
 
-    def __init__(self, handler: Handler, port: int) -> None:
+    def __init__(self, handler: Handler, port: int, routes: Sequence[Any] = ()) -> None:
         self._handler = handler
+        self._routes = routes
         self._port = port
         self._listener: HttpListener | None = None
         self.url = ""
@@ -41,7 +46,7 @@ class PageServer:
             When no port is free.
         """
         for port in (self._port, 0):
-            listener = HttpListener(self._answer, port)
+            listener = HttpListener(self._answer, port, routes=self._routes)
             try:
                 await listener.start()
             except OSError:

@@ -207,6 +207,22 @@ def offline(page: Page, value: bool) -> None:
     )
 
 
+def test_what_happens_is_shown_at_once(app: Serving, opened: Page) -> None:
+    asked = "performance.getEntriesByType('resource').filter(r => /dashboard$/.test(r.name)).length"
+    opened.wait_text("#footer", "told at once")
+    # From here on the page never asks by itself again.
+    before = opened.ask(f"window.setTimeout = () => 0, {asked}")
+    opened.wait(f"{asked} > {before}")
+    opened.ask("new Promise(done => requestIdleCallback(done))")
+    resting = opened.ask(asked)
+
+    async def tell() -> None:
+        app.live.send("dashboard", [{"target": "alert", "arguments": [{}]}])
+
+    app.do(tell())
+    opened.wait(f"{asked} > {resting}")
+
+
 def test_an_exchange_that_cannot_be_read_leaves_no_figure(app: Serving, opened: Page) -> None:
     from local.exchange.faults import Fault, error_answer
 

@@ -18,6 +18,7 @@ from local.exchange.faults import ScriptedFaults
 from local.exchange.session import InProcessSession
 from local.host.server import HttpListener
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET, TOTP_SECRET, Platform, app_settings
+from local.signalr import SignalR
 from shared.bootstrap import Services
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import MAIN, Venue
@@ -78,12 +79,14 @@ class Serving:
 
     async def _start(self, settings: Mapping[str, str]) -> None:
         # SQLite connections of the platform belong to the thread that made them.
-        self.platform = Platform(self.clock, self.services, settings)
-        self._listener = HttpListener(self.platform.host.handle, 0)
+        self.live = SignalR()
+        self.platform = Platform(self.clock, self.services, settings, live=self.live)
+        self._listener = HttpListener(self.platform.host.handle, 0, routes=self.live.routes())
         await self.platform.start()
         await self._listener.start()
 
     async def _stop(self) -> None:
+        await self.live.close()
         await self._listener.stop()
         await self.platform.stop()
 

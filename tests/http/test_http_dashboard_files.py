@@ -9,7 +9,7 @@ import socket
 import pytest
 import requests
 
-from functions.web import FILES, FOLDER, POLICY
+from functions.web import FILES, FOLDER, policy
 from tests.http.serving import Serving
 
 
@@ -24,7 +24,7 @@ def test_every_file_of_the_folder_is_served_and_every_named_file_is_there(app: S
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == kind
         assert answer.content == (FOLDER / name).read_bytes()
-        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["Content-Security-Policy"] == policy()
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert app.request("GET", "/api/ui", key=None).content == fetch(app, "index.html").content
@@ -110,3 +110,13 @@ def test_files_hold_no_figure_and_no_key(app: Serving) -> None:
 
 def test_only_reading(app: Serving) -> None:
     assert app.request("POST", "/api/ui/app.js", b"x", key=None).status_code == 404
+
+
+def test_the_policy_names_the_live_service_of_the_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "connect-src 'self';" in policy()
+    name = "AzureSignalRConnectionString__serviceUri"
+    monkeypatch.setenv(name, "https://sigr-borsa-1.service.signalr.net")
+    there = "https://sigr-borsa-1.service.signalr.net wss://sigr-borsa-1.service.signalr.net"
+    assert f"connect-src 'self' {there};" in policy()

@@ -190,6 +190,16 @@ def test_no_other_assignment_exists(full: Prediction) -> None:
     assert len(full.of("Microsoft.Authorization/roleAssignments")) == 8 + 2 + 1
 
 
+def test_the_dashboard_of_the_app_may_connect_to_signalr(minimal: Prediction) -> None:
+    service = minimal.one("Microsoft.SignalRService/signalR")
+    site = minimal.one("Microsoft.Web/sites")
+    assert service["properties"]["cors"]["allowedOrigins"] == [
+        f"https://{site['name']}.azurewebsites.net"
+    ]
+    # The other way round nobody is let in: page and API have one origin.
+    assert site["properties"]["siteConfig"]["cors"]["allowedOrigins"] == []
+
+
 def test_exactly_one_user_assigned_identity(prediction: Prediction) -> None:
     identity = prediction.one("Microsoft.ManagedIdentity/userAssignedIdentities")
     site = prediction.one("Microsoft.Web/sites")

@@ -17,7 +17,7 @@ param workspaceId string
 @allowed(['Free_F1', 'Standard_S1'])
 param sku string
 
-@description('Origins of dashboards that may connect, for example https://dash.example.com; empty allows none but the same origin.')
+@description('Origins of dashboards that may connect, for example https://dash.example.com; and that of the app itself.')
 param allowedOrigins string[]
 
 resource signalR 'Microsoft.SignalRService/signalR@2024-03-01' = {
