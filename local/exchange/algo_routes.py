@@ -16,7 +16,7 @@ from local.exchange.order_routes import (
     time_range,
 )
 from local.exchange.order_views import algo_answer, algo_row
-from local.exchange.parameters import Parameters
+from local.exchange.parameters import Parameters, refuse_unwanted
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, AlgoOrder, NewAlgoOrder
 from shared.simulation.refusal import VenueRefusal
@@ -37,6 +37,10 @@ def new_algo_order(p: Parameters) -> NewAlgoOrder:
         quantity = ZERO if closing else p.decimal("quantity")
     limit = kind in ("STOP", "TAKE_PROFIT")
     match = price_match(p, limit=limit)
+    if not limit:
+        refuse_unwanted(p, "price")
+    if kind != "TRAILING_STOP_MARKET":
+        refuse_unwanted(p, "activatePrice", "callbackRate")
     force = p.choice(
         "timeInForce",
         _TIMES_IN_FORCE,

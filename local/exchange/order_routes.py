@@ -8,7 +8,7 @@ import msgspec
 
 from local.exchange.endpoints import Call, endpoint, per_symbol
 from local.exchange.order_views import amended_answer, amendment_row, order_answer, order_row
-from local.exchange.parameters import Parameters, missing, unwanted
+from local.exchange.parameters import Parameters, missing, refuse_unwanted, unwanted
 from shared.simulation.entry import CONDITIONAL_TYPES
 from shared.simulation.orders import ZERO, NewOrder, Order
 from shared.simulation.refusal import VenueRefusal
@@ -70,6 +70,11 @@ def new_order(p: Parameters) -> NewOrder:
         raise VenueRefusal(-4120)
     if kind not in ("LIMIT", "MARKET"):
         raise VenueRefusal(*BAD_TYPE)
+    refuse_unwanted(p, "stopPrice", "activationPrice", "callbackRate")
+    if p.flag("closePosition"):
+        raise VenueRefusal(
+            -4136, f"Target strategy invalid for orderType: {kind}, closePosition: true."
+        )
     limit = kind == "LIMIT"
     match = price_match(p, limit=limit)
     price = ZERO
@@ -78,10 +83,8 @@ def new_order(p: Parameters) -> NewOrder:
             price = p.decimal("price")
         if not p.optional("timeInForce"):
             raise missing("timeInForce")
-    elif p.optional("price"):
-        raise unwanted("price")
-    elif p.optional("timeInForce"):
-        raise unwanted("timeInForce")
+    else:
+        refuse_unwanted(p, "price", "timeInForce")
     force = p.choice("timeInForce", _TIMES_IN_FORCE, default="GTC", refusal=BAD_TIME_IN_FORCE)
     return NewOrder(
         symbol=symbol,

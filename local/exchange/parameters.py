@@ -35,6 +35,13 @@ def unwanted(name: str) -> VenueRefusal:
     return VenueRefusal(-1106, f"Parameter '{name.lower()}' sent when not required.")
 
 
+def refuse_unwanted(p: Parameters, *names: str) -> None:
+    """Refuse what another kind of order would need."""
+    for name in names:
+        if p.optional(name):
+            raise unwanted(name)
+
+
 class Parameters:
     """The parameters of one request."""
 

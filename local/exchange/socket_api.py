@@ -117,22 +117,23 @@ class SocketApi:
             error = {"code": -1135, "msg": "Invalid JSON Request"}
             return {"id": None, "status": 400, "error": error}
         told = parameters.pop("returnRateLimits", "true") != "false"
+        headers: dict[str, str] = {}
         try:
             if method.startswith("session."):
                 status, body = 200, self._session(session, method, parameters, given)
             else:
-                status, body = self._ask(session, method, parameters, given)
+                status, headers, body = self._ask(session, method, parameters, given)
         except VenueRefusal as refusal:
             status, body = refusal.status, {"code": refusal.code, "msg": refusal.message}
         out: dict[str, Any] = {"id": number, "status": status}
         out["result" if status == 200 else "error"] = body
         if told:
-            out["rateLimits"] = self._rate_limits(session)
+            out["rateLimits"] = self._rate_limits(session, headers)
         return out
 
     def _ask(
         self, session: _Session, method: str, parameters: dict[str, str], given: dict[str, Any]
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, dict[str, str], Any]:
         target = METHODS.get(method)
         if target is None:
             raise VenueRefusal(-1000, f"Unknown method {method}.")
@@ -144,10 +145,15 @@ class SocketApi:
         parameters.pop("signature", None)
         query = "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
         headers = {"X-MBX-APIKEY": key or session.key}
-        status, _, content = self._api.handle(
+        status, answered, content = self._api.handle(
             *target, query, headers, ip=session.ip, verified=credential is not None
         )
-        return status, msgspec.Raw(content)
+        body: Any = msgspec.Raw(content)
+        if wait := answered.get("retry-after"):
+            now = self._api.venue.now
+            told = {"serverTime": now, "retryAfter": now + int(wait) * 1000}
+            body = {**_decode(content), "data": told}
+        return status, answered, body
 
     def _session(
         self, session: _Session, method: str, parameters: dict[str, str], given: dict[str, Any]
@@ -172,18 +178,19 @@ class SocketApi:
             "serverTime": now,
         }
 
-    def _rate_limits(self, session: _Session) -> list[dict[str, Any]]:
+    def _rate_limits(self, session: _Session, headers: dict[str, str]) -> list[dict[str, Any]]:
+        """What the headers of an answer over HTTP tell."""
         limits = self._api.limits
         used = limits.used(session.ip, self._api.venue.now)
-        return [
-            {
-                "rateLimitType": "REQUEST_WEIGHT",
-                "interval": "MINUTE",
-                "intervalNum": 1,
-                "limit": limits.weight,
-                "count": used,
-            }
-        ]
+        rows = [("REQUEST_WEIGHT", "MINUTE", 1, limits.weight, used)]
+        for header, interval, number, limit in (
+            ("x-mbx-order-count-1m", "MINUTE", 1, limits.orders_1m),
+            ("x-mbx-order-count-10s", "SECOND", 10, limits.orders_10s),
+        ):
+            if header in headers:
+                rows.insert(0, ("ORDERS", interval, number, limit, int(headers[header])))
+        names = ("rateLimitType", "interval", "intervalNum", "limit", "count")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _verify(credential: Credential, given: dict[str, Any]) -> None:

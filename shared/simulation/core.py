@@ -12,7 +12,7 @@ from shared.market.timeframe import duration_ms
 from shared.simulation.account import AccountState
 from shared.simulation.book import AnyBook, Book, RecordedMarket, Remaining
 from shared.simulation.contracts import Contract
-from shared.simulation.orders import CENT, AlgoOrder, IncomeEntry, Order, Position, Trade
+from shared.simulation.orders import CENT, ZERO, AlgoOrder, IncomeEntry, Order, Position, Trade
 from shared.simulation.path import BarPath, low_first
 from shared.simulation.quantitative import QuantitativeRules
 from shared.simulation.refusal import VenueRefusal
@@ -76,6 +76,7 @@ class VenueCore:
         self._paths: dict[str, BarPath] = {}
         self._marks: dict[str, tuple[int, BarPath, Decimal]] = {}
         self._books: dict[str, tuple[int, AnyBook]] = {}
+        self._met: dict[tuple[str, str], tuple[int, Decimal]] = {}
         self._recorded = source if isinstance(source, RecordedMarket) else None
 
     @property
@@ -280,6 +281,16 @@ class VenueCore:
             book = Book(self.contract(symbol), path.at(self.now)[0], bar.high - bar.low)
         self._books[symbol] = (self.now, book)
         return book
+
+    def met(self, symbol: str, side: str) -> Decimal:
+        """What resting orders of a side have got of the current bar."""
+        start, quantity = self._met.get((symbol, side), (0, ZERO))
+        return quantity if start == self.now - self.now % self.bar_ms else ZERO
+
+    def meets(self, symbol: str, side: str, quantity: Decimal) -> None:
+        """Count a fill of a resting order."""
+        start = self.now - self.now % self.bar_ms
+        self._met[symbol, side] = (start, self.met(symbol, side) + quantity)
 
     def take_from_book(self, symbol: str, buy: bool, price: Decimal, quantity: Decimal) -> None:
         """Let what a taker got be gone for all others at this moment; a later book is whole."""

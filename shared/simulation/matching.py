@@ -15,7 +15,7 @@ from shared.simulation.link import finish, set_status
 from shared.simulation.orders import ZERO, Order
 from shared.simulation.settlement import settle
 
-#: Share of a bar's volume that one resting order can take.
+#: Share of a bar's volume that resting orders of one side can take.
 PARTICIPATION = 0.1
 
 EXPIRED_BY_IOC = 2
@@ -137,13 +137,21 @@ def meet(core: VenueCore, account: AccountState, order: Order) -> None:
         core.changed()
         return
     lots = max(1, int(bar.volume * PARTICIPATION / float(step)))
+    # All resting orders of a side share what a bar has for them.
+    left = lots * step - core.met(order.symbol, order.side)
     wanted = order.remaining
     if must_reduce(account, order):
         wanted = min(wanted, reducible(account, order))
     if wanted <= 0:
         expire(core, account, order, EXPIRED_BY_REDUCE_ONLY)
         return
-    quantity = min(wanted, lots * step)
+    if left <= 0:
+        order.resume_at = bar.open_time + core.bar_ms
+        account.touch(order)
+        core.changed()
+        return
+    quantity = min(wanted, left)
+    core.meets(order.symbol, order.side, quantity)
     settle(core, account, order, order.price, quantity, maker=True)
     if order.is_open:
         order.resume_at = bar.open_time + core.bar_ms

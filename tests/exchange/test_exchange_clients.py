@@ -289,7 +289,7 @@ def test_python_binance_trades_over_the_websocket_interface(own: dict[str, Any])
 def test_the_connector_trades_over_the_websocket_interface(told: dict[str, Any]) -> None:
     assert told["official_sdk_sockets"] == {
         "placed": "NEW",
-        "limits": ["REQUEST_WEIGHT"],
+        "limits": ["ORDERS", "ORDERS", "REQUEST_WEIGHT"],
         "changed": "98000",
         "found": "0.012",
         "ended": "CANCELED",

@@ -206,6 +206,21 @@ class TestResting:
             ("FILLED", "0.012"),
         ]
 
+    def test_orders_of_one_side_share_it(self) -> None:
+        """A tenth of 0.05 is 0.005 a bar, for one order as for three; sales have their own."""
+        rows = flat(100_000, 2) + [(99_000, 101_000, 99_000, 99_000)] * 3
+        world = World({BTC: rows}, volume=0.05)
+        rest = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "0.004"}
+        for number, price in enumerate(("99500", "99400", "99300")):
+            order(world, side="BUY", price=price, newClientOrderId=f"b{number}", **rest)
+        order(world, side="SELL", price="100500", newClientOrderId="s", **rest)
+        world.at_minute(2.99)
+        done = {o.client_order_id: o.executed for o in world.venue.ledger().orders}
+        assert done == {"b0": D("0.004"), "b1": D("0.001"), "b2": 0, "s": D("0.004")}
+        world.at_minute(3.99)
+        done = {o.client_order_id: o.executed for o in world.venue.ledger().orders}
+        assert done == {"b0": D("0.004"), "b1": D("0.004"), "b2": D("0.002"), "s": D("0.004")}
+
 
 @pytest.mark.parametrize(
     ("force", "price", "status", "executed"),

@@ -99,6 +99,22 @@ class TestPlainOrders:
     ) -> None:
         assert code(world.client.futures_create_order, **{**LIMIT, **change}) == expected
 
+    @pytest.mark.parametrize(
+        ("extra", "expected"),
+        [
+            ({"stopPrice": "98000"}, -1106),
+            ({"activationPrice": "98000"}, -1106),
+            ({"callbackRate": "1"}, -1106),
+            ({"closePosition": "true"}, -4136),
+            ({"closePosition": "false"}, 0),
+        ],
+    )
+    def test_what_only_conditional_orders_have_is_refused(
+        self, world: World, extra: dict[str, str], expected: int
+    ) -> None:
+        """A stop sent as a limit order must not become one without its condition."""
+        assert code(world.client.futures_create_order, **LIMIT, **extra) == expected
+
     def test_a_market_order_has_no_price_match(self, world: World) -> None:
         market = {"symbol": BTC, "side": "BUY", "type": "MARKET", "quantity": "0.01"}
         assert code(world.client.futures_create_order, **market, priceMatch="QUEUE") == -5038
@@ -158,6 +174,9 @@ class TestConditionalOrders:
         [
             ({"timeInForce": "GTD"}, -1102),
             ({"workingType": "INDEX_PRICE"}, -4031),
+            ({"callbackRate": "1"}, -1106),
+            ({"activatePrice": "98000"}, -1106),
+            ({"type": "STOP_MARKET"}, -1106),
             ({"timeInForce": "GTD", "goodTillDate": MIDNIGHT + 600_000}, -5040),
             ({"quantity": "0.0004"}, -1111),
             ({"quantity": "0.001", "triggerPrice": "49000", "price": "49000"}, -4164),

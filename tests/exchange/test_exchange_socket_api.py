@@ -61,12 +61,11 @@ def test_an_order_and_what_it_costs(wire: Wire) -> None:
     answer = wire.signed("order.place", symbol=BTC, side="BUY", type="MARKET", quantity="0.010")
     assert (answer["id"], answer["status"]) == ("1", 200)
     assert answer["result"]["symbol"] == BTC
-    [weight] = answer["rateLimits"]
-    assert (weight["rateLimitType"], weight["limit"], weight["count"]) == (
-        "REQUEST_WEIGHT",
-        2400,
-        0,
-    )
+    assert [tuple(row.values()) for row in answer["rateLimits"]] == [
+        ("ORDERS", "SECOND", 10, 300, 1),
+        ("ORDERS", "MINUTE", 1, 1200, 1),
+        ("REQUEST_WEIGHT", "MINUTE", 1, 2400, 0),
+    ]
     held = wire.signed("v2/account.position")
     assert held["result"][0]["positionAmt"] == "0.01"
     assert held["rateLimits"][0]["count"] == 5
@@ -130,7 +129,11 @@ def test_limits_are_those_of_the_address(wire: Wire) -> None:
     wire.world.api.limits.weight = 12
     for status in (200, 200, 429):
         assert wire.signed("v2/account.status")["status"] == status
-    assert wire.signed("v2/account.status")["error"]["code"] == -1003
+    error = wire.signed("v2/account.status")["error"]
+    assert error["code"] == -1003
+    # The clock stands at the full minute.
+    now = wire.world.clock.now_ms()
+    assert error["data"] == {"serverTime": now, "retryAfter": now + 60_000}
 
 
 def test_an_answer_can_be_lost_after_the_order_was_placed(wire: Wire) -> None:
