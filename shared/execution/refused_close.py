@@ -1,8 +1,9 @@
 """What to do when the exchange refuses a close: some refusals say how it could be had.
 
 Larger than one market order may be (-4005): in parts. Refused as reduce-only although the position
-is there (-2022, -4118): other reducing orders have it reserved. They go, whoever sent them, because
-an order that waits for a better price must not keep a position from being closed now.
+is there: other reducing orders have it reserved (-2022, -4118), or any order of the same side would
+open a position without margin once this one is gone (-4118). They go, whoever sent them, because an
+order that waits for a better price must not keep a position from being closed now.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from shared.execution.ids import client_id, is_ours
 from shared.execution.sighting import held_position
 
 TOO_LARGE = "-4005 "
-RESERVED = ("-2022 ", "-4118 ")
+RESERVED = "-2022 "
+UNMARGINED = "-4118 "
 
 #: Parts of one close at most; whoever closes looks again and goes on.
 MOST_PARTS = 20
@@ -36,7 +38,9 @@ def instead(desk: Desk, request: OrderRequest, outcome: orders.Outcome) -> list[
         if outcome.reason.startswith(TOO_LARGE):
             return _parts(desk, request)
         if outcome.reason.startswith(RESERVED):
-            _free(desk, request)
+            _free(desk, request, reduce_only=True)
+        if outcome.reason.startswith(UNMARGINED):
+            _free(desk, request, reduce_only=False)
     except ExchangeError:
         pass  # whoever closes looks again, and fails loudly in the end
     return []
@@ -57,11 +61,12 @@ def _parts(desk: Desk, request: OrderRequest) -> list[OrderRequest]:
     ]
 
 
-def _free(desk: Desk, request: OrderRequest) -> None:
+def _free(desk: Desk, request: OrderRequest, *, reduce_only: bool) -> None:
+    """Cancel the orders of the close's side: those that reduce only, or all of them."""
     if held_position(desk, request.symbol) is None:
         return  # flat already: nothing was in the way
     for order in desk.exchange.open_orders(request.symbol):
-        if order.side != request.side or not order.reduce_only:
+        if order.side != request.side or (reduce_only and not order.reduce_only):
             continue
         desk.exchange.cancel_order(order.symbol, order.client_order_id)
         if is_ours(order.client_order_id):
@@ -69,8 +74,8 @@ def _free(desk: Desk, request: OrderRequest) -> None:
         desk.alert(
             "warning",
             "reserving-order",
-            f"{order.symbol}: a reduce-only order that is not ours was cancelled",
+            f"{order.symbol}: an order that is not ours was cancelled",
             f"{order.client_order_id} ({order.side} {order.quantity} at {order.price}) had the "
-            "position reserved, so that the exchange refused to close it.",
+            "position reserved or margined, so that the exchange refused to close it.",
             correlation=f"reserving-{order.symbol}-{order.order_id}",
         )

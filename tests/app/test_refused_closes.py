@@ -127,6 +127,24 @@ def test_a_reduce_only_order_by_hand_does_not_keep_a_position_from_being_closed(
     floor.venue.cancel_order(floor.account, other)
 
 
+def test_an_order_by_hand_without_margin_does_not_keep_a_position_from_being_closed(open_floor):
+    """-4118: without the position, what rests would open more than there is margin for."""
+    floor = open_floor(durable=False)
+    floor.expected = {1, 2, 7, 8}
+    opened(floor)
+    later(floor)
+    twice = str(2 * FULL)
+    by_hand_sale = {"price": D(104_000), "type": "LIMIT", "time_in_force": "GTC"}
+    target = by_hand(floor, "BTCUSDT", "SELL", twice, **by_hand_sale)
+    floor.venue.transfer(floor.account, -floor.venue.balances(floor.account).available)
+    later(floor, 49 * 300)  # its time is up
+    guard(floor.desk)
+    assert floor.held() == 0
+    assert not target.is_open
+    assert floor.alerts().count("reserving-order") == 1
+    assert "close-failed" not in floor.alerts()
+
+
 def test_a_close_that_found_no_counterparty_is_not_taken_for_the_next_one(open_floor):
     """The store fails, so the close has no record: its id follows from what is to be closed. The
     first one expires in an empty book; looked up under its id it would be found for ever."""
