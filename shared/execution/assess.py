@@ -74,11 +74,20 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     compliance = before_entry.read(desk, signal.symbol)
     switch = desk.kill_switch.ensure()
     ledger = desk.ledger.update_equity(account.equity, desk.environment)
-    now = desk.clock.now_ms()
     exposures = (
         *positions_as_exposure(positions),
         *ledger.exposures(exclude=signal.id),
     )
+    # Nothing is read after the ages were taken: a slow answer makes the prices old as well.
+    history = desk.histories.of((signal.symbol, *(e.symbol for e in exposures)))
+    trades_record = (
+        closed_record(desk.store, desk.account, desk.environment)
+        if "kelly" in desk.sizing.methods
+        else None
+    )
+    # After the ledger: a trade is stored before its room is free.
+    pause = _cooldown(desk, signal.symbol)
+    now = desk.clock.now_ms()
     return DecisionInputs(
         signal=signal,
         account_id=desk.account,
@@ -106,12 +115,9 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         account_data_age_ms=now - asked_at,
         now_ms=now,
         compliance=compliance,
-        history=desk.histories.of((signal.symbol, *(e.symbol for e in exposures))),
-        record=closed_record(desk.store, desk.account, desk.environment)
-        if "kelly" in desk.sizing.methods
-        else None,
-        # After the ledger: a trade is stored before its room is free.
-        cooldown=_cooldown(desk, signal.symbol),
+        history=history,
+        record=trades_record,
+        cooldown=pause,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 
 from shared.clock import Clock
@@ -13,6 +14,8 @@ from shared.risk.history import HISTORY_DAYS, MarketHistory, daily_returns, hist
 
 #: A series that does not reach the newest closed day yet is asked for again after this long.
 AGAIN_MS = 600_000
+#: Yesterday's series does for so long before a question that failed is asked again.
+FAILED_MS = 60_000
 #: Up to so many missing days are added to what is known.
 FEW_DAYS = 30
 
@@ -32,7 +35,7 @@ class Histories:
     def __init__(self, exchange: Exchange, clock: Clock) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         #: Symbol -> (when to ask again, what is known).
         self._known: dict[str, tuple[int, tuple[int, tuple[int, ...]] | None]] = {}
         self._joined: dict[frozenset[tuple[str, int]], MarketHistory] = {}
@@ -58,6 +61,11 @@ class Histories:
         return joined
 
     def _series(self, symbol: str) -> tuple[int, tuple[int, ...]] | None:
+        # Decisions of one instant ask once: whoever comes while somebody asks has their answer.
+        with self._locks[symbol]:
+            return self._current(symbol)
+
+    def _current(self, symbol: str) -> tuple[int, tuple[int, ...]] | None:
         now = self._clock.now_ms()
         known = self._known.get(symbol)
         if known is not None and now < known[0]:
@@ -72,11 +80,11 @@ class Histories:
             # Yesterday's answer does for today: of a year's days one is missing.
             if known is None or known[1] is None or known[1][0] < today - DAY_MS:
                 raise
+            self._known[symbol] = (now + FAILED_MS, known[1])
             return known[1]
         current = series is not None and series[0] >= today
         again = today + DAY_MS if current else min(today + DAY_MS, now + AGAIN_MS)
-        with self._lock:
-            self._known[symbol] = (again, series)
+        self._known[symbol] = (again, series)
         return series
 
     def _asked(

@@ -12,7 +12,7 @@ from shared.execution.desk import Desk
 from shared.portfolio import exposed
 from shared.portfolio.exposed import Exposed
 from shared.risk.checks import text
-from shared.risk.scenarios import Scenario
+from shared.risk.scenarios import MARKET, Scenario
 from shared.risk.stress import STOP_GAP, StressAccount, StressPosition, StressResult, stress
 
 
@@ -38,7 +38,9 @@ def report(
     now = exposed.read(desk)
     positions = _positions(desk, now)
     account = _account(desk, now)
-    found = [stress(s, positions, account, now.history, stop_gap=gap) for s in scenarios]
+    # With the market's own past: whatever is held may follow it.
+    past = desk.histories.of({MARKET, *(h.position.symbol for h in now.held)} if now.held else ())
+    found = [stress(s, positions, account, past, stop_gap=gap) for s in scenarios]
     found.sort(key=lambda r: r.pnl)
     return {
         "time": iso(now.at),

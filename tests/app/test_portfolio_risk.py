@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -198,6 +200,22 @@ def test_a_crash_meets_stops_and_margins(open_floor: Open) -> None:
     assert (short["symbol"], short["outcome"]) == ("ETHUSDT", "liquidated")
 
 
+def test_a_contract_follows_the_market_though_that_is_not_held(open_floor: Open) -> None:
+    """Twice the moves of BTC on every day: a beta of two, whatever else is held."""
+    floor = open_floor(
+        {"BTCUSDT": (), "ETHUSDT": ()},
+        days={"BTCUSDT": year(1, -0.1), "ETHUSDT": [2 * x for x in year(1, -0.1)]},
+    )
+    floor.trade("ETHUSDT")
+    floor.minutes(2)
+    assert floor.held("ETHUSDT") > 0 == floor.held("BTCUSDT")
+    ((position,),) = [r["positions"] for r in played(floor, market="-0.1")["results"]]
+    assert position["shockFrom"] == "beta"
+    assert float(position["shock"]) == pytest.approx(-0.2, abs=0.001)
+    # What tells the risk of the portfolio does not count what is not held.
+    assert asked(floor)["correlations"] == {}
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
@@ -341,6 +359,41 @@ def test_yesterdays_past_does_for_today_and_no_longer(open_floor: Open) -> None:
     floor.clock.sleep(86_400)
     with pytest.raises(ExchangeUnavailable):
         histories.of(["BTCUSDT"])
+
+
+def test_a_question_that_failed_is_not_asked_again_at_once(open_floor: Open) -> None:
+    """Every decision of that minute would wait for the same answer that does not come."""
+    floor = open_floor({"BTCUSDT": ()}, days={"BTCUSDT": BTC}, durable=False, minutes=4320)
+    histories = floor.services.histories
+    known = histories.of(["BTCUSDT"])
+    floor.break_next(KLINES, UNAVAILABLE, times=1000, seconds=86_400 + 30)
+    floor.clock.sleep(86_400)
+    asked_for: list[str] = []
+    floor.session.before = lambda method, url: asked_for.append(url)  # type: ignore[assignment]
+    assert histories.of(["BTCUSDT"]) == known
+    assert any("klines" in url for url in asked_for)
+    asked_for.clear()
+    assert histories.of(["BTCUSDT"]) == known
+    assert asked_for == []
+    floor.clock.sleep(61)
+    assert histories.of(["BTCUSDT"]).end == known.end + DAY_MS
+
+
+def test_decisions_of_one_instant_ask_once(open_floor: Open) -> None:
+    floor = open_floor({"BTCUSDT": ()}, days={"BTCUSDT": BTC}, durable=False)
+    histories = floor.services.histories
+    asked_for: list[str] = []
+    together = threading.Barrier(8)
+
+    def ask() -> None:
+        together.wait()
+        histories.of(["BTCUSDT"])
+
+    floor.session.before = lambda method, url: asked_for.append(url)  # type: ignore[assignment]
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(ask) for _ in range(8)]:
+            one.result()
+    assert sum("klines" in url for url in asked_for) == 1
 
 
 def test_a_new_day_is_added_to_what_is_known(open_floor: Open) -> None:

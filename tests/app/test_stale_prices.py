@@ -10,6 +10,7 @@ import pytest
 from desk import Floor
 
 from local.exchange.faults import ApiResponse
+from shared.bootstrap import Services
 from shared.execution import assess, entry
 from shared.risk.decision import Decision
 
@@ -138,3 +139,27 @@ def test_a_late_sale_does_not_trust_an_old_price(
     result = entry.open_position(floor.desk, "BTCUSDT", decision.id)
     assert result.status == status
     assert bool(floor.held()) == (status == "protected")
+
+
+def test_prices_grow_old_while_another_contract_s_past_is_read(
+    open_floor: Callable[..., Floor],
+) -> None:
+    """The reservation of another instance asks for candles that nobody here has asked for yet."""
+    floor = open_floor({"BTCUSDT": (), "ETHUSDT": ()}, durable=False)
+    assert assess.assess(floor.desk, "ETHUSDT", floor.signal("ETHUSDT").id).outcome == "approved"
+    other = Services(
+        floor.settings, clock=floor.clock, store=floor.store, exchange_session=floor.session
+    )
+    asked: list[str] = []
+
+    def slow(method: str, url: str) -> None:
+        if "klines" in url:
+            asked.append(url)
+            if len(asked) == 2:
+                floor.clock.sleep(20)
+
+    floor.session.before = slow
+    decision = assess.assess(other.desk(), "BTCUSDT", floor.signal("BTCUSDT").id)
+    assert len(asked) == 2
+    assert decision.reasons == ("market_data_age",)
+    assert 20_000 <= age_of(decision) <= 21_000
