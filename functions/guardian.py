@@ -32,7 +32,7 @@ async def guardian(
     from shared.errors import ExchangeError
     from shared.execution import guardian as watch
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     try:
         await asyncio.to_thread(watch.wrong_settings, desk, services().for_exits().wrong_settings)
         round_ = await asyncio.to_thread(watch.guard, desk)
@@ -100,7 +100,7 @@ def watch_stop(
     from shared.errors import BorsaError
     from shared.execution.stop_watch import look
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     try:
         again = look(desk, payload["symbol"], payload["decision"])
     except BorsaError as error:
@@ -130,7 +130,7 @@ def reconcile(
     """Compare our book with the exchange's; the exchange wins, differences become incidents."""
     from shared.execution.reconcile import reconcile as compare
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     report = compare(desk)
     flush(desk.outbox, executions, risk, compliance)
     if report.differences:

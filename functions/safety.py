@@ -48,7 +48,7 @@ async def emergency_stop(
 
     With ``?drill=true`` only prove that this would work.
     """
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     work = _stop if req.params.get("drill") in (None, "false") else _drill
     response = await answer(work(req, desk, client))
     flush(desk.outbox, executions, risk, compliance)
@@ -147,7 +147,7 @@ def clear_kill_switch(
     from shared.errors import BorsaError
     from shared.execution.clearing import clear
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     response = reply({"state": "armed"})
     try:
         request = read(req, ClearRequest)
@@ -198,7 +198,7 @@ def flatten_account(
     from shared.errors import BorsaError, ExchangeError
     from shared.execution import emergency, late_latch
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     # A stop that could not be stored when it was asked for is stored before anything else.
     late: dict[str, Any] = {}
     if pending := payload.get("latch"):
@@ -228,7 +228,7 @@ def settle_account(
     """Write the trades that the stop closed."""
     from shared.execution.emergency import settle_all
 
-    desk = services().for_exits().desk()
+    desk = services().exit_desk()
     settled = settle_all(desk)
     flush(desk.outbox, executions, risk, compliance)
     return {"settled": settled}

@@ -446,6 +446,11 @@ class Services:
             problems += self.stage_problems
         return self._new_desk(stage_problems=problems)
 
+    def exit_desk(self) -> Desk:
+        """A desk that only closes and protects: settings may be wrong (:meth:`for_exits`), and the
+        store is not asked what the stage may open, which a store that hangs would hold up."""
+        return self.for_exits()._new_desk(stage_problems=("this desk opens nothing",))
+
 
 _lock = threading.Lock()
 _services: Services | None = None

@@ -1,9 +1,12 @@
 """What to do when the exchange refuses a close: some refusals say how it could be had.
 
-Larger than one market order may be (-4005): in parts. Refused as reduce-only although the position
-is there: other reducing orders have it reserved (-2022, -4118), or any order of the same side would
-open a position without margin once this one is gone (-4118). They go, whoever sent them, because an
-order that waits for a better price must not keep a position from being closed now.
+Too large for one market order (-4005): in parts. Off the grid of quantities or below the least one
+(-1111, -4023, -4004), because the symbol's rules have changed since: the next larger quantity; it
+closes what there is and no more.
+
+Refused as reduce-only although the position is there: other reducing orders have it reserved
+(-2022), or orders of its side would open something that there is no margin for (-4118). They go,
+whoever sent them: an order that waits for its price must not keep a position from being closed now.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from shared.execution.ids import client_id, is_ours
 from shared.execution.sighting import held_position
 
 TOO_LARGE = "-4005 "
+OFF_GRID = ("-1111 ", "-4023 ", "-4004 ")
 RESERVED = "-2022 "
-UNMARGINED = "-4118 "
+MARGINED = "-4118 "
 
 #: Parts of one close at most; whoever closes looks again and goes on.
 MOST_PARTS = 20
@@ -37,10 +41,10 @@ def instead(desk: Desk, request: OrderRequest, outcome: orders.Outcome) -> list[
     try:
         if outcome.reason.startswith(TOO_LARGE):
             return _parts(desk, request)
-        if outcome.reason.startswith(RESERVED):
-            _free(desk, request, reduce_only=True)
-        if outcome.reason.startswith(UNMARGINED):
-            _free(desk, request, reduce_only=False)
+        if outcome.reason.startswith(OFF_GRID):
+            return _rounded_up(desk, request)
+        if outcome.reason.startswith((RESERVED, MARGINED)):
+            _free(desk, request, reducing_only=outcome.reason.startswith(RESERVED))
     except ExchangeError:
         pass  # whoever closes looks again, and fails loudly in the end
     return []
@@ -61,12 +65,22 @@ def _parts(desk: Desk, request: OrderRequest) -> list[OrderRequest]:
     ]
 
 
-def _free(desk: Desk, request: OrderRequest, *, reduce_only: bool) -> None:
-    """Cancel the orders of the close's side: those that reduce only, or all of them."""
+def _rounded_up(desk: Desk, request: OrderRequest) -> list[OrderRequest]:
+    rules = instrument_of(desk.exchange, request.symbol)
+    steps = (request.quantity / rules.market_step_size).to_integral_value(ROUND_CEILING)
+    quantity = max(steps * rules.market_step_size, rules.market_min_quantity)
+    # Hedge mode refuses more than there is; in one-way mode reduce-only bounds it.
+    if quantity == request.quantity or request.position_side != "BOTH":
+        return []
+    again = client_id(desk.account, request.client_order_id, "x")
+    return [msgspec.structs.replace(request, quantity=quantity, client_order_id=again)]
+
+
+def _free(desk: Desk, request: OrderRequest, *, reducing_only: bool) -> None:
     if held_position(desk, request.symbol) is None:
         return  # flat already: nothing was in the way
     for order in desk.exchange.open_orders(request.symbol):
-        if order.side != request.side or (reduce_only and not order.reduce_only):
+        if order.side != request.side or (reducing_only and not order.reduce_only):
             continue
         desk.exchange.cancel_order(order.symbol, order.client_order_id)
         if is_ours(order.client_order_id):
@@ -76,6 +90,6 @@ def _free(desk: Desk, request: OrderRequest, *, reduce_only: bool) -> None:
             "reserving-order",
             f"{order.symbol}: an order that is not ours was cancelled",
             f"{order.client_order_id} ({order.side} {order.quantity} at {order.price}) had the "
-            "position reserved or margined, so that the exchange refused to close it.",
+            "position, or its margin, reserved, so that the exchange refused to close it.",
             correlation=f"reserving-{order.symbol}-{order.order_id}",
         )

@@ -80,3 +80,31 @@ def test_a_late_fill_is_known_for_ours(open_floor):
     [held] = floor.desk.exchange.positions()
     assert latecomers.close(floor.desk, held)
     assert floor.held() == 0
+
+
+def test_an_entry_of_a_clock_that_was_corrected_is_looked_after(open_floor):
+    """Its instance died after the fill; what it wrote lies an hour ahead of everybody's time."""
+    floor = open_floor(durable=False)
+    floor.expected = {4}
+    right = floor.services
+    wrong(floor, 3_600_000)
+    # A signal of that hour: the machine lives in it.
+    signal = floor.signal(
+        bar_open_time=floor.clock.now_ms() + 3_300_000,
+        bar_close_time=floor.clock.now_ms() + 3_600_000,
+    )
+    assert assess.assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
+
+    def dies(method: str, url: str) -> None:
+        if method == "POST" and url.endswith("/fapi/v1/order"):
+            raise RuntimeError("the process ends")
+
+    floor.session.after = dies
+    with pytest.raises(RuntimeError):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    floor.session.after = lambda method, url: None
+    floor.services = right
+    later(floor)
+    assert floor.held()
+    guard(floor.desk)
+    assert [s.quantity for s in floor.stops()] == [floor.held()]

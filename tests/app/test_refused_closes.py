@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from desk import START, Floor
 from test_guardian_rounds import FULL, later, opened
@@ -19,6 +21,7 @@ from shared.execution.exchange import OrderRequest
 from shared.execution.guardian import guard
 from shared.portfolio import positions
 from shared.simulation.orders import NewOrder, Order
+from shared.simulation.refusal import VenueRefusal
 
 D = Decimal
 #: What a scenario with positions by hand breaks by itself.
@@ -194,3 +197,65 @@ def _expired(id_: str) -> ApiResponse:
         "updateTime": START,
     }
     return ApiResponse(200, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+def test_nor_do_orders_by_hand_that_take_the_margin(open_floor):
+    """Sales that rest are margined by the long position: closed, it would leave them without
+    (-4118)."""
+    floor = open_floor(durable=False)
+    floor.expected = BY_HAND
+    opened(floor)
+    later(floor)
+    rest = {"type": "LIMIT", "time_in_force": "GTC"}
+    for quantity in ("0.2", "0.1", "0.05", "0.02", "0.01", "0.005", "0.002", "0.001"):
+        with suppress(VenueRefusal):
+            by_hand(floor, "BTCUSDT", "SELL", quantity, price=D(103_000), **rest)
+    for quantity in ("20", "10", "5", "2", "1", "0.5", "0.2", "0.1", "0.05", "0.02"):
+        with suppress(VenueRefusal):
+            by_hand(floor, "ETHUSDT", "BUY", quantity, price=D(2_400), **rest)
+    assert floor.account.working_orders("BTCUSDT")
+    later(floor, 49 * 300)
+    guard(floor.desk)
+    assert floor.held() == 0
+    assert "reserving-order" in floor.alerts()
+    assert "close-failed" not in floor.alerts()
+    later(floor)
+    guard(floor.desk)
+    assert len(floor.trades()) == 1
+
+
+@pytest.mark.parametrize("way", ["guardian", "emergency stop", "without the store"])
+def test_a_position_off_a_new_grid_is_closed(open_floor, way):
+    """The symbol's step has become coarser while the position was held."""
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 3, 4, 7, 8} if way != "guardian" else set()
+    opened(floor, "XRPUSDT")
+    later(floor)
+    held = floor.held("XRPUSDT")
+    contract = floor.venue.core.contract("XRPUSDT")
+    rules = contract.instrument
+    step = D(1)
+    assert held % step
+    floor.venue.core.contracts["XRPUSDT"] = msgspec.structs.replace(
+        contract,
+        quantity_precision=0,
+        instrument=msgspec.structs.replace(
+            rules,
+            step_size=step,
+            min_quantity=step,
+            market_step_size=step,
+            market_min_quantity=step,
+        ),
+    )
+    if way == "guardian":
+        later(floor, 49 * 300)
+        guard(floor.desk)
+    else:
+        emergency.latch(floor.desk, "manual", {}, "test")
+        outage.fails = lambda: way == "without the store"
+        emergency.flatten_account(floor.desk, "test")
+        outage.fails = lambda: False
+    assert floor.held("XRPUSDT") == 0
+    later(floor)
+    guard(floor.desk)
+    assert len(floor.trades()) == 1

@@ -35,3 +35,16 @@ def test_production_has_no_evidence_yet_and_other_venues_need_none():
         assert problems(BINANCE_ENVIRONMENT="production", TRADING_STAGE=stage)
     assert not problems(BINANCE_ENVIRONMENT="demo", TRADING_STAGE="testnet")
     assert not problems(BINANCE_BASE_URL="http://127.0.0.1:1", TRADING_STAGE="paper")
+
+
+def test_a_desk_that_only_closes_does_not_wait_for_the_evidence():
+    """A store that hangs must not hold up an emergency stop before its latch."""
+
+    class Hanging:
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError(f"the store was asked to {name}")
+
+    environment = {"BINANCE_ENVIRONMENT": "production", "TRADING_STAGE": "full"}
+    desk = Services(environment, clock=VirtualClock(0), store=Hanging()).exit_desk()
+    assert desk.stage_problems
+    assert desk.environment == "production"
