@@ -136,6 +136,8 @@ def run(rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
 
     async def trade() -> None:
         await platform.start()
+        # Daily candles are asked for once a day; making a year of them is this market's work.
+        services.histories.of(symbols)
         for number in range(rounds):
             await asyncio.sleep(7200)
             marks = services.exchange.mark_prices()
