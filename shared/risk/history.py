@@ -122,9 +122,15 @@ def _correlations(
     names = sorted(s for s, found in series.items() if len(found) >= MIN_DAYS)
     for at, one in enumerate(names):
         for other in names[at + 1 :]:
-            found = correlation(series[one], series[other])
+            found = _correlation(series[one], series[other])
             if found is not None:
                 yield pair(one, other), found
+
+
+@lru_cache(maxsize=1024)
+def _correlation(one: tuple[int, ...], other: tuple[int, ...]) -> Decimal | None:
+    """The same for series that are asked for again: every set of contracts has other pairs too."""
+    return correlation(one, other)
 
 
 def correlation(one: Sequence[int], other: Sequence[int]) -> Decimal | None:
