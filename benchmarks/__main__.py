@@ -28,6 +28,7 @@ SECTIONS: dict[str, int] = {
     "signals": 3,
     "exchange": 3,
     "emergency": 3,
+    "dashboard": 1,  # every load in a tab of its own
     "month": 3,
     "research": 1,  # every piece of work in a fresh process of its own
     "luck": 3,

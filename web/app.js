@@ -19,12 +19,14 @@ let last = null; // the newest snapshot
 let heard = 0; // when an answer last told a time that was new
 let trouble = ""; // what the last round met
 let asking = false;
+let shown = false;
 let timer = 0;
 let realised = [];
 let seen = [];
 let range = "all";
 let curveOf = null;
 let curveAt = 0;
+let slowOf = "";
 let slowAt = 0;
 let wanted = false; // a look that was asked for while another was under way
 let listening = false;
@@ -56,6 +58,8 @@ async function round() {
     if (!last || answer.time !== last.time) heard = now();
     last = answer;
     show(answer);
+    if (!shown) performance.mark("figures");
+    shown = true;
     void extras(answer);
     if (!listening) {
       listening = true;
@@ -75,7 +79,7 @@ async function round() {
   }
 }
 
-/** What need not be asked every time: the curve after a trade, risk and compliance now and then. */
+/** What need not be asked every time: the curve after a trade, risk and compliance when positions change. */
 async function extras(data) {
   const newest = data.trades[0]?.id ?? "";
   if (newest !== curveOf || now() - curveAt > CURVE_MS) {
@@ -87,8 +91,9 @@ async function extras(data) {
       curveOf = null;
     }
   }
-  if (now() - slowAt > SLOW_MS) {
-    slowAt = now();
+  const held = JSON.stringify((data.positions ?? []).map((p) => [p.symbol, p.side, p.quantity]));
+  if (held !== slowOf || now() - slowAt > SLOW_MS) {
+    [slowOf, slowAt] = [held, now()];
     await optional("risk", $("risk-panel"), (answer) => {
       draw($("risk"), answer, risk);
       say($("risk-at"), `as of ${clock(answer.time)} UTC`);

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dashboard.browser import CHROMIUM, Browser, Page
+from local.browser import CHROMIUM, Browser, Page
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from typing import Any
 import pyotp
 import pytest
 
+from local.browser import Page
 from local.platform import TOTP_SECRET
 from tests.cli.command_line import Live
-from tests.dashboard.browser import Page
 from tests.http.serving import NOW, Serving
 
 pytestmark = pytest.mark.xdist_group("dashboard")
