@@ -202,7 +202,9 @@ def flatten_account(
     # A stop that could not be stored when it was asked for is stored before anything else.
     late: dict[str, Any] = {}
     if pending := payload.get("latch"):
-        late["latched"] = late_latch.late(desk, pending["evidence"], pending["at"])
+        late["latched"] = late_latch.late(
+            desk, pending["evidence"], pending["at"], payload["attempt"]
+        )
     try:
         result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])
     except BorsaError as error:

@@ -12,6 +12,12 @@ from typing import Any
 from shared.errors import BorsaError, StoreError
 from shared.execution import emergency
 from shared.execution.desk import Desk
+from shared.storage.patience import at_most
+
+#: Seconds that an operation of the store may take before positions are closed without the latch;
+#: a second longer with every run of the workflow, or a store that is merely slow would never hear.
+LATCH_SECONDS = 2.0
+LONGEST_SECONDS = 10.0
 
 #: Stops that are asked for within so long while the store fails are one.
 TOGETHER_MS = 600_000
@@ -22,7 +28,7 @@ def workflow_id(now: int) -> str:
     return f"emergency-late-{now // TOGETHER_MS}"
 
 
-def by_hand(desk: Desk, evidence: dict[str, Any], now: int) -> bool:
+def by_hand(desk: Desk, evidence: dict[str, Any], now: int, seconds: float = LATCH_SECONDS) -> bool:
     """Latch because a person says so; told by the caller. ``False`` when it was latched before.
 
     Raises
@@ -30,16 +36,17 @@ def by_hand(desk: Desk, evidence: dict[str, Any], now: int) -> bool:
     StoreError
         When the switch cannot be seen latched.
     """
-    try:
-        return desk.kill_switch.latch("manual", evidence, now)
-    except StoreError:
-        status = desk.kill_switch.status()
-        if status is None or status.state != "latched":
-            raise
-        return status.latched_at == now  # only the answer was lost
+    with at_most(seconds):
+        try:
+            return desk.kill_switch.latch("manual", evidence, now)
+        except StoreError:
+            status = desk.kill_switch.status()
+            if status is None or status.state != "latched":
+                raise
+            return status.latched_at == now  # only the answer was lost
 
 
-def late(desk: Desk, evidence: dict[str, Any], at: int) -> bool:
+def late(desk: Desk, evidence: dict[str, Any], at: int, attempt: int = 0) -> bool:
     """Store a stop that was asked for at ``at`` (UTC ms) while the store failed.
 
     Returns
@@ -47,10 +54,12 @@ def late(desk: Desk, evidence: dict[str, Any], at: int) -> bool:
     bool
         Whether nothing is left to be done: it is latched now, or was cleared since.
     """
+    seconds = min(LATCH_SECONDS + attempt, LONGEST_SECONDS)
     try:
-        if desk.kill_switch.ensure().armed_at > at:
-            return True
-        first = by_hand(desk, evidence, at)
+        with at_most(seconds):
+            if desk.kill_switch.ensure().armed_at > at:
+                return True
+        first = by_hand(desk, evidence, at, seconds)
     except StoreError as error:
         logging.getLogger("borsa").error("the stop still cannot be stored: %s", error)
         return False

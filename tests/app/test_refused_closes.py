@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +20,6 @@ from shared.execution.exchange import OrderRequest
 from shared.execution.guardian import guard
 from shared.portfolio import positions
 from shared.simulation.orders import NewOrder, Order
-from shared.simulation.refusal import VenueRefusal
 
 D = Decimal
 #: What a scenario with positions by hand breaks by itself.
@@ -197,31 +195,6 @@ def _expired(id_: str) -> ApiResponse:
         "updateTime": START,
     }
     return ApiResponse(200, {"content-type": "application/json"}, json.dumps(body).encode())
-
-
-def test_nor_do_orders_by_hand_that_take_the_margin(open_floor):
-    """Sales that rest are margined by the long position: closed, it would leave them without
-    (-4118)."""
-    floor = open_floor(durable=False)
-    floor.expected = BY_HAND
-    opened(floor)
-    later(floor)
-    rest = {"type": "LIMIT", "time_in_force": "GTC"}
-    for quantity in ("0.2", "0.1", "0.05", "0.02", "0.01", "0.005", "0.002", "0.001"):
-        with suppress(VenueRefusal):
-            by_hand(floor, "BTCUSDT", "SELL", quantity, price=D(103_000), **rest)
-    for quantity in ("20", "10", "5", "2", "1", "0.5", "0.2", "0.1", "0.05", "0.02"):
-        with suppress(VenueRefusal):
-            by_hand(floor, "ETHUSDT", "BUY", quantity, price=D(2_400), **rest)
-    assert floor.account.working_orders("BTCUSDT")
-    later(floor, 49 * 300)
-    guard(floor.desk)
-    assert floor.held() == 0
-    assert "reserving-order" in floor.alerts()
-    assert "close-failed" not in floor.alerts()
-    later(floor)
-    guard(floor.desk)
-    assert len(floor.trades()) == 1
 
 
 @pytest.mark.parametrize("way", ["guardian", "emergency stop", "without the store"])

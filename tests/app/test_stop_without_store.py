@@ -10,6 +10,7 @@ from desk import Floor
 from test_store_outage import Outage, floor_with
 
 from local.contracts import Request
+from shared.storage.patience import patience
 
 
 def pressed(floor: Floor, outage: Outage, fails: bool = True) -> Any:
@@ -78,3 +79,27 @@ def test_it_is_over_once_somebody_has_cleared_since(open_floor):
     assert floor.http("POST", "/api/kill-switch/clear", code).status == 200
     assert late_latch.late(floor.desk, {"operator": "ada", "at": asked}, asked)
     assert floor.services.kill_switch.ensure().state == "armed"
+
+
+def test_a_store_that_hangs_is_not_waited_for(open_floor):
+    """Every operation ends with its own time-out of ten seconds, or when its caller says."""
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+
+    def hangs() -> bool:
+        limit = patience()
+        floor.clock.sleep(10 if limit is None else min(limit, 10))
+        return True
+
+    outage.fails = hangs
+    began = floor.clock.now_ms()
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 503
+    floor.run(1)
+    (close,) = [o for o in floor.orders() if o.reduce_only and not o.algo_id]
+    assert close.time - began < 10_000
+    assert not floor.held()
+    outage.fails = lambda: False
+    floor.run(30)
+    assert floor.services.kill_switch.ensure().state == "latched"
+    assert len(floor.trades()) == 1
