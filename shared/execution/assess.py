@@ -68,10 +68,10 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     positions = desk.exchange.positions()
     # Before the prices: the first question of a day goes to the exchange.
     desk.histories.of((signal.symbol, *(p.symbol for p in positions)))
+    compliance = before_entry.read(desk, signal.symbol)
     priced_at = desk.clock.now_ms()
     mark = desk.exchange.mark_price(signal.symbol)
     book = desk.exchange.book_ticker(signal.symbol)
-    compliance = before_entry.read(desk, signal.symbol)
     switch = desk.kill_switch.ensure()
     ledger = desk.ledger.update_equity(account.equity, desk.environment)
     exposures = (
