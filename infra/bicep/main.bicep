@@ -120,7 +120,7 @@ param clusterCorrelation string = '0.7'
 @description('Loss if every stop is hit over equity, at most 0.20.')
 param maxHeat string = '0.10'
 
-@description('Confidence of value at risk, 0.95 to 0.995.')
+@description('Confidence of value at risk, 0.99 to 0.995.')
 param riskConfidence string = '0.99'
 
 @description('Days of value at risk.')

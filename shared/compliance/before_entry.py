@@ -61,8 +61,5 @@ def _declining(desk: Desk, symbol: str) -> tuple[str, ...]:
     """Critical violations that decline an entry in a symbol, as the settings have it."""
     if desk.violations_block == "off":
         return ()
-    return tuple(
-        id_
-        for id_, where in violations.blocking(desk)
-        if desk.violations_block == "account" or where in ("", symbol)
-    )
+    everywhere = desk.violations_block == "account"
+    return tuple(id_ for id_, _ in violations.blocking(desk, None if everywhere else symbol))

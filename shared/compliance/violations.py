@@ -132,17 +132,29 @@ def listed(
     )
 
 
-def blocking(desk: Desk) -> list[tuple[str, str]]:
-    """Id and symbol of critical violations that nobody has closed, oldest first; 20 at most."""
-    found = every(
-        desk.store,
-        CONTAINER,
-        desk.account,
-        where=[Where("severity", "=", "critical"), Where("state", "!=", "closed")],
-        order_by="time",
-        limit=BLOCKING,
-    )
-    return [(d.body["id"], d.body["symbol"]) for d in islice(found, BLOCKING)]
+def blocking(desk: Desk, symbol: str | None = None) -> list[tuple[str, str]]:
+    """Id and symbol of critical violations that nobody has closed, oldest first; 20 at most.
+
+    With a symbol those of it, and those of no symbol, which concern all: asked for by itself, so
+    that none is missed behind many of other symbols.
+    """
+    wanted = [()] if symbol is None else [(Where("symbol", "=", s),) for s in ("", symbol)]
+    found: list[tuple[str, str]] = []
+    for where in wanted:
+        documents = every(
+            desk.store,
+            CONTAINER,
+            desk.account,
+            where=[
+                Where("severity", "=", "critical"),
+                Where("state", "!=", "closed"),
+                *where,
+            ],
+            order_by="time",
+            limit=BLOCKING,
+        )
+        found += [(d.body["id"], d.body["symbol"]) for d in islice(documents, BLOCKING)]
+    return found[:BLOCKING]
 
 
 def acknowledge(desk: Desk, id: str, *, operator: str, note: str = "") -> dict[str, Any]:

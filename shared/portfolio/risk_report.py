@@ -16,7 +16,7 @@ from shared.risk.checks import text
 from shared.risk.correlation import Cluster, clusters, components
 from shared.risk.heat import Heat, heat, risk_to_stop
 from shared.risk.history import UNIT, MarketHistory
-from shared.risk.holdings import holdings
+from shared.risk.holdings import fillings, holdings
 from shared.risk.portfolio_limits import PortfolioLimits
 from shared.risk.simulated_risk import Tail, bootstrap, cornish_fisher, multivariate_t
 from shared.risk.value_at_risk import CENT, PortfolioRisk, RiskRules, portfolio_risk, profits
@@ -174,8 +174,8 @@ def _limits(
 ) -> dict[str, Any]:
     """What is used of each limit at the gate's own level, whichever was asked for."""
     equity = now.account.equity
-    both = holdings(now.exposures) or ({}, {})
-    risks = [portfolio_risk(held, now.history, limits.rules) for held in both]
+    cases = fillings(now.exposures) or ({},)
+    risks = [portfolio_risk(held, now.history, limits.rules) for held in cases]
     known: list[tuple[str, Decimal, Decimal]] = [
         (
             "maxValueAtRisk",

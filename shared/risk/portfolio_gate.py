@@ -1,6 +1,6 @@
 """Whether the portfolio may have one more position: asked by the gate and again by the ledger.
 
-What is reserved may fill or not, so everything is judged both ways and the worse counts.
+What is reserved may fill or not, so everything is judged for each case and the worst counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from shared.risk.checks import at_most, exact, not_judged, text
 from shared.risk.correlation import clusters
 from shared.risk.exposure import committed_risk
 from shared.risk.history import MarketHistory
-from shared.risk.holdings import holdings
+from shared.risk.holdings import fillings
 from shared.risk.plan import Check, Exposure, OrderPlan
 from shared.risk.portfolio_limits import PortfolioLimits
 from shared.risk.value_at_risk import PortfolioRisk, portfolio_risk
@@ -82,11 +82,10 @@ def position_checks(
     limits: PortfolioLimits,
 ) -> tuple[Check, ...]:
     """Judge a position of signed ``notional`` and ``risk`` to its stop beside what there is."""
-    found = holdings(others)
-    if found is None:
+    cases = fillings(others)
+    if cases is None:
         return _nothing_to_judge_by()
     rules = limits.rules
-    cases = [found[0]] if found[0] == found[1] else list(found)
     added = [{**held, symbol: held.get(symbol, ZERO) + notional} for held in cases]
     risks = [portfolio_risk(held, history, rules) for held in added]
     before = [portfolio_risk(held, history, rules) for held in cases]

@@ -16,6 +16,8 @@ MAX_MARGINAL_SHORTFALL = Decimal("0.15")
 MAX_CLUSTER_NOTIONAL = Decimal(5000)
 MAX_CLUSTER_CORRELATION = Decimal("0.9")
 MAX_HEAT = Decimal("0.20")
+#: The ceilings are for this level: at a lower one the same figure would allow more.
+MIN_CONFIDENCE = Decimal("0.99")
 
 
 class PortfolioLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class PortfolioLimits(msgspec.Struct, frozen=True, kw_only=True):
                 Decimal("0.3"),
                 MAX_CLUSTER_CORRELATION,
             ),
-            ("confidence", self.confidence, Decimal("0.95"), Decimal("0.995")),
+            ("confidence", self.confidence, MIN_CONFIDENCE, Decimal("0.995")),
             ("horizon_days", Decimal(self.horizon_days), Decimal(1), Decimal(10)),
         ):
             number = finite(given)

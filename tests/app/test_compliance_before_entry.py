@@ -12,7 +12,9 @@ from desk import Floor
 from test_surveillance import rest
 from test_violations import closing, event, raised
 
+from shared.compliance import before_entry, violations
 from shared.compliance.calendar import NewEvent, add
+from shared.compliance.rules import hit
 from shared.execution.assess import load
 from shared.execution.guardian import guard
 from shared.risk.decision import canonical_json
@@ -161,3 +163,14 @@ def test_what_cannot_be_read_declines(open_floor: Open) -> None:
     floor.run(10)
     assert floor.outcome(signal)["outcome"] == "undecided"
     assert floor.held() == 0
+
+
+def test_a_violation_is_not_missed_behind_many_of_another_symbol(open_floor: Open) -> None:
+    floor = open_floor(durable=False)
+    now = floor.clock.now_ms()
+    for n, symbol in enumerate(["ETHUSDT"] * 25 + ["BTCUSDT"]):
+        violations.raise_(floor.desk, hit("spoofing", symbol, n, now - 1000 + n, "it happened", {}))
+    assert before_entry.read(floor.desk, "BTCUSDT").violations == ("spoofing-BTCUSDT-25",)
+    assert before_entry.read(floor.desk, "XRPUSDT").violations == ()
+    violations.keep(floor.desk, {"id": "x", "kind": "k", "text": "t", "severity": "critical"})
+    assert before_entry.read(floor.desk, "XRPUSDT").violations == ("x",)
