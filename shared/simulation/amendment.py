@@ -60,7 +60,7 @@ def amend(
         raise VenueRefusal(-5026)
     _check_filters(core, order, quantity, price, skip_notional=reduce_only)
     if quantity > order.executed:
-        _check_exposure(core, account, order, quantity, price)
+        quantity = _allowed(core, account, order, quantity, price)
     before = (order.price, order.quantity)
     if order.executed and quantity <= order.executed:
         matching.cancel(core, account, order)
@@ -100,19 +100,22 @@ def _check_filters(
         raise VenueRefusal(-5029, f"Order's notional must be no smaller than {plain(least)}.")
 
 
-def _check_exposure(
+def _allowed(
     core: VenueCore, account: AccountState, order: Order, quantity: Decimal, price: Decimal
-) -> None:
-    """Margin and reduce-only rules for the changed order, as if the old one were not there."""
+) -> Decimal:
+    """Margin and reduce-only rules for the changed order, as if the old one were not there.
+
+    The quantity, cut to the position where it may only reduce.
+    """
     old = (order.price, order.quantity)
     # With nothing remaining the order reserves nothing while the new one is judged.
     order.quantity = order.executed
     try:
         wanted = entry.probe(order, quantity - order.executed, price)
         if matching.must_reduce(account, order):
-            entry.check_reducing(account, wanted)
-        else:
-            entry.check_margin(core, account, wanted)
+            return min(quantity, order.executed + entry.check_reducing(account, wanted))
+        entry.check_margin(core, account, wanted)
+        return quantity
     finally:
         order.price, order.quantity = old
 

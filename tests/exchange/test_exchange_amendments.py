@@ -155,6 +155,12 @@ def test_reduce_only_orders_may_be_small_when_asked(world: World) -> None:
     assert amend(world, **{**small, "quantity": "0.002"})["reduceOnly"] is True
 
 
+def test_a_reduce_only_order_is_cut_to_the_position_again(world: World) -> None:
+    world.client.futures_create_order(symbol=BTC, side="BUY", type="MARKET", quantity="0.010")
+    rest(world, side="SELL", price="101000", reduceOnly="true", quantity="0.004")
+    assert amend(world, side="SELL", price="101500", quantity="0.050")["origQty"] == "0.01"
+
+
 def test_history_is_newest_first(world: World) -> None:
     placed = rest(world)
     for number, price in enumerate(("98500", "98400", "98300"), 1):
