@@ -128,10 +128,18 @@ def reconcile(
     timer: func.TimerRequest, executions: Events, risk: Events, compliance: Events
 ) -> None:
     """Compare our book with the exchange's; the exchange wins, differences become incidents."""
+    from shared.errors import BorsaError
     from shared.execution.reconcile import reconcile as compare
 
     desk = services().exit_desk()
-    report = compare(desk)
+    try:
+        report = compare(desk)
+    except BorsaError:
+        # Not raised: the outputs of a function that raises are not sent, and one order that cannot
+        # be dealt with fails every comparison, after all that it has found.
+        logging.getLogger("borsa").exception("reconciliation could not be finished")
+        flush(desk.outbox, executions, risk, compliance)
+        return
     flush(desk.outbox, executions, risk, compliance)
     if report.differences:
         logging.getLogger("borsa").warning("reconciliation: %s", "; ".join(report.differences))

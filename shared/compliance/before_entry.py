@@ -52,8 +52,9 @@ def _messages(desk: Desk, since: int) -> int:
     )
     count = 0
     for order in (d.body for d in recent):
-        count += order["createdAt"] >= since
-        count += order["state"] == "cancelled"
+        # What cannot be read counts as well: it was written for a message.
+        count += order.get("createdAt", since) >= since
+        count += order.get("state") == "cancelled"
     return count
 
 

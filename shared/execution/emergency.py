@@ -306,7 +306,7 @@ def _close(
             with at_most(STORE_MS / 1000):
                 record = _record(desk, position.symbol)
                 if record is None:
-                    flatten.close_foreign(desk, position, correlation, attempt)
+                    flatten.close_foreign(desk, position, correlation, attempt, books)
                     return
             flatten.close_position(desk, record, "emergency stop", books)
             return

@@ -64,7 +64,7 @@ def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Book
             try:
                 # No operation of the store may hold up the close for long.
                 with at_most(STORE_MS / 1000):
-                    record = _recorded(desk, record, venue, seen_at, reason)
+                    record = _recorded(desk, record, venue, seen_at, reason, books)
             except (StoreUnavailable, AuditBroken):
                 # It may be on its way all the same: look again, then close without the store.
                 books.give_up()
@@ -97,7 +97,12 @@ def _alert_failed(desk: Desk, record: PositionRecord, reason: str) -> None:
 
 
 def _recorded(
-    desk: Desk, record: PositionRecord, venue: VenuePosition, seen_at: int, reason: str
+    desk: Desk,
+    record: PositionRecord,
+    venue: VenuePosition,
+    seen_at: int,
+    reason: str,
+    books: Books,
 ) -> PositionRecord:
     """One attempt under the next id of the position's record."""
 
@@ -116,7 +121,7 @@ def _recorded(
         close_id = client_id(desk.account, record.decision_id, "x", record.closes)
     request = market_close(venue, close_id)
     outcome = orders.send(desk, request, record.decision_id, permit=still_seen)
-    for part in refused_close.instead(desk, request, outcome):
+    for part in refused_close.instead(desk, request, outcome, books):
         outcome = orders.send(desk, part, record.decision_id, permit=still_seen)
     if outcome.state != "unknown":
         record = positions.change(desk.store, record, closes=record.closes + 1)
@@ -147,7 +152,7 @@ def _unrecorded(
     what = f"{record.decision_id}|{venue.update_time}|{venue.quantity.normalize():f}"
     request = market_close(venue, client_id(desk.account, what, "x", attempt))
     sent_at = desk.clock.now_ms()
-    sent = _send_unrecorded(desk, request)
+    sent = _send_unrecorded(desk, request, books)
     outcome = sent[-1][1]
 
     def keep() -> None:
@@ -161,11 +166,11 @@ def _unrecorded(
 
 
 def _send_unrecorded(
-    desk: Desk, request: OrderRequest
+    desk: Desk, request: OrderRequest, books: Books
 ) -> list[tuple[OrderRequest, orders.Outcome]]:
     """A close, or what goes in its place, with how each order ended."""
     sent = [(request, unrecorded.send(desk, request))]
-    parts = refused_close.instead(desk, *sent[0])
+    parts = refused_close.instead(desk, *sent[0], books)
     return sent + [(part, unrecorded.send(desk, part)) for part in parts]
 
 
@@ -196,11 +201,13 @@ def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason:
     )
 
 
-def close_foreign(desk: Desk, venue: VenuePosition, correlation: str, attempt: int) -> None:
+def close_foreign(
+    desk: Desk, venue: VenuePosition, correlation: str, attempt: int, books: Books
+) -> None:
     """Close a position that no decision of ours explains: only an emergency stop does this."""
     request = _foreign_close(desk, venue, correlation, attempt)
     outcome = orders.send(desk, request, correlation)
-    for part in refused_close.instead(desk, request, outcome):
+    for part in refused_close.instead(desk, request, outcome, books):
         orders.send(desk, part, correlation)
 
 
@@ -213,7 +220,7 @@ def close_unrecorded(
     """
     request = _foreign_close(desk, venue, correlation, attempt)
     sent_at = desk.clock.now_ms()
-    sent = _send_unrecorded(desk, request)
+    sent = _send_unrecorded(desk, request, books)
 
     def keep() -> None:
         found = positions.load(desk.store, desk.account, venue.symbol)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from shared.errors import BorsaError, StoreUnavailable
 from shared.execution import adopt
 from shared.execution import stuck as stuck_orders
 from shared.execution.desk import Desk
@@ -21,25 +22,28 @@ from shared.portfolio import positions
 def cancel(
     desk: Desk, algos: Sequence[VenueAlgoOrder], held: Collection[str], recorded: Collection[str]
 ) -> int:
-    """Cancel those on symbols with neither a position nor an open record; returns how many."""
+    """Cancel those on symbols with neither a position nor an open record; returns how many.
+
+    Raises
+    ------
+    BorsaError
+        When one could not be dealt with; the others have been, unless the store fails.
+    """
     cancelled = 0
     triggered: list[VenueAlgoOrder] = []
+    trouble: BorsaError | None = None
     for algo in algos:
         if algo.symbol in held or algo.symbol in recorded or not is_ours(algo.client_algo_id):
             continue
         if algo.status != "NEW":
             triggered.append(algo)  # nobody can cancel it any more
             continue
-        # An entry may have begun since the caller read the records: its stop is no orphan.
-        now = positions.load(desk.store, desk.account, algo.symbol)
-        if now is not None and now[0].state != "closed":
-            continue
-        # Or a position of another installation on the same account, which has no record here.
-        if held_position(desk, algo.symbol) is not None:
-            continue
-        desk.exchange.cancel_algo_order(algo.client_algo_id)
-        adopt.cancelled(desk, algo, "orphan")
-        cancelled += 1
+        try:
+            cancelled += _cancel(desk, algo)
+        except StoreUnavailable:
+            raise
+        except BorsaError as error:
+            trouble = trouble or error
     for algo in stuck_orders.stuck(desk, (), triggered):
         desk.alert(
             "warning",
@@ -48,4 +52,19 @@ def cancel(
             stuck_orders.told([algo]).strip(),
             correlation=algo.client_algo_id,
         )
+    if trouble is not None:
+        raise trouble
     return cancelled
+
+
+def _cancel(desk: Desk, algo: VenueAlgoOrder) -> bool:
+    # An entry may have begun since the caller read the records: its stop is no orphan.
+    now = positions.load(desk.store, desk.account, algo.symbol)
+    if now is not None and now[0].state != "closed":
+        return False
+    # Or a position of another installation on the same account, which has no record here.
+    if held_position(desk, algo.symbol) is not None:
+        return False
+    desk.exchange.cancel_algo_order(algo.client_algo_id)
+    adopt.cancelled(desk, algo, "orphan")
+    return True

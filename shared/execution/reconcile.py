@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import (
+    AuditBroken,
     BorsaError,
     ExchangeRejected,
     OutcomeUnknown,
@@ -54,7 +55,8 @@ def reconcile(desk: Desk) -> Report:
     plain = desk.exchange.open_orders()
     records = positions.open_records(desk.store, desk.account)
     now = desk.clock.now_ms()
-    differences: list[str] = []
+    told: list[str] = []
+    troubles: list[BorsaError] = []
     by_symbol = {p.symbol: p for p in held}
     for symbol, record in records.items():
         if record.state == "opening" or now - record.updated_at < GRACE_MS:
@@ -62,16 +64,19 @@ def reconcile(desk: Desk) -> Report:
         venue = by_symbol.get(symbol)
         quantity = abs(venue.quantity) if venue is not None else Decimal(0)
         if quantity not in (Decimal(0), record.quantity):
-            differences.append(
+            difference = (
                 f"{symbol}: the exchange holds {quantity}, our record says {record.quantity}"
             )
-            positions.change(desk.store, record, quantity=quantity, updated_at=now)
+            told.append(difference)
+            with _alone(troubles):
+                # Before it is mended: whatever fails further down, nobody would see it again.
+                _tell(desk, difference)
+                positions.change(desk.store, record, quantity=quantity, updated_at=now)
     foreign = strangers.orders(plain, algos)
     watch.foreign_orders(desk, [o.client_id for o in foreign])
     for order in foreign:
         strangers.report_order(desk, order)
-    differences += [f"order {o.client_id} was not sent by this application" for o in foreign]
-    troubles: list[BorsaError] = []
+    differences = [f"order {o.client_id} was not sent by this application" for o in foreign]
     # Here too, because the guardian does not read the list while the account is flat.
     with _alone(troubles):
         orphans.cancel(desk, algos, by_symbol, records)
@@ -97,18 +102,22 @@ def reconcile(desk: Desk) -> Report:
         # What the stop closed may have been found in no trade while the exchange failed.
         latecomers.take_up(desk)
     for difference in differences:
-        desk.note("incident", {"difference": difference}, correlation="reconcile")
-        desk.alert(
-            "warning",
-            "reconciliation",
-            "Our book differed from the exchange's",
-            difference,
-            correlation=difference,
-        )
+        _tell(desk, difference)
     if troubles:
         raise troubles[0]
     return Report(
-        positions=len(held), open_orders=len(plain) + len(algos), differences=tuple(differences)
+        positions=len(held), open_orders=len(plain) + len(algos), differences=(*told, *differences)
+    )
+
+
+def _tell(desk: Desk, difference: str) -> None:
+    desk.note("incident", {"difference": difference}, correlation="reconcile")
+    desk.alert(
+        "warning",
+        "reconciliation",
+        "Our book differed from the exchange's",
+        difference,
+        correlation=difference,
     )
 
 
@@ -119,7 +128,7 @@ def _alone(troubles: list[BorsaError]) -> Iterator[None]:
         yield
     except StoreUnavailable:
         raise
-    except (ExchangeRejected, OutcomeUnknown, StoreError) as error:
+    except (ExchangeRejected, OutcomeUnknown, StoreError, AuditBroken) as error:
         troubles.append(error)
 
 

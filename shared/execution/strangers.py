@@ -1,4 +1,5 @@
-"""What is on the account and is not ours: reported, and never touched but by an emergency stop.
+"""What is on the account and is not ours: reported, and touched only by an emergency stop, or where
+an order keeps a position of ours from being closed (``refused_close``).
 
 Ours is an order whose client id begins with our prefix, and a position that a record explains;
 nothing is told apart by time or size.
@@ -60,7 +61,7 @@ def report_order(desk: Desk, order: ForeignOrder) -> None:
     text = (
         f"The account has an open {order.type} order to {order.side} {order.quantity} "
         f"{order.symbol} (id {order.client_id}) that this application did not send. It is left "
-        "alone; an emergency stop would cancel it."
+        "alone; an emergency stop would cancel it, or a close that is refused because of it."
     )
     id_ = f"foreign-order-{order.symbol}-{order.venue_id}"
     desk.alert(

@@ -7,10 +7,10 @@ agree, a restart forgets nothing and clearing forgets everything. A quiet minute
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from math import inf, log, nan, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.errors import (
     ExchangeError,
@@ -23,6 +23,7 @@ from shared.execution import balance, emergency
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account
 from shared.execution.ids import leg_of
+from shared.execution.order_records import CONTAINER, OrderRecord
 from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.risk.kill_switch import Outage, SwitchStatus, drawdown_evidence
 from shared.risk.ledger import LedgerView
@@ -32,6 +33,7 @@ from shared.risk.triggers import (
     suspicious_evidence,
     volatility_evidence,
 )
+from shared.storage.records import readable
 from shared.storage.store import Where, every
 
 if TYPE_CHECKING:
@@ -45,7 +47,6 @@ ONE_OUTAGE_MS = 180_000
 RECENT, USUAL = 5, 288
 #: Foreign orders remembered; the threshold is far below.
 FOREIGN = 20
-ORDERS = "orders"
 #: A post-only order that would have taken: refused as it was meant to be.
 WOULD_TAKE = "-5022"
 
@@ -197,7 +198,7 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
     since = max(desk.clock.now_ms() - HOUR_MS, switch.armed_at)
     recent = every(
         desk.store,
-        ORDERS,
+        CONTAINER,
         desk.account,
         where=[Where("updatedAt", ">=", since)],
         order_by="updatedAt",
@@ -209,25 +210,25 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
         "unknown_outcomes": 0,
     }
     rejected, sent = set(), set()
-    for order in (d.body for d in recent):
-        leg = leg_of(order["id"])
+    for order in readable(recent, OrderRecord):
+        leg = leg_of(order.id)
         if leg in ("s", "t"):
             # Protection follows the market and is refused by it: neither is suspicious.
             continue
         # An entry that chases the price sends several orders for one decision.
-        key = order["decisionId"] if leg == "e" else order["id"]
+        key = order.decision_id if leg == "e" else order.id
         if failed(order):
             rejected.add(key)
         # A close that is not found is not waited for: another one is sent, and closes its position.
-        counts["unknown_outcomes"] += order["state"] == "unknown" and leg != "x"
-        if order["createdAt"] >= since:
+        counts["unknown_outcomes"] += order.state == "unknown" and leg != "x"
+        if order.created_at >= since:
             sent.add(key)
     return counts | {"rejections": len(rejected), "order_storm": len(sent)}
 
 
-def failed(order: Mapping[str, Any]) -> bool:
+def failed(order: OrderRecord) -> bool:
     """Whether the venue refused a stored order for another reason than that it was post-only."""
-    return order["state"] == "rejected" and not order.get("reason", "").startswith(WOULD_TAKE)
+    return order.state == "rejected" and not order.reason.startswith(WOULD_TAKE)
 
 
 def _latch(desk: Desk, trigger: str, evidence: Evidence) -> str:

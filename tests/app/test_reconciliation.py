@@ -10,7 +10,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import ACCOUNT, GET_ALGO, GET_ORDER, NOT_FOUND, OPEN_ALGOS, POSITIONS, Crash, Floor
+from desk import (
+    ACCOUNT,
+    GET_ALGO,
+    GET_ORDER,
+    NOT_FOUND,
+    OPEN_ALGOS,
+    POSITIONS,
+    UNAVAILABLE,
+    Crash,
+    Floor,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -217,3 +227,23 @@ def test_account_view_is_needed_for_a_round(open_floor):
     floor.break_next(ACCOUNT, ApiResponse(503, {}, b"Service Unavailable."), times=1000)
     with pytest.raises(BorsaError):
         guard(floor.desk)
+
+
+def test_a_difference_is_an_incident_whatever_fails_afterwards(open_floor):
+    """The record was mended first, so the next comparison had nothing to tell."""
+    floor = open_floor({"BTCUSDT": [(60, 0)], "ETHUSDT": [(60, 0)]}, durable=False)
+    floor.expected = {1, 7, 8}
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        signal = floor.signal(symbol)
+        assess.assess(floor.desk, symbol, signal.id)
+        entry.open_position(floor.desk, symbol, signal.id)
+    floor.trade_by_hand("BTCUSDT", "SELL", "0.001")
+    (target,) = floor.targets("ETHUSDT")
+    floor.venue.cancel_algo_order(floor.account, target)
+    floor.clock.sleep(60)
+    floor.api.advance()
+    floor.break_next(GET_ALGO, UNAVAILABLE, times=1000, seconds=30)
+    with pytest.raises(BorsaError):
+        reconcile(floor.desk)
+    assert [b["difference"] for b in floor.audit("incident") if "BTCUSDT" in b["difference"]]
+    assert floor.alerts().count("reconciliation") == 1

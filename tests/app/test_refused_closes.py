@@ -12,12 +12,15 @@ from desk import START, Floor
 from test_guardian_rounds import FULL, later, opened
 from test_store_outage import floor_with
 
-from local.exchange.faults import ApiRequest, ApiResponse
+from local.exchange.faults import ApiRequest, ApiResponse, error_answer
 from local.exchange.parameters import parse_pairs
 from shared.errors import InvalidInput, StoreUnavailable
-from shared.execution import emergency, flatten
+from shared.execution import emergency, flatten, refused_close
+from shared.execution.books import Books
 from shared.execution.exchange import OrderRequest
 from shared.execution.guardian import guard
+from shared.execution.orders import Outcome
+from shared.execution.sighting import held_position
 from shared.portfolio import positions
 from shared.simulation.orders import NewOrder, Order
 
@@ -144,6 +147,64 @@ def test_an_order_by_hand_without_margin_does_not_keep_a_position_from_being_clo
     assert not target.is_open
     assert floor.alerts().count("reserving-order") == 1
     assert "close-failed" not in floor.alerts()
+
+
+@pytest.mark.parametrize("what", ["store", "alerts"])
+def test_nor_while_the_store_fails(open_floor, what):
+    """The order was cancelled, then telling so failed, and with it the close."""
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 7, 8}
+    opened(floor)
+    later(floor)
+    rest = {"type": "LIMIT", "time_in_force": "GTC"}
+    by_hand(floor, "BTCUSDT", "SELL", str(FULL), price=D(104_000), reduce_only=True, **rest)
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    until = floor.clock.now_ms() + 1_000
+    outage.concerns = lambda container, *_: what in ("store", container)
+    outage.fails = lambda: floor.clock.now_ms() < until
+    assert flatten.close_position(floor.desk, record, "test")
+    assert floor.fills()[-1].time <= until
+    assert floor.held() == 0
+    assert floor.alerts().count("reserving-order") == 1
+    later(floor)
+    guard(floor.desk)
+
+
+def test_one_order_that_cannot_be_cancelled_is_no_reason_to_leave_the_others(open_floor):
+    floor = open_floor(durable=False)
+    floor.expected = {1, 2, 7, 8}
+    opened(floor)
+    later(floor)
+    rest = {"type": "LIMIT", "time_in_force": "GTC", "reduce_only": True}
+    stays = by_hand(floor, "BTCUSDT", "SELL", "0.001", price=D(104_000), **rest)
+    goes = by_hand(floor, "BTCUSDT", "SELL", "0.003", price=D(104_500), **rest)
+    floor.break_next(
+        ("DELETE", "/fapi/v1/order"),
+        error_answer(400, -2011, "Unknown order sent."),
+        where=lambda r: stays.client_order_id in r.query + r.body.decode(),
+        times=1000,
+    )
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    flatten.close_position(floor.desk, record, "test")
+    assert not goes.is_open
+    assert floor.held() <= D("0.001")
+
+
+def test_nothing_of_others_is_cancelled_where_less_is_held_than_was_to_be_closed(open_floor):
+    """A close that another one has overtaken is refused as well; that is nobody's order's doing."""
+    floor = open_floor(durable=False)
+    floor.expected = {1, 2, 7, 8}
+    opened(floor)
+    later(floor)
+    held = held_position(floor.desk, "BTCUSDT")
+    rest = {"type": "LIMIT", "time_in_force": "GTC", "reduce_only": True}
+    theirs = by_hand(floor, "BTCUSDT", "SELL", "0.001", price=D(104_000), **rest)
+    request = flatten.market_close(held, "bq-x-test")
+    refused = Outcome(state="rejected", reason="-2022 ReduceOnly Order is rejected.")
+    by_hand(floor, "BTCUSDT", "SELL", "0.001", type="MARKET", reduce_only=True)
+    assert refused_close.instead(floor.desk, request, refused, Books(floor.clock)) == []
+    assert theirs.is_open
+    assert "reserving-order" not in floor.alerts()
 
 
 def test_a_close_that_found_no_counterparty_is_not_taken_for_the_next_one(open_floor):

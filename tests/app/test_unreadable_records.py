@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import Floor
+from desk import OPEN_ALGOS, Floor
 from test_guardian_rounds import FULL, cancel, later, opened
+from test_reconciliation import EMPTY
 
 from shared.errors import StoreError
-from shared.execution import emergency
+from shared.execution import assess, emergency
 from shared.execution.guardian import guard
 from shared.execution.reconcile import reconcile
 from shared.simulation.orders import NewOrder
@@ -123,3 +124,66 @@ def test_the_trigger_works_though_the_stage_document_cannot_be_read(open_floor):
         guard(floor.desk)
     assert floor.services.kill_switch.ensure().trigger == "suspicious_activity"
     emergency.flatten_account(floor.desk, "test")
+
+
+def test_one_order_keeps_nothing_from_being_told(open_floor):
+    """Comparing ends with its trouble every time; what it has found goes to the hubs all the same:
+    only so the tracker of violations hears of a stranger's order."""
+    floor = open_floor()
+    floor.expected = {1, 2, 7, 8}
+    floor.trade()
+    floor.run(60)
+    (stop,) = floor.stops()
+    good = floor.store.get("orders", "main", stop.client_algo_id).body
+    spoil(floor, "orders", "main", stop.client_algo_id, quantity="much")
+    order = NewOrder(
+        symbol="XRPUSDT",
+        side="BUY",
+        type="LIMIT",
+        time_in_force="GTC",
+        quantity=D(100),
+        price=D("1.9"),
+    )
+    theirs = floor.venue.place_order(floor.account, order)
+    floor.run(330)
+    assert [v["kind"] for v in floor.documents("violations")] == ["foreign-order"]
+    assert theirs.is_open
+    spoil(floor, "orders", "main", stop.client_algo_id, **good)
+
+
+def test_nor_does_it_stop_a_sweep_if_fields_are_missing(open_floor):
+    """Read as it is stored, such an order was a KeyError: of the guardian, and of every entry."""
+    floor = two(open_floor)
+    (sent,) = floor.entries()[:1]
+    found = floor.store.get("orders", "main", sent.client_order_id)
+    bare = {k: found.body[k] for k in ("id", "account", "updatedAt")}
+    floor.store.replace("orders", bare, etag=found.etag)
+    signal = floor.signal("XRPUSDT")
+    assert assess.assess(floor.desk, "XRPUSDT", signal.id).checks
+    for _ in range(5):
+        later(floor)
+        guard(floor.desk)
+    found_now = floor.store.get("orders", "main", sent.client_order_id)
+    floor.store.replace("orders", dict(found.body), etag=found_now.etag)
+
+
+def test_one_position_leaves_the_orphans_of_others_cancelled(open_floor):
+    end = [(1, 0), (4, 0.045), (900, 0.045)]
+    floor = open_floor({"BTCUSDT": end, "ETHUSDT": end}, durable=False)
+    opened(floor)
+    opened(floor, "ETHUSDT")
+    later(floor, 400)
+    floor.break_next(OPEN_ALGOS, EMPTY, times=1000)
+    guard(floor.desk)
+    floor.faults.rules.clear()
+    assert len(floor.trades()) == len(floor.stops("BTCUSDT") + floor.stops("ETHUSDT")) == 2
+    before = floor.store.get("positions", "main", "BTCUSDT").body
+    spoil(floor, "positions", "main", "BTCUSDT", side="UP")
+    later(floor)
+    with pytest.raises(StoreError, match="BTCUSDT"):
+        reconcile(floor.desk)
+    assert floor.stops("BTCUSDT")
+    assert not floor.stops("ETHUSDT")
+    spoil(floor, "positions", "main", "BTCUSDT", **before)
+    reconcile(floor.desk)
+    assert not floor.algos()

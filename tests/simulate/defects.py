@@ -372,7 +372,7 @@ DEFECTS: tuple[Defect, ...] = (
         "other people's positions are closed",
         "shared/execution/guardian.py",
         "                strangers.report_position(desk, position)\n",
-        "                flatten.close_foreign(desk, position, 'mine', 0)\n",
+        "                flatten.close_foreign(desk, position, 'mine', 0, Books(desk.clock))\n",
         "strangers",
         500,
     ),
