@@ -307,8 +307,11 @@ def _health(
         for a in look.lists["alerts"]
         if a["state"] == "raised" and str(a["time"]) < iso(now - DELIVERED_MS)
     ]
-    detail = f"{len(waiting)} not delivered" if waiting else "delivered"
-    lines.append(line("alerts", "late" if waiting else "ok", detail))
+    if any(p.startswith("alerts: ") for p in problems):
+        lines.append(line("alerts", "unknown", "cannot be read"))
+    else:
+        detail = f"{len(waiting)} not delivered" if waiting else "delivered"
+        lines.append(line("alerts", "late" if waiting else "ok", detail))
     return lines
 
 

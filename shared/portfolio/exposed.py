@@ -45,7 +45,8 @@ def read(desk: Desk) -> Exposed:
         When the exchange could not be asked.
     """
     account, positions = desk.exchange.account_and_positions()
-    algos = desk.exchange.open_algo_orders() if positions else []
+    # By symbol, weight 1 each: all at once cost forty, and they have the priority of exits.
+    algos = [a for p in positions for a in desk.exchange.open_algo_orders(p.symbol)]
     ledger = desk.ledger.read()
     exposures = (*positions_as_exposure(positions), *ledger.exposures())
     return Exposed(

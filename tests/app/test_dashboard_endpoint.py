@@ -158,6 +158,7 @@ def test_a_store_that_fails_hides_only_what_it_holds(floor):
     assert shown["alerts"] == []
     assert shown["problems"] == ["alerts: StoreUnavailable: too many requests"]
     assert line(shown, "store")["state"] == "failing"
+    assert line(shown, "alerts")["state"] == "unknown"
     assert len(shown["positions"]) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -12,10 +13,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from desk import UNAVAILABLE, Floor
+from desk import ACCOUNT, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 
 from local.cli import risk
 from local.cli.risk_page import page
+from local.exchange.faults import ApiRequest, Fault
 from shared.errors import ExchangeUnavailable, InvalidInput
 from shared.execution.histories import Histories
 from shared.market.timeframe import DAY_MS
@@ -151,6 +153,26 @@ def test_the_past_is_asked_for_once_a_day(open_floor: Open) -> None:
     again = asked(floor)
     assert not any("klines" in url for url in seen)
     assert again["valueAtRisk"]["studentT"] == first["valueAtRisk"]["studentT"]
+
+
+def test_a_page_that_asks_costs_little(open_floor: Open) -> None:
+    """Conditional orders of everything weigh forty, and every open page asks twice a minute."""
+    floor = opened(open_floor)
+    asked(floor)
+    seen: list[tuple[str, bool]] = []
+
+    def noted(request: ApiRequest) -> bool:
+        seen.append((request.path, "symbol=" in request.query))
+        return False
+
+    floor.faults.add(Fault(matches=noted, answer=UNAVAILABLE))
+    asked(floor)
+    # Account and positions of weight 5, and the orders of each contract held, of weight 1.
+    assert Counter(seen) == {
+        (ACCOUNT[1], False): 1,
+        (POSITIONS[1], False): 1,
+        (OPEN_ALGOS[1], True): 2,
+    }
 
 
 def test_levels_may_be_chosen(open_floor: Open) -> None:
