@@ -81,7 +81,7 @@ async function round() {
 
 /** What need not be asked every time: the curve after a trade, risk and compliance when positions change. */
 async function extras(data) {
-  const newest = data.trades[0]?.id ?? "";
+  const newest = data.trades?.[0]?.id ?? "";
   if (newest !== curveOf || now() - curveAt > CURVE_MS) {
     [curveOf, curveAt] = [newest, now()];
     try {
@@ -146,11 +146,12 @@ function show(data) {
   draw($("signals"), {rows: data.signals, decisions: data.decisions, time: time.slice(0, 10)}, panels.signals);
   draw($("decisions"), {rows: data.decisions, time: time.slice(0, 10)}, panels.decisions);
   draw($("trades"), {rows: data.trades, time: time.slice(0, 10)}, panels.trades);
-  const net = data.trades.reduce((sum, t) => sum + Number(t.netPnl), 0);
-  say($("trades-sum"), data.trades.length ? `last ${data.trades.length}: ${money(net, true)} USDT, ${data.trades.filter((t) => Number(t.netPnl) > 0).length} won` : "", "hint");
+  const closed = data.trades ?? [];
+  const net = closed.reduce((sum, t) => sum + Number(t.netPnl), 0);
+  say($("trades-sum"), closed.length ? `last ${closed.length}: ${money(net, true)} USDT, ${closed.filter((t) => Number(t.netPnl) > 0).length} won` : "", "hint");
   draw($("orders"), {rows: data.orders, time: time.slice(0, 10)}, panels.orders);
   draw($("alerts"), {rows: data.alerts, time: time.slice(0, 10)}, panels.alerts);
-  if (data.violations.length) $("violations-panel").hidden = false;
+  if (data.violations?.length) $("violations-panel").hidden = false;
   draw($("violations"), {rows: data.violations, time: time.slice(0, 10), acknowledge: there.compliance}, panels.violations);
   draw($("health"), {lines: data.health, time}, panels.health);
   approvals(data.approvals, Date.parse(time), round);
@@ -169,6 +170,7 @@ function showSwitch(state) {
   say($("switch"), !state ? "unknown" : latched ? "LATCHED" : "armed", `badge ${state && !latched ? "good" : "bad"}`);
   $("head").classList.toggle("stopped", latched);
   $("latched").hidden = !latched;
+  $("clear-hint").hidden = last?.environment !== "simulated";
   if (!latched) return;
   say($("latched-title"), `Kill switch latched: ${words(state.trigger)}`);
   draw($("latched-facts"), state, (s) => panels.evidence(s).flat());

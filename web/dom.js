@@ -39,7 +39,8 @@ export function say(node, text, className) {
  * it out on narrow screens.
  */
 export function table(columns, rows, none) {
-  if (!rows || !rows.length) return h("p", {class: "quiet"}, none);
+  if (!rows) return h("p", {class: "down"}, "Not known: it cannot be read.");
+  if (!rows.length) return h("p", {class: "quiet"}, none);
   const style = (c) => [c.right && "r", c.wide && "wide", c.wrap && "wrap"].filter(Boolean).join(" ") || null;
   return h("table", null,
     h("thead", null, h("tr", null, columns.map((c) => h("th", {class: style(c), scope: "col"}, c.name)))),

@@ -92,7 +92,7 @@ function strength(s) {
 const votes = (s) => s.votes.filter((v) => Math.abs(v.vote) >= 0.005).map((v) => `${words(v.strategy)} ${ratio(v.vote)}`).join(" · ") || NONE;
 
 export function signals({rows, decisions, time}) {
-  const fate = new Map(decisions.map((d) => [d.id, d]));
+  const fate = new Map((decisions ?? []).map((d) => [d.id, d]));
   return table([
     {name: "symbol", cell: (s) => [h("b", null, s.symbol), h("span", {class: "quiet"}, ` ${s.timeframe}`)]},
     {name: "bar closed", right: true, cell: (s) => clock(s.barCloseTime, time, false)},
@@ -145,7 +145,10 @@ export function orders({rows, time}) {
 
 const severity = (name) => h("span", {class: `badge ${{critical: "bad", warning: "warn"}[name] ?? "calm"}`}, name ?? "open");
 
+const unread = () => h("p", {class: "down"}, "Not known: it cannot be read.");
+
 export function alerts({rows, time}) {
+  if (!rows) return unread();
   if (!rows.length) return h("p", {class: "quiet"}, "No alert.");
   return h("ul", {class: "news"}, rows.map((a) => h("li", null,
     severity(a.severity), h("span", {class: "quiet"}, ` ${clock(a.time, time)} `), h("b", null, a.title),
@@ -161,6 +164,7 @@ export function compliance(answer) {
 }
 
 export function violations({rows, time, acknowledge}) {
+  if (!rows) return unread();
   if (!rows.length) return h("p", {class: "quiet"}, "No violation.");
   return h("ul", {class: "news"}, rows.map((v) => h("li", null,
     severity(v.severity), h("span", {class: "quiet"}, ` ${clock(v.time, time)} `), h("b", null, `${words(v.kind)} ${v.symbol}`), ` ${v.state} `,

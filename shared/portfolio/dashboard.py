@@ -47,15 +47,20 @@ DELIVERED_MS = 10 * MINUTE_MS
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange and the records at one moment; ``problems`` say what could not be read."""
+    """The exchange and the records at one moment; ``problems`` say what could not be read.
+
+    ``at`` is when it began, which is how old its figures are at most; ``until`` when it ended. A
+    list that could not be read is ``None``.
+    """
 
     at: int
+    until: int
     account: Account | None
     positions: tuple[VenuePosition, ...]
     algos: tuple[VenueAlgoOrder, ...]
     records: dict[str, PositionRecord]
     leverage: dict[str, int]
-    lists: dict[str, Rows]
+    lists: dict[str, Rows | None]
     problems: tuple[str, ...]
 
 
@@ -117,10 +122,11 @@ class Dashboard:
         }
 
     def _look(self, desk: Desk) -> Look:
-        # Whoever comes while somebody looks waits for that look: it is the same one.
+        # Whoever comes while somebody looks waits for that look: it is the same one. Counted from
+        # its end: while the exchange does not answer, those who wait would look in turns.
         with self._lock:
             seen = self._seen
-            if seen is None or not 0 <= desk.clock.now_ms() - seen.at < LOOK_MS:
+            if seen is None or not 0 <= desk.clock.now_ms() - seen.until < LOOK_MS:
                 seen = self._seen = self._take(desk)
             return seen
 
@@ -159,12 +165,12 @@ class Dashboard:
             "alerts": lambda: recent.alerts(desk),
             "violations": lambda: recent.violations(desk),
         }
-        nothing: Rows = []
-        lists = {name: part(name, read, nothing) for name, read in rows.items()}
+        lists = {name: part(name, read, None) for name, read in rows.items()}
         unknown: dict[str, int] = {}
         leverage = part("leverage", lambda: self._asked_leverage(desk, records), unknown)
         return Look(
             at=at,
+            until=desk.clock.now_ms(),
             account=account,
             positions=tuple(held),
             algos=tuple(algos),
@@ -304,7 +310,7 @@ def _health(
         )
     waiting = [
         a
-        for a in look.lists["alerts"]
+        for a in look.lists["alerts"] or ()
         if a["state"] == "raised" and str(a["time"]) < iso(now - DELIVERED_MS)
     ]
     if any(p.startswith("alerts: ") for p in problems):
@@ -321,7 +327,7 @@ def _market_data(
     """How old the newest bar is that became a signal, of the symbol where it is oldest."""
     step = min(duration_ms(t) for t in timeframes)
     newest: dict[str, int] = {}
-    for s in look.lists["signals"]:
+    for s in look.lists["signals"] or ():
         newest[s["symbol"]] = max(newest.get(s["symbol"], 0), s["barCloseTime"])
     if not newest:
         return line("market data", "unknown", "no signal yet")
