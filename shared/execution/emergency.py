@@ -38,6 +38,10 @@ ROUNDS = 6
 PAUSE = 0.15
 
 
+#: The two lists of open orders, as they are told where one cannot be read.
+PLAIN, CONDITIONAL = "open orders", "conditional orders"
+
+
 class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     """State of the account after a run. ``flat`` only when the exchange shows nothing at all.
 
@@ -118,8 +122,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         # other way round a fill between the two looks would be missed.
         outstanding = _permits(desk, books)
         held = desk.exchange.positions()
-        plain = _listed(failures, unread, "open orders", desk.exchange.open_orders)
-        algos = _listed(failures, unread, "conditional orders", desk.exchange.open_algo_orders)
+        plain = _listed(failures, unread, PLAIN, desk.exchange.open_orders)
+        algos = _listed(failures, unread, CONDITIONAL, desk.exchange.open_algo_orders)
         stuck = _stuck(desk, held, algos)
         algos = [a for a in algos if a not in stuck]
         remaining = tuple(open_symbols(held, plain, algos))
@@ -127,9 +131,11 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             break
         if not round_:
             foreign += _foreign(desk, held, plain, algos, books)
-        # What cannot be listed is cancelled wherever something of ours, or held, could be.
-        anywhere = {*desk.symbols, *(p.symbol for p in held)} if unread else set()
-        for symbol in sorted({o.symbol for o in plain} | anywhere):
+        # What cannot be listed is cancelled wherever something of ours, or held, could be: first
+        # where a position is, elsewhere when the positions are closed.
+        unlisted = {*desk.symbols, *(p.symbol for p in held)}
+        resting = {p.symbol for p in held} if PLAIN in unread else set()
+        for symbol in sorted({o.symbol for o in plain} | resting):
             # Entries that still rest would open what is being closed: they go first.
             if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
                 cancelled += sum(o.symbol == symbol for o in plain)
@@ -147,7 +153,10 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         # The stops stay until their position is gone: a close that fails must not leave it naked.
         still = {p.symbol for p in desk.exchange.positions()} if held else set()
         closed += [p.symbol for p in held if p.symbol not in still]
-        for symbol in sorted(({a.symbol for a in algos} | anywhere) - still):
+        for symbol in sorted(unlisted - resting if PLAIN in unread else ()):
+            _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
+        armed = {a.symbol for a in algos} | (unlisted if CONDITIONAL in unread else set())
+        for symbol in sorted(armed - still):
             if not _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol):
                 continue
             for algo in algos:

@@ -218,7 +218,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "emergency stop leaves conditional orders",
         EMERGENCY,
-        "        for symbol in sorted(({a.symbol for a in algos} | anywhere) - still):",
+        "        for symbol in sorted(armed - still):",
         "        for symbol in sorted(still - still):",
         "stops",
     ),
