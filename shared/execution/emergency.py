@@ -13,12 +13,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
 from shared.execution import adopt, flatten, latecomers, permits, settlement, strangers
+from shared.execution import emergency_view as seen
 from shared.execution import stuck as stuck_orders
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
@@ -31,15 +32,9 @@ from shared.execution.exchange import (
 from shared.portfolio import positions
 from shared.storage.patience import at_most
 
-T = TypeVar("T")
-
 #: Reading back after closing, within one run.
 ROUNDS = 6
 PAUSE = 0.15
-
-
-#: The two lists of open orders, as they are told where one cannot be read.
-PLAIN, CONDITIONAL = "open orders", "conditional orders"
 
 
 class Flattened(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,10 +116,10 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         # Permits first: what an order behind one has opened by now is in what is read next. The
         # other way round a fill between the two looks would be missed.
         outstanding = _permits(desk, books)
-        held = desk.exchange.positions()
-        plain = _listed(failures, unread, PLAIN, desk.exchange.open_orders)
-        algos = _listed(failures, unread, CONDITIONAL, desk.exchange.open_algo_orders)
-        stuck = _stuck(desk, held, algos)
+        held = seen.positions(desk, failures, unread)
+        plain = seen.listed(failures, unread, seen.PLAIN, desk.exchange.open_orders)
+        algos = seen.listed(failures, unread, seen.CONDITIONAL, desk.exchange.open_algo_orders)
+        stuck = seen.stuck(desk, held, algos)
         algos = [a for a in algos if a not in stuck]
         remaining = tuple(open_symbols(held, plain, algos))
         if not remaining and not outstanding and not unread:
@@ -134,7 +129,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         # What cannot be listed is cancelled wherever something of ours, or held, could be: first
         # where a position is, elsewhere when the positions are closed.
         unlisted = {*desk.symbols, *(p.symbol for p in held)}
-        resting = {p.symbol for p in held} if PLAIN in unread else set()
+        resting = {p.symbol for p in held} if seen.PLAIN in unread else set()
         for symbol in sorted({o.symbol for o in plain} | resting):
             # Entries that still rest would open what is being closed: they go first.
             if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
@@ -149,13 +144,14 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
                 correlation,
                 attempt * ROUNDS + round_,
                 books,
+                readable=seen.POSITIONS not in unread,
             )
         # The stops stay until their position is gone: a close that fails must not leave it naked.
-        still = {p.symbol for p in desk.exchange.positions()} if held else set()
+        still = {p.symbol for p in seen.positions(desk, failures, unread)} if held else set()
         closed += [p.symbol for p in held if p.symbol not in still]
-        for symbol in sorted(unlisted - resting if PLAIN in unread else ()):
+        for symbol in sorted(unlisted - resting if seen.PLAIN in unread else ()):
             _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
-        armed = {a.symbol for a in algos} | (unlisted if CONDITIONAL in unread else set())
+        armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
         for symbol in sorted(armed - still):
             if not _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol):
                 continue
@@ -307,8 +303,18 @@ def _write(books: Books, step: Callable[[], object]) -> None:
 
 
 def _close(
-    desk: Desk, position: VenuePosition, correlation: str, attempt: int, books: Books
+    desk: Desk,
+    position: VenuePosition,
+    correlation: str,
+    attempt: int,
+    books: Books,
+    *,
+    readable: bool,
 ) -> None:
+    if not readable:
+        # Whoever closes by a record looks at the position before and after.
+        flatten.close_unrecorded(desk, position, "emergency stop", correlation, attempt, books)
+        return
     if not books.late:
         try:
             # No operation of the store may hold up a close for long.
@@ -361,38 +367,10 @@ def _foreign(
     return found + [f"position of {p.quantity} {p.symbol}" for p in held if p.symbol not in ours]
 
 
-def _listed(
-    failures: list[str], unread: set[str], what: str, read: Callable[[], list[T]]
-) -> list[T]:
-    """A list of open orders; empty where it cannot be read, which is noted in ``unread``.
-
-    Positions are closed all the same. It is asked for once in a run that it has failed: the next
-    one verifies.
-    """
-    if what in unread:
-        return []
-    try:
-        return read()
-    except ExchangeError as error:
-        unread.add(what)
-        failures.append(f"{what}: {type(error).__name__}: {error}")
-        return []
-
-
-def _stuck(
-    desk: Desk, held: Sequence[VenuePosition], algos: Sequence[VenueAlgoOrder]
-) -> list[VenueAlgoOrder]:
-    """Orders that are stuck; none while the exchange does not tell the time."""
-    try:
-        return stuck_orders.stuck(desk, held, algos)
-    except ExchangeError:
-        return []
-
-
-def _try(failures: list[str], symbol: str, action: Any, *arguments: Any) -> bool:
+def _try(failures: list[str], symbol: str, action: Any, *arguments: Any, **named: Any) -> bool:
     """One symbol's trouble must not keep the others open."""
     try:
-        action(*arguments)
+        action(*arguments, **named)
     except BorsaError as error:
         failures.append(f"{symbol}: {type(error).__name__}: {error}")
         return False

@@ -259,6 +259,12 @@ class Exchange(Protocol):
         """Balances and positions together: the guardian's view, as cheap as the venue allows."""
         ...
 
+    def account_positions(self) -> list[VenuePosition]:
+        """Positions as the balances' own endpoint lists them, where :meth:`positions` fails: mark
+        and entry price follow from notional and profit, the liquidation price is not told (0).
+        """
+        ...
+
     def symbol_config(self, symbol: str) -> SymbolConfig: ...
     def maintenance_brackets(self, symbol: str) -> tuple[MaintenanceBracket, ...]:
         """The contract's maintenance table, ascending."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import ACCOUNT, ALGO, OPEN_ALGOS, UNAVAILABLE, Floor
+from desk import ACCOUNT, ALGO, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 from test_failures_of_others import restarted
 from test_guardian_rounds import FULL, cancel, later, opened
 
@@ -250,3 +250,27 @@ def test_a_stuck_stop_that_stays_listed_keeps_no_trade_from_being_booked(open_fl
     assert floor.leaked() == ({}, [])
     assert round_.failures == ()
     assert floor.alerts().count("stuck-order") == 1
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_an_emergency_stop_closes_though_positions_have_no_answer(open_floor, side):
+    """The balances' endpoint lists them as well."""
+    floor = open_floor(durable=False)
+    opened(floor, side=side)
+    later(floor)
+    (shown,) = floor.desk.exchange.positions()
+    (told,) = floor.desk.exchange.account_positions()
+    assert (told.quantity, told.position_side) == (shown.quantity, "BOTH")
+    assert abs(told.mark_price / shown.mark_price - 1) < D("0.0001")
+    assert abs(told.entry_price / shown.entry_price - 1) < D("0.0001")
+    gone(floor, POSITIONS)
+    emergency.latch(floor.desk, "manual", {}, "test")
+    began = floor.clock.now_ms()
+    assert not emergency.flatten_account(floor.desk, "test").flat
+    assert floor.held() == 0
+    assert floor.clock.now_ms() - began < 10_000
+    assert len([f for f in floor.fills() if f.side != side]) == 1
+    assert floor.algos() == []
+    floor.faults.rules.clear()
+    assert emergency.flatten_account(floor.desk, "test", 1).flat
+    assert emergency.settle_all(floor.desk) == 1

@@ -219,6 +219,9 @@ class BinanceExchange:
     def positions(self) -> list[VenuePosition]:
         return self._gateway.fetch(endpoints.POSITION_RISK, parse.positions)
 
+    def account_positions(self) -> list[VenuePosition]:
+        return self._gateway.fetch(endpoints.ACCOUNT, parse.account_positions, {"version": 3})
+
     def symbol_config(self, symbol: str) -> SymbolConfig:
         return self._gateway.fetch(
             endpoints.SYMBOL_CONFIG,

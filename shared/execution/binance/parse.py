@@ -85,6 +85,20 @@ class _Account(_Raw):
     positions: list[_Holding]
 
 
+class _AccountPosition(_Raw):
+    symbol: str
+    position_amt: Decimal
+    unrealized_profit: Decimal
+    notional: Decimal
+    isolated_wallet: Decimal = Decimal(0)
+    update_time: int = 0
+    position_side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
+
+
+class _AccountPositions(_Raw):
+    positions: list[_AccountPosition]
+
+
 class _Position(_Raw):
     symbol: str
     position_amt: Decimal
@@ -192,6 +206,7 @@ _PREMIUM = _decoder(list[_PremiumIndex])
 _BOOK = _decoder(list[_BookTicker])
 _ACCOUNT = _decoder(_Account)
 _POSITIONS = _decoder(list[_Position])
+_ACCOUNT_POSITIONS = _decoder(_AccountPositions)
 _ACCOUNT_CONFIG = _decoder(_AccountConfig)
 _SYMBOL_CONFIGS = _decoder(list[_SymbolConfig])
 _BRACKETS = _decoder(list[_Brackets])
@@ -308,6 +323,25 @@ def positions(body: bytes) -> list[VenuePosition]:
             position_side=p.position_side,
         )
         for p in _listed(_POSITIONS, body)
+        if p.position_amt
+    ]
+
+
+def account_positions(body: bytes) -> list[VenuePosition]:
+    """Positions other than zero in an account answer, which tells no prices."""
+    return [
+        VenuePosition(
+            symbol=p.symbol,
+            quantity=p.position_amt,
+            entry_price=(p.notional - p.unrealized_profit) / p.position_amt,
+            mark_price=p.notional / p.position_amt,
+            unrealized_pnl=p.unrealized_profit,
+            liquidation_price=Decimal(0),
+            isolated_wallet=p.isolated_wallet,
+            update_time=p.update_time,
+            position_side=p.position_side,
+        )
+        for p in _decode(_ACCOUNT_POSITIONS, body).positions
         if p.position_amt
     ]
 
