@@ -8,7 +8,10 @@ what people did by hand; our records say which decision an order belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -17,7 +20,15 @@ from shared.compliance import calendar, violations
 from shared.compliance.detectors import detect, restricted
 from shared.compliance.flow import Flow, KnownOrder, flow
 from shared.compliance.rules import Hit
-from shared.errors import AlreadyExists, BorsaError, Conflict, InvalidInput, NotFound, StoreError
+from shared.errors import (
+    AlreadyExists,
+    BorsaError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from shared.execution.assess import load as load_decision
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
@@ -25,6 +36,8 @@ from shared.execution.ids import is_ours, leg_of
 from shared.execution.orders import load as load_order
 from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.storage.store import Body
+
+T = TypeVar("T")
 
 CONTAINER = "control"
 CURSOR_ID = "compliance"
@@ -254,10 +267,27 @@ def _decisions(desk: Desk, orders: Sequence[VenueOrder]) -> dict[str, str]:
     """The decision of each order of ours, as our records say."""
     found: dict[str, str] = {}
     for client_id in sorted({o.client_order_id for o in orders if is_ours(o.client_order_id)}):
-        record = load_order(desk, client_id)
+        record = _readable(client_id, partial(load_order, desk, client_id))
         if record is not None:
             found[client_id] = record[0].decision_id
     return found
+
+
+def _readable(what: str, load: Callable[[], T | None]) -> T | None:
+    """A record; ``None`` for one that cannot be decoded, which must not keep the rest unjudged.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    try:
+        return load()
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        logging.getLogger("borsa").error("surveillance: %s is left out: %s", what, error)
+        return None
 
 
 def _known(desk: Desk, orders: Sequence[VenueOrder], decisions: dict[str, str]) -> list[KnownOrder]:
@@ -269,7 +299,7 @@ def _known(desk: Desk, orders: Sequence[VenueOrder], decisions: dict[str, str]) 
     }
     found = []
     for decision_id, symbol in sorted(entries.items()):
-        stored = load_decision(desk, symbol, decision_id)
+        stored = _readable(decision_id, partial(load_decision, desk, symbol, decision_id))
         plan = None if stored is None else stored[1].plan
         if stored is not None and plan is not None:
             found.append(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.errors import StoreError
+from shared.errors import ConfigurationError, StoreError
 from shared.storage.store import Body, Document
 
 T = TypeVar("T")
@@ -21,11 +21,12 @@ def record_of(body: Body, type_: type[T]) -> T:
     Raises
     ------
     StoreError
-        When it is not what this version, or any, would have written.
+        When it is not what this version, or any, would have written: limits that were allowed
+        once and are no longer, for example.
     """
     try:
         return msgspec.convert(body, type_)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConfigurationError) as error:
         raise StoreError(
             f"document {body.get('id')} is no {type_.__name__} that can be read: {error}"
         ) from error

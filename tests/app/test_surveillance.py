@@ -82,6 +82,29 @@ def test_a_spoof_by_hand_is_found_once_told_and_kept(open_floor: Any) -> None:
     assert len(found(floor)) == 1
 
 
+@pytest.mark.parametrize("container", ["orders", "signals"])
+def test_a_record_that_cannot_be_read_does_not_end_the_watch(
+    open_floor: Any, container: str
+) -> None:
+    floor = watched(open_floor)
+    signal = floor.trade("ETHUSDT")
+    floor.run(20)
+    spoof(floor)
+    partition = "main" if container == "orders" else "ETHUSDT"
+    (entry,) = [o["id"] for o in floor.documents("orders") if o["id"].startswith("bq-e-")]
+    id_ = entry if container == "orders" else f"decision-{signal.id}"
+    document = floor.store.get(container, partition, id_)
+    changed = (
+        {"state": "?"}
+        if container == "orders"
+        else {"decision": {**document.body["decision"], "outcome": "?"}}
+    )
+    spoilt = floor.store.replace(container, {**document.body, **changed}, etag=document.etag)
+    floor.minutes(20)
+    assert [v["kind"] for v in found(floor)] == ["spoofing"]
+    floor.store.replace(container, document.body, etag=spoilt.etag)
+
+
 def test_what_just_is_no_spoof_is_left_alone(open_floor: Any) -> None:
     floor = watched(open_floor)
     spoof(floor, sold="0.034")

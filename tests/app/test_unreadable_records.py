@@ -187,3 +187,23 @@ def test_one_position_leaves_the_orphans_of_others_cancelled(open_floor):
     spoil(floor, "positions", "main", "BTCUSDT", **before)
     reconcile(floor.desk)
     assert not floor.algos()
+
+
+def test_a_decision_under_limits_that_are_no_longer_allowed(open_floor):
+    """A ceiling of the code was lowered since: its entry waits, the others are looked after."""
+    floor = two(open_floor)
+    id_ = floor.store.get("positions", "main", "BTCUSDT").body["decisionId"]
+    key = assess.decision_key(id_)
+    before = floor.store.get("signals", "BTCUSDT", key).body["inputs"]
+    loose = {**before, "limits": {**before["limits"], "max_drawdown": "0.5"}}
+    spoil(floor, "signals", "BTCUSDT", key, inputs=loose)
+    with pytest.raises(StoreError, match="max_drawdown"):
+        assess.load(floor.desk, "BTCUSDT", id_)
+    spoil(floor, "positions", "main", "BTCUSDT", state="opening")
+    later(floor, 600)
+    cancel(floor, "STOP_MARKET", "ETHUSDT")
+    guard(floor.desk)
+    assert floor.stops("ETHUSDT")
+    reconcile(floor.desk)
+    spoil(floor, "positions", "main", "BTCUSDT", state="open")
+    spoil(floor, "signals", "BTCUSDT", key, inputs=before)
