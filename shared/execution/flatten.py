@@ -1,6 +1,7 @@
-"""Closing: reduce-only at market, looked up before it is repeated, read back until flat.
+"""Closing: reduce-only at market, the position read back until it is flat.
 
-Needs no permit: reducing exposure is always allowed.
+Needs no permit: reducing exposure is always allowed. A close that is not found is not waited for
+like an entry: the position says whether another one is needed, and two close no more than there is.
 """
 
 from __future__ import annotations

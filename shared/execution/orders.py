@@ -7,7 +7,8 @@
 3. A lost answer is *unknown*, not failed: the order is looked up until it is found, or until "not
    found" is conclusive: the attempt can no longer be executed and at least two spaced queries
    have not found it.
-4. Only then is it sent once more, under the same id.
+4. Only then is it sent once more, under the same id. An order that can only reduce is not waited
+   for: its caller looks at the position and sends another one.
 
 A process that was frozen between its claim and its request claims again, so that no request
 leaves with a time stamp much younger than its claim.
