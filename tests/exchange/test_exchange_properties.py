@@ -204,6 +204,58 @@ def check_reduce_only(ledger: Ledger) -> None:
         held[fill.symbol] = q + change
 
 
+def check_nothing_crosses(ledger: Ledger) -> None:
+    """No resting order of the account would trade with another one."""
+    for symbol in SYMBOLS:
+        resting = [o for o in ledger.open_orders if o.symbol == symbol]
+        bids = [o.price for o in resting if o.side == "BUY"]
+        asks = [o.price for o in resting if o.side == "SELL"]
+        assert not bids or not asks or max(bids) < min(asks)
+
+
+def free(venue: Venue) -> D:
+    """What positions and orders leave of the cross margin, below zero where they take more."""
+    account, ledger = venue.account(), venue.ledger()
+    left = ledger.wallet_balance - sum(p.isolated_wallet for p in ledger.positions)
+    for symbol in SYMBOLS:
+        setting, mark = account.setting(symbol), venue.core.mark_price(symbol)
+        held = D(0)
+        for position in ledger.positions:
+            if position.symbol == symbol:
+                held = position.quantity * mark
+                if not setting.isolated:
+                    left += position.quantity * (mark - position.entry_price)
+                    left -= abs(held) / setting.leverage
+        bids, asks = (
+            sum(
+                (o.quantity - o.executed) * o.price
+                for o in ledger.open_orders
+                if (o.symbol, o.side, o.reduce_only) == (symbol, side, False)
+            )
+            for side in ("BUY", "SELL")
+        )
+        most = max(abs(held + bids), abs(held - asks), abs(held))
+        left -= (most - abs(held)) / setting.leverage
+    return left
+
+
+@settings(max_examples=120, deadline=None)
+@given(source=markets(), plan=plans())
+def test_nothing_is_promised_twice(source: CandleSource, plan: list[tuple]) -> None:
+    """An order that is taken leaves the free balance above zero, but for what it slips."""
+    venue = Venue(source, start_ms=START, deposit=D(3000))
+    venue.account()
+    for action in plan:
+        before = free(venue)
+        with suppress(VenueRefusal):
+            perform(venue, action)
+        check_nothing_crosses(venue.ledger())
+        if action[0] in ("market", "limit", "leverage", "margin"):
+            fills = [f for f in venue.ledger().fills if f.time == venue.now]
+            slipped = sum((f.quantity * f.price for f in fills), D(0)) / 1000
+            assert free(venue) >= min(before, D(0)) - slipped
+
+
 @settings(max_examples=120, deadline=None)
 @given(source=markets(), plan=plans())
 def test_books_are_never_wrong(source: CandleSource, plan: list[tuple]) -> None:
