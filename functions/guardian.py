@@ -86,7 +86,9 @@ def stop_watch(context: df.DurableOrchestrationContext) -> Any:
         seen = yield context.call_activity("watch_stop", request)
         if not seen["again"]:
             return {"near": False}
-        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=WATCH_EVERY))
+        # A look of the version before does not say when the next one is due.
+        wait = timedelta(seconds=seen.get("after", WATCH_EVERY))
+        yield context.create_timer(context.current_utc_datetime + wait)
     context.continue_as_new(request)
     return None
 
@@ -98,16 +100,16 @@ def watch_stop(
 ) -> dict[str, Any]:
     """One look at a position near its stop; failing only means: again."""
     from shared.errors import BorsaError
-    from shared.execution.stop_watch import look
+    from shared.execution.stop_watch import WATCH_EVERY, look
 
     desk = services().exit_desk()
     try:
-        again = look(desk, payload["symbol"], payload["decision"])
+        after = look(desk, payload["symbol"], payload["decision"])
     except BorsaError as error:
         logging.getLogger("borsa").error("watch: %s: %s", type(error).__name__, error)
-        again = True
+        after = WATCH_EVERY
     flush(desk.outbox, executions, risk, compliance)
-    return {"again": again}
+    return {"again": bool(after), "after": after}
 
 
 async def _resume_emergency(desk: Any, client: str) -> None:

@@ -34,7 +34,12 @@ SEEN_MS = 5_000
 
 
 def close_position(
-    desk: Desk, record: PositionRecord, reason: str, books: Books | None = None
+    desk: Desk,
+    record: PositionRecord,
+    reason: str,
+    books: Books | None = None,
+    *,
+    attempts: int = ATTEMPTS,
 ) -> bool:
     """Close one of our positions; ``True`` once the exchange shows it flat.
 
@@ -46,18 +51,22 @@ def close_position(
     ----------
     books : Books, optional
         Of a caller that has waited for the store already, and catches up himself.
+    attempts : int
+        Of a caller that comes back by himself: fewer.
     """
     own = Books(desk.clock) if books is None else books
     try:
-        return _close_position(desk, record, reason, own)
+        return _close_position(desk, record, reason, own, attempts)
     finally:
         if books is None:
             own.catch_up()
 
 
-def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Books) -> bool:
+def _close_position(
+    desk: Desk, record: PositionRecord, reason: str, books: Books, attempts: int
+) -> bool:
     spent = 0
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         venue, seen_at = _held(desk, record.id), desk.clock.now_ms()
         if venue is None:
             return True
@@ -82,16 +91,16 @@ def _close_position(desk: Desk, record: PositionRecord, reason: str, books: Book
         if _held(desk, record.id) is None:
             return True
         desk.clock.sleep(PAUSE)
-    books.write(partial(_alert_failed, desk, record, reason), None)
+    books.write(partial(_alert_failed, desk, record, reason, attempts), None)
     return False
 
 
-def _alert_failed(desk: Desk, record: PositionRecord, reason: str) -> None:
+def _alert_failed(desk: Desk, record: PositionRecord, reason: str, attempts: int) -> None:
     desk.alert(
         "critical",
         "close-failed",
         f"{record.id}: the position could not be closed",
-        f"Tried {ATTEMPTS} times ({reason}). The guardian goes on every minute; look at it now.",
+        f"Attempts: {attempts} ({reason}). The guardian goes on every minute; look at it now.",
         correlation=record.decision_id,
         once=str(desk.clock.now_ms() // 60_000),
     )

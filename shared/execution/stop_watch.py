@@ -35,6 +35,10 @@ LOOK_EVERY = 0.25
 WATCH_EVERY = 2
 WATCH_LOOKS = 8
 
+#: Seconds between attempts once a close has failed: every one weighs up to 20, and several
+#: positions at once must not use up the weight that the exits of all others need.
+CLOSE_EVERY = 4
+
 
 def at_work(
     desk: Desk, record: PositionRecord, venue: VenuePosition, algos: Sequence[VenueAlgoOrder]
@@ -110,36 +114,40 @@ def see_through(
     return None
 
 
-def look(desk: Desk, symbol: str, decision_id: str) -> bool:
-    """One look at a position whose stop is near; whether another is worth it.
+def look(desk: Desk, symbol: str, decision_id: str) -> int:
+    """One look at a position whose stop is near; seconds until the next one, 0 if it was the last.
 
     Reads two cheap views (weight 6) and repairs what it finds: a due stop is seen through, a
-    missing one is placed.
+    missing one is placed, and what was to be closed is tried again.
     """
     found = positions.load(desk.store, desk.account, symbol)
     if found is None or found[0].decision_id != decision_id or found[0].state != "open":
-        return False
+        return 0
     record = found[0]
+    if record.exit_reason:
+        # Two attempts: one may be spent on a store that fails.
+        closed = flatten.close_position(desk, record, record.exit_reason, attempts=2)
+        return 0 if closed else CLOSE_EVERY
     venue = next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
     if venue is None:
-        return False
+        return 0
     try:
         algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
     except ExchangeError:
         # A stop that should be closing is seen through whether it is listed or not.
         if not stops.breached(record, venue.mark_price):
             raise
-        return see_through(desk, record) is not None or _is_held(desk, symbol)
+        return WATCH_EVERY if see_through(desk, record) else _until_closed(desk, symbol)
     if due(desk, record, venue, algos):
         still = see_through(desk, record)
         if still is None:
-            return _is_held(desk, symbol)
+            return _until_closed(desk, symbol)
         venue, algos = still
     if not protection.covering_stop(venue, algos):
-        return protection.protect(desk, record, venue)
-    return near(record, venue, desk.stop_watch)
+        return WATCH_EVERY if protection.protect(desk, record, venue) else 0
+    return WATCH_EVERY if near(record, venue, desk.stop_watch) else 0
 
 
-def _is_held(desk: Desk, symbol: str) -> bool:
-    """Whether a position that was to be closed is there still: its close is tried again."""
-    return any(p.symbol == symbol for p in desk.exchange.positions())
+def _until_closed(desk: Desk, symbol: str) -> int:
+    """When a position is looked at again that was to be closed, and may be there still."""
+    return CLOSE_EVERY if any(p.symbol == symbol for p in desk.exchange.positions()) else 0
