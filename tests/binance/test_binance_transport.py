@@ -19,7 +19,7 @@ from binance.client import Client
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC, RSA
 from Crypto.Signature import eddsa, pkcs1_15
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.clock import VirtualClock
@@ -460,6 +460,7 @@ VALUES = st.one_of(
 NAMES = st.sampled_from(["symbol", "side", "quantity", "clientAlgoId", "limit", "price", "a", "Z"])
 
 
+@settings(deadline=None)
 @given(
     params=st.dictionaries(NAMES, VALUES, max_size=6),
     method=st.sampled_from(["get", "post", "delete"]),
