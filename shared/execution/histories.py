@@ -10,7 +10,7 @@ from shared.clock import Clock
 from shared.errors import ExchangeError, ExchangeRejected
 from shared.execution.exchange import Exchange
 from shared.market.timeframe import DAY_MS
-from shared.risk.history import HISTORY_DAYS, MarketHistory, daily_returns, history
+from shared.risk.history import HISTORY_DAYS, MAX_LAG_MS, MarketHistory, daily_returns, history
 
 #: A series that does not reach the newest closed day yet is asked for again after this long.
 AGAIN_MS = 600_000
@@ -82,6 +82,9 @@ class Histories:
                 raise
             self._known[symbol] = (now + FAILED_MS, known[1])
             return known[1]
+        if series is not None and series[0] < today - MAX_LAG_MS:
+            # It has stopped trading: what was before says nothing of today.
+            series = None
         current = series is not None and series[0] >= today
         again = today + DAY_MS if current else min(today + DAY_MS, now + AGAIN_MS)
         self._known[symbol] = (again, series)

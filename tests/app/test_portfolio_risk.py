@@ -17,7 +17,7 @@ from desk import ACCOUNT, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 
 from local.cli import risk
 from local.cli.risk_page import page
-from local.exchange.faults import ApiRequest, Fault
+from local.exchange.faults import ApiRequest, ApiResponse, Fault
 from shared.errors import ExchangeUnavailable, InvalidInput
 from shared.execution.histories import Histories
 from shared.market.timeframe import DAY_MS
@@ -446,6 +446,21 @@ def test_a_contract_that_the_exchange_does_not_know_has_no_past(open_floor: Open
     found = floor.services.histories.of(["BTCUSDT", "GONEUSDT"])
     assert found.series("GONEUSDT") is None
     assert found.series("BTCUSDT") is not None
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_a_past_that_ended_days_ago_says_nothing_of_today(open_floor: Open, days: int) -> None:
+    """Whatever else is held: also where it is the only contract."""
+    floor = open_floor({"BTCUSDT": ()}, days={"BTCUSDT": BTC}, durable=False, minutes=4320)
+    query = "symbol=BTCUSDT&interval=1d&limit=400"
+    status, headers, body = floor.api.handle(*KLINES, query=query)
+    assert status == 200
+    # Without the day that has not closed: the last one closed this morning.
+    ended = json.dumps(json.loads(body)[:-1]).encode()
+    floor.break_next(KLINES, ApiResponse(200, dict(headers), ended), times=1000)
+    floor.clock.sleep(days * 86_400)
+    found = floor.services.histories.of(["BTCUSDT"])
+    assert (found.series("BTCUSDT") is None) == (days > 1)
 
 
 # ---------------------------------------------------------------- Kelly

@@ -44,6 +44,7 @@ SPOOFING = {
     "withdrawn before the sale": (spoofed(gone=0.999), []),
     "placed after the sale": (spoofed(at=1.001), []),
     "it lived a minute": (spoofed(at=-58.0, gone=2.0), ["spoofing"]),
+    "it lived a minute up to the sale": (spoofed(at=-59.0, gone=1.0), ["spoofing"]),
     "it lived longer": (spoofed(at=-58.001, gone=2.0), []),
     "post-only": (spoofed(tif="GTX"), ["spoofing"]),
     "it could not rest": (spoofed(tif="IOC"), []),

@@ -7,14 +7,17 @@ spoofing, three or more are layering.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import takewhile
+from operator import attrgetter
 
 from shared.compliance.flow import RESTING, Flow, quantity_of
 from shared.compliance.rules import EVIDENCE, Hit, SpoofingThresholds, Thresholds, hit
 from shared.execution.exchange import Fill, VenueOrder
+
+_placed_at = attrgetter("placed_at")
 
 
 def detect(flow: Flow, thresholds: Thresholds) -> list[Hit]:
@@ -71,10 +74,12 @@ def _shown(
     limits: SpoofingThresholds,
 ) -> list[VenueOrder]:
     """Bait that stood on the other side at one of the fills and was gone soon after it."""
-    last = fills[-1].time
+    # What lives at most a minute was placed within it: of a long history little is looked at.
+    first = bisect_left(baits, fills[0].time - limits.life_ms, key=_placed_at)
+    end = bisect_right(baits, fills[-1].time, key=_placed_at)
     return [
         bait
-        for bait in takewhile(lambda b: b.placed_at <= last, baits)
+        for bait in baits[first:end]
         if bait.side != fills[0].side
         and bait.order_id != order_id
         and not flow.one_decision(bait.symbol, bait.order_id, order_id)
