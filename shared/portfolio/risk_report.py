@@ -85,8 +85,7 @@ def report(
                 "valueAtRisk": _money(c.value_at_risk),
                 "expectedShortfall": _money(c.expected_shortfall),
                 "shareOfShortfall": _share(
-                    c.expected_shortfall,
-                    risk.historical.expected_shortfall - risk.assumed.expected_shortfall,
+                    c.expected_shortfall, sum((p.expected_shortfall for p in parts), Decimal(0))
                 ),
             }
             for c in parts

@@ -10,7 +10,7 @@ the sum of its parts'. Horizons of more than a day scale with the square root of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from operator import add, mul
@@ -95,6 +95,14 @@ def profits(
     tuple of str
         Symbols without enough history.
     """
+    known, unknown = _known(holdings, history)
+    return list(_summed(known)), unknown
+
+
+def _known(
+    holdings: Mapping[str, Decimal], history: MarketHistory
+) -> tuple[tuple[tuple[int, tuple[int, ...]], ...], tuple[str, ...]]:
+    """Cents and returns of each holding that has a past, and the symbols that have none."""
     known: list[tuple[int, tuple[int, ...]]] = []
     unknown = []
     # In the order given: what is added last costs one addition to what was summed before.
@@ -106,7 +114,23 @@ def profits(
             unknown.append(symbol)
             continue
         known.append((int((notional / CENT).to_integral_value(ROUND_HALF_EVEN)), series))
-    return list(_summed(tuple(known))), tuple(sorted(unknown))
+    return tuple(known), tuple(sorted(unknown))
+
+
+def _samples(known: tuple[tuple[int, tuple[int, ...]], ...]) -> list[Sequence[int]]:
+    """Profits of the days all have; and, where one is young, of all days, without it before.
+
+    A contract of half a year must not make the others' worst days of before forgotten.
+    """
+    together = _summed(known)
+    longest = max((len(series) for _, series in known), default=0)
+    if len(together) == longest:
+        return [together]
+    whole = [0] * longest
+    for cents, series in known:
+        for at, one in enumerate(series, longest - len(series)):
+            whole[at] += cents * one
+    return [together, whole]
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +162,8 @@ def _portfolio_risk(held: tuple[tuple[str, Decimal, str], ...], rules: RiskRules
     holdings = {symbol: notional for symbol, notional, _ in held}
     history = MarketHistory(end=0, returns={symbol: text for symbol, _, text in held})
     with exact():
-        gains, unknown = profits(holdings, history)
+        known, unknown = _known(holdings, history)
+        samples = _samples(known)
         root = Decimal(rules.horizon_days).sqrt()
         gross = sum((abs(holdings[s]) for s in unknown), ZERO)
         assumed = TailRisk(
@@ -147,12 +172,24 @@ def _portfolio_risk(held: tuple[tuple[str, Decimal, str], ...], rules: RiskRules
         )
         scale = root * CENT / UNIT
         return PortfolioRisk(
-            historical=_scaled(historical(gains, rules.confidence), scale, assumed),
-            normal=_scaled(normal(gains, rules.confidence), scale, assumed),
+            historical=_scaled(_larger(historical, samples, rules), scale, assumed),
+            normal=_scaled(_larger(normal, samples, rules), scale, assumed),
             assumed=assumed,
-            days=len(gains),
+            days=len(samples[0]),
             unknown=unknown,
         )
+
+
+def _larger(
+    method: Callable[[Sequence[int], Decimal], TailRisk],
+    samples: Sequence[Sequence[int]],
+    rules: RiskRules,
+) -> TailRisk:
+    found = [method(gains, rules.confidence) for gains in samples]
+    return TailRisk(
+        value_at_risk=max(t.value_at_risk for t in found),
+        expected_shortfall=max(t.expected_shortfall for t in found),
+    )
 
 
 def historical(gains: Sequence[int], confidence: Decimal) -> TailRisk:

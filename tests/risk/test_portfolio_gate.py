@@ -139,6 +139,25 @@ SCENARIOS: list[tuple[str, dict[str, Any], dict[str, str], str | None]] = [
         "value_at_risk",
     ),
     (
+        "a young contract does not make the other's crash forgotten",
+        {
+            "history": history({"BTCUSDT": (0, tuple(QUIET[:200])), "ETHUSDT": (0, APART)}),
+            "exposures": long_eth(),
+        },
+        {"max_value_at_risk": "0.0079"},
+        "value_at_risk",
+    ),
+    (
+        "nor its own days the fewer",
+        {
+            "history": history({"BTCUSDT": (0, CRASH[-200:]), "ETHUSDT": (0, tuple(QUIET))}),
+            "exposures": long_eth(),
+        },
+        # Of 200 days the third worst, 5 %, of 365 the fourth, 4 %.
+        {"max_value_at_risk": "0.0048"},
+        "value_at_risk",
+    ),
+    (
         "crashes on different days do not add up",
         {"history": past(ETHUSDT=APART), "exposures": long_eth("480")},
         {"max_expected_shortfall": "0.0136"},
