@@ -43,6 +43,7 @@ def test_a_running_application_is_shown_and_stopped_with_two_clicks(
     live = Live(tmp_path, "--speed", "240", "--port", "0", "--page-port", "0")
     try:
         live.wait_for_line(" opened ")
+        page.size(390, 844)  # on a phone
         page.open(live.announced()["page"])
         page.wait("document.querySelectorAll('#figures .tile').length")
         # The key is in the tab, no longer in its address.
