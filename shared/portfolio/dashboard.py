@@ -159,7 +159,7 @@ class Dashboard:
         )
         rows: dict[str, Callable[[], Rows]] = {
             "signals": lambda: recent.signals(desk, self._timeframes),
-            "decisions": lambda: recent.decisions(desk),
+            "decisions": lambda: recent.decisions(desk, self._timeframes),
             "trades": lambda: recent.trades(desk),
             "orders": lambda: recent.orders(desk),
             "alerts": lambda: recent.alerts(desk),

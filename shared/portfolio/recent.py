@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.execution.assess import decision_key
 from shared.execution.desk import Desk
 from shared.storage.store import Where
+from shared.strategies.signal import signal_prefix
 
 #: Rows of each list.
 ROWS = 12
@@ -64,8 +66,7 @@ def signals(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for symbol in desk.symbols:
         for timeframe in timeframes:
-            where = [Where("kind", "=", "signal"), Where("timeframe", "=", timeframe)]
-            for row in _newest(desk, "signals", symbol, "time", where, 1):
+            for row in _of_bars(desk, symbol, signal_prefix(symbol, timeframe), 1):
                 s = row["signal"]
                 found.append(
                     {
@@ -86,14 +87,14 @@ def signals(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda s: (-abs(s["strength"]), s["id"]))
 
 
-def decisions(desk: Desk) -> list[dict[str, Any]]:
+def decisions(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
     """The newest decisions of all symbols, each with what declined it."""
-    where = [Where("kind", "=", "decision")]
     found = []
     # What one symbol may have of the list is bounded: a decision is a document of some size.
     share = max(4, ROWS // max(1, len(desk.symbols)))
-    for symbol in desk.symbols:
-        for row in _newest(desk, "signals", symbol, "time", where, share):
+    prefixes = [(s, decision_key(signal_prefix(s, t))) for s in desk.symbols for t in timeframes]
+    for symbol, prefix in prefixes:
+        for row in _of_bars(desk, symbol, prefix, share):
             signal, decision = row["inputs"]["signal"], row["decision"]
             found.append(
                 {
@@ -110,6 +111,14 @@ def decisions(desk: Desk) -> list[dict[str, Any]]:
             )
     found.sort(key=lambda d: (d["decidedAt"], d["id"]), reverse=True)
     return found[:ROWS]
+
+
+def _of_bars(desk: Desk, symbol: str, prefix: str, limit: int) -> list[dict[str, Any]]:
+    """Signals or decisions of the newest bars. Their ids are in the order of the bars, so that
+    nothing else is read, however many of them three months have left."""
+    end = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
+    where = [Where("id", ">=", prefix), Where("id", "<", end)]
+    return _newest(desk, "signals", symbol, "id", where, limit)
 
 
 def trades(desk: Desk) -> list[dict[str, Any]]:

@@ -47,4 +47,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 def signal_id(symbol: str, timeframe: str, bar_close_time: int, version: int) -> str:
     """The deterministic id, also the Durable instance id: no ``/ \\ # ?`` in it."""
-    return f"{symbol}-{timeframe}-{bar_close_time}-v{version}"
+    return f"{signal_prefix(symbol, timeframe)}{bar_close_time}-v{version}"
+
+
+def signal_prefix(symbol: str, timeframe: str) -> str:
+    """What the ids of all signals of a symbol and time frame begin with; bars follow in order."""
+    return f"{symbol}-{timeframe}-"

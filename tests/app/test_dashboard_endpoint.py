@@ -175,6 +175,35 @@ def test_a_store_that_fails_hides_only_what_it_holds(floor):
     assert len(shown["positions"]) == 1
 
 
+def test_the_newest_bar_is_found_without_reading_the_older_ones(floor):
+    """Months of signals and decisions must not make every look slower than the one before."""
+    floor.trade("ETHUSDT")
+    floor.run(20)
+    old = floor.documents("signals", "ETHUSDT")
+    floor.minutes(10)
+    newest = floor.trade("ETHUSDT")
+    floor.run(20)
+    inner, asked = floor.store._inner, []
+    real = inner.query
+
+    def counted(container: str, *args: Any, **kwargs: Any) -> Any:
+        page = real(container, *args, **kwargs)
+        if container == "signals":
+            asked.append((kwargs["order_by"], len(page.documents)))
+        return page
+
+    inner.query = counted
+    shown = snapshot(floor)
+    inner.query = real
+    assert len(old) == 2
+    assert [s["id"] for s in shown["signals"] if s["symbol"] == "ETHUSDT"] == [newest.id]
+    assert shown["decisions"][0]["id"] == newest.id
+    assert len(shown["decisions"]) == 2
+    # By the key of the table, and only what is shown.
+    assert {by for by, _ in asked} == {"id"}
+    assert sum(rows for _, rows in asked) == 1 + 2
+
+
 def test_old_bars_and_a_silent_guardian_are_told(floor):
     floor.trade("ETHUSDT")
     floor.minutes(1)
