@@ -23,7 +23,8 @@ export function adoptKey() {
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
-export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());
+/** Keys are plain letters; whatever else was pasted along could not even be sent. */
+export const keepKey = (key) => sessionStorage.setItem(KEY, key.replace(/[^\x21-\x7e]/g, ""));
 export const forgetKey = () => sessionStorage.removeItem(KEY);
 export const operator = () => sessionStorage.getItem(WHO) || "";
 export const keepOperator = (name) => sessionStorage.setItem(WHO, name.trim());

@@ -129,8 +129,11 @@ function show(data) {
   const production = data.environment === "production";
   say($("venue"), production ? "LIVE" : data.environment, `badge ${production ? "live-venue" : "calm"}`);
   say($("stage"), `stage ${data.stage}`);
-  const good = data.health.every((l) => l.state === "ok" || l.state === "unknown");
-  say($("health-badge"), good ? "ok" : data.health.filter((l) => l.state !== "ok" && l.state !== "unknown").map((l) => l.name).join(", "), `badge ${good ? "good" : "bad"}`);
+  // What nobody has heard of is no good news: a guardian that never ran is not known either.
+  const bad = data.health.filter((l) => l.state === "late" || l.state === "failing");
+  const unsure = data.health.filter((l) => l.state === "unknown");
+  const told = bad.length ? bad : unsure;
+  say($("health-badge"), told.length ? told.map((l) => l.name + (bad.length ? "" : "?")).join(", ") : "ok", `badge ${bad.length ? "bad" : unsure.length ? "warn" : "good"}`);
   showSwitch(data.killSwitch);
 
   if (data.money) {

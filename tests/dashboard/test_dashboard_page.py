@@ -85,6 +85,8 @@ def test_no_key_and_a_wrong_key_show_nothing(app: Serving, page: Page) -> None:
     page.click("#login button")
     page.wait("document.querySelectorAll('#figures .tile').length")
     assert page.text("#figures b").replace(",", "") == "5000.00"
+    # Nothing has run yet here: that is not told as health.
+    assert page.text("#health-badge") == "market data?, guardian?"
 
 
 def test_clearing_takes_the_right_code(app: Serving, opened: Page) -> None:
