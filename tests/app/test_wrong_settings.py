@@ -54,6 +54,32 @@ def test_positions_are_looked_after_and_stopped(open_floor, settings):
     bootstrap.use(before)
 
 
+@pytest.mark.parametrize(
+    ("name", "pasted"),
+    [
+        ("ALERT_LOGIC_APP_URL", "logic.example.com/invoke?sig=hidden"),
+        ("CosmosDbConnection__accountEndpoint", "AccountEndpoint=https://x;AccountKey=hidden"),
+    ],
+)
+def test_what_was_pasted_in_the_wrong_place_is_told_to_nobody(open_floor, name, pasted):
+    """The health is anybody's to ask for."""
+    floor = open_floor()
+    before = floor.services
+    floor.services = Services(
+        {**floor.settings, name: pasted},
+        clock=floor.clock,
+        store=floor.store,
+        exchange_session=floor.session,
+    )
+    bootstrap.use(floor.services)
+    answer = floor.http("GET", "/api/health", key=False)
+    assert answer.status == 503
+    assert name.encode() in answer.body
+    assert b"hidden" not in answer.body
+    floor.services = before
+    bootstrap.use(before)
+
+
 def test_nothing_is_opened_with_the_defaults(open_floor):
     floor = open_floor(durable=False)
     signal = floor.signal()
