@@ -12,6 +12,7 @@ from local.exchange.server import ExchangeServer
 from local.exchange.state import StateFile
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET
 from shared.errors import StoreUnavailable
+from shared.risk.history import HISTORY_DAYS
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
@@ -80,6 +81,9 @@ class ExchangeThread:
         self.clock.advance_to(begin)
         venue = Venue(SyntheticMarket(self._seed, self._symbols), start_ms=begin)
         state.load(venue)
+        for symbol in self._symbols:
+            # A year of this market takes longer to make than a busy machine's client waits.
+            venue.klines(symbol, "1d", limit=HISTORY_DAYS + 1)
         api = BinanceApi(
             venue,
             self.clock,

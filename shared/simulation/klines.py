@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from shared.market.timeframe import duration_ms
+from shared.market.timeframe import DAY_MS, duration_ms
 from shared.simulation.core import VenueCore
 from shared.simulation.refusal import VenueRefusal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from shared.simulation.source import MarketSource
 
 #: Bars up to which arrays cost more than they save, and numpy adds volumes one by one as we do.
 _FEW = 7
@@ -57,7 +60,11 @@ def klines(
     first = max(first, begin)
     if last < first:
         return rows
-    rows += _closed(core, symbol, step, first, min(last + step, current), mark)
+    stop = min(last + step, current)
+    if step == DAY_MS and core.bar_ms < step:
+        rows += _days(core, symbol, first, stop, mark)
+    else:
+        rows += _closed(core, symbol, step, first, stop, mark)
     if last == current:
         rows.append(_forming(core, symbol, current, mark))
     return rows
@@ -77,6 +84,27 @@ def _older(core: VenueCore, symbol: str, timeframe: str, first: int, stop: int) 
     part = older.window(low, high)
     columns = (part.open_time, part.open, part.high, part.low, part.close, part.volume)
     return list(zip(*(x.tolist() for x in columns), strict=True))
+
+
+#: By source: rows of whole days by symbol, mark and open time. They are made of 1,440 bars each
+#: and asked for a year at a time; the same question has the same answer.
+_made: WeakKeyDictionary[MarketSource, dict[tuple[str, bool, int], Row]] = WeakKeyDictionary()
+#: Days made at once: what is made stays made when whoever asked has gone.
+_DAYS = 16
+
+
+def _days(core: VenueCore, symbol: str, first: int, stop: int, mark: bool) -> list[Row]:
+    """Closed candles of a day, each made once."""
+    known = _made.setdefault(core.source, {})
+    wanted = range(first, stop, DAY_MS)
+    missing = [day for day in wanted if (symbol, mark, day) not in known]
+    while missing:
+        begin = missing[0]
+        part = [day for day in missing if day < begin + _DAYS * DAY_MS]
+        for row in _closed(core, symbol, DAY_MS, begin, part[-1] + DAY_MS, mark):
+            known[symbol, mark, row[0]] = row
+        missing = missing[len(part) :]
+    return [known[key] for day in wanted if (key := (symbol, mark, day)) in known]
 
 
 def _closed(
