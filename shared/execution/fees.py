@@ -29,16 +29,24 @@ def in_usdt(desk: Desk, fills: Sequence[Fill]) -> list[Fill]:
     ExchangeError
         When a price is needed and cannot be read; the trade is settled later then.
     """
-    return [f if f.commission_asset == USDT else _converted(desk, f) for f in fills]
+    prices: dict[tuple[str, int], Decimal] = {}
+    return [f if f.commission_asset == USDT else _converted(desk, f, prices) for f in fills]
 
 
-def _converted(desk: Desk, fill: Fill) -> Fill:
+def _converted(desk: Desk, fill: Fill, prices: dict[tuple[str, int], Decimal]) -> Fill:
+    """One fill; ``prices`` are those that are known, an order may have filled in a hundred parts."""
     if not fill.commission:
         return msgspec.structs.replace(fill, commission_asset=USDT)
-    symbol = f"{fill.commission_asset}{USDT}"
-    minute = fill.time // MINUTE_MS * MINUTE_MS
+    of = (fill.commission_asset, fill.time // MINUTE_MS * MINUTE_MS)
+    if of not in prices:
+        prices[of] = _price(desk, *of)
+    amount = (fill.commission * prices[of]).quantize(CENT)
+    return msgspec.structs.replace(fill, commission=amount, commission_asset=USDT)
+
+
+def _price(desk: Desk, asset: str, minute: int) -> Decimal:
+    symbol = f"{asset}{USDT}"
     bars = desk.exchange.candles(symbol, "1m", start=minute - MINUTE_MS, end=minute, limit=1)
     if not bars:
         raise ExchangeUnavailable(f"no price of {symbol} at {minute}: a fee cannot be converted")
-    amount = (fill.commission * Decimal(str(bars[0].close))).quantize(CENT)
-    return msgspec.structs.replace(fill, commission=amount, commission_asset=USDT)
+    return Decimal(str(bars[0].close))
