@@ -29,12 +29,16 @@ async def guardian(
 ) -> None:
     """Stops, trailing, time exits, settlement, foreign positions, drawdown; every minute."""
     from shared.alerts.resend import resend
-    from shared.errors import ExchangeError
+    from shared.errors import ExchangeError, StoreError
     from shared.execution import guardian as watch
 
     desk = services().exit_desk()
     try:
         await asyncio.to_thread(watch.wrong_settings, desk, services().for_exits().wrong_settings)
+    except StoreError:
+        # Positions do not wait for it; the next round tells it.
+        logging.getLogger("borsa").exception("settings are wrong, and it could not be told")
+    try:
         round_ = await asyncio.to_thread(watch.guard, desk)
         # Plain orders are not asked for every minute: what was never verified may still rest.
         if round_.closing and (round_.positions or round_.permits or not round_.verified):

@@ -34,7 +34,7 @@ def in_usdt(desk: Desk, fills: Sequence[Fill]) -> list[Fill]:
 
 
 def _converted(desk: Desk, fill: Fill, prices: dict[tuple[str, int], Decimal]) -> Fill:
-    """One fill; ``prices`` are those that are known, an order may have filled in a hundred parts."""
+    """One fill; ``prices`` are known already: an order may have filled in a hundred parts."""
     if not fill.commission:
         return msgspec.structs.replace(fill, commission_asset=USDT)
     of = (fill.commission_asset, fill.time // MINUTE_MS * MINUTE_MS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from shared.errors import ExchangeError, ExchangeRejected
+import logging
+
+from shared.errors import ExchangeError, ExchangeRejected, StoreError, StoreUnavailable
 from shared.execution import orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
@@ -18,7 +20,7 @@ def resolve(desk: Desk) -> int:
     unresolved = 0
     asked = True
     for key, issued_at in sorted(open_permits.items()):
-        known = orders.load(desk, key)
+        known = _recorded(desk, key)
         found = None
         if known is not None:
             if not asked:
@@ -26,9 +28,11 @@ def resolve(desk: Desk) -> int:
                 continue
             try:
                 found = desk.exchange.order(known[0].symbol, key)
-            except ExchangeError as error:
+            except ExchangeRejected:
+                pass  # a symbol that is gone: as one that is not found
+            except ExchangeError:
                 # Looks that fail take seconds each, and a stop closes after them: one will do.
-                asked = isinstance(error, ExchangeRejected)
+                asked = False
                 unresolved += 1
                 continue
         # A permit leads to a request within the claim's life, or to none.
@@ -41,3 +45,18 @@ def resolve(desk: Desk) -> int:
         else:
             unresolved += 1
     return unresolved
+
+
+def _recorded(desk: Desk, key: str) -> tuple[orders.OrderRecord, str] | None:
+    """The record of a permit's order; one that cannot be read is none.
+
+    Nobody knows its symbol then. What it has opened, or where it rests, the exchange's own lists
+    show, and an emergency stop is not over before they are empty.
+    """
+    try:
+        return orders.load(desk, key)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        logging.getLogger("borsa").error("permit %s: %s", key, error)
+        return None

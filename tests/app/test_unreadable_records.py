@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import OPEN_ALGOS, Floor
+from desk import GET_ORDER, OPEN_ALGOS, Floor
 from test_guardian_rounds import FULL, cancel, later, opened
 from test_reconciliation import EMPTY
 
+from local.exchange.faults import error_answer
 from shared.errors import StoreError
 from shared.execution import assess, emergency
 from shared.execution.guardian import guard
@@ -207,3 +208,27 @@ def test_a_decision_under_limits_that_are_no_longer_allowed(open_floor):
     reconcile(floor.desk)
     spoil(floor, "positions", "main", "BTCUSDT", state="open")
     spoil(floor, "signals", "BTCUSDT", key, inputs=before)
+
+
+@pytest.mark.parametrize("where", ["store", "exchange"])
+def test_an_emergency_stop_ends_though_the_order_behind_a_permit_cannot_be_read(open_floor, where):
+    """Its permit was never resolved: the account was never flat, and could not be cleared."""
+    floor = two(open_floor)
+    sent = floor.entries()[0].client_order_id
+    floor.services.kill_switch.acquire_permit(sent)
+    good = floor.store.get("orders", "main", sent).body
+    if where == "store":
+        spoil(floor, "orders", "main", sent, quantity="much")
+    else:
+        gone = error_answer(400, -1121, "Invalid symbol.")
+        floor.break_next(GET_ORDER, gone, times=1000, where=lambda r: sent in r.query)
+    emergency.latch(floor.desk, "manual", {}, "test")
+    # It may still be on its way.
+    assert not emergency.flatten_account(floor.desk, "test").flat
+    assert floor.held() == floor.held("ETHUSDT") == 0
+    later(floor, 10)
+    assert emergency.flatten_account(floor.desk, "test", 1).flat
+    floor.faults.rules.clear()
+    spoil(floor, "orders", "main", sent, **good)
+    emergency.settle_all(floor.desk)
+    assert len(floor.trades()) == 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from desk import Floor
 from test_guardian_rounds import FULL, cancel, later, opened
+from test_store_outage import floor_with
 
 from shared import bootstrap
 from shared.bootstrap import Services
@@ -76,6 +77,25 @@ def test_what_was_pasted_in_the_wrong_place_is_told_to_nobody(open_floor, name, 
     assert answer.status == 503
     assert name.encode() in answer.body
     assert b"hidden" not in answer.body
+    floor.services = before
+    bootstrap.use(before)
+
+
+def test_they_are_looked_after_though_nobody_can_be_told(open_floor):
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+    before = floor.services
+    cancel(floor, "STOP_MARKET")
+    floor.expected = {4}
+    mistyped(floor, MAX_LEVERAGE="125")
+    outage.concerns = lambda container, *_: container == "alerts"
+    outage.fails = lambda: True
+    floor.minutes(1.5)
+    assert [s.quantity for s in floor.stops()] == [FULL]
+    outage.fails = lambda: False
+    floor.minutes(1)
+    assert floor.alerts().count("settings-wrong") == 1
     floor.services = before
     bootstrap.use(before)
 
