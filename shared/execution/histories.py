@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from shared.clock import Clock
-from shared.errors import ExchangeError, ExchangeRejected
+from shared.errors import ExchangeError, ExchangeRejected, ExchangeUnavailable
 from shared.execution.exchange import Exchange
 from shared.market.timeframe import DAY_MS
 from shared.risk.history import HISTORY_DAYS, MAX_LAG_MS, MarketHistory, daily_returns, history
@@ -16,6 +16,8 @@ from shared.risk.history import HISTORY_DAYS, MAX_LAG_MS, MarketHistory, daily_r
 AGAIN_MS = 600_000
 #: Yesterday's series does for so long before a question that failed is asked again.
 FAILED_MS = 60_000
+#: A question is not under way for longer; what seems to be is a clock that was put back.
+WAITED_MS = 120_000
 #: Up to so many missing days are added to what is known.
 FEW_DAYS = 30
 
@@ -38,6 +40,8 @@ class Histories:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         #: Symbol -> (when to ask again, what is known).
         self._known: dict[str, tuple[int, tuple[int, tuple[int, ...]] | None]] = {}
+        #: Symbol -> when a question failed that nothing known could answer, and how.
+        self._failed: dict[str, tuple[int, ExchangeError]] = {}
         self._joined: dict[frozenset[tuple[str, int]], MarketHistory] = {}
 
     def of(self, symbols: Iterable[str]) -> MarketHistory:
@@ -61,9 +65,18 @@ class Histories:
         return joined
 
     def _series(self, symbol: str) -> tuple[int, tuple[int, ...]] | None:
-        # Decisions of one instant ask once: whoever comes while somebody asks has their answer.
+        # Decisions of one instant ask once: whoever comes while somebody asks has their answer,
+        # also when there is none. Asking in turns would be waiting in turns.
+        came_at = self._clock.now_ms()
         with self._locks[symbol]:
-            return self._current(symbol)
+            failed_at, error = self._failed.get(symbol, (0, None))
+            if error is not None and 0 < failed_at - came_at <= WAITED_MS:
+                raise ExchangeUnavailable(f"daily candles of {symbol}: {error}") from error
+            try:
+                return self._current(symbol)
+            except ExchangeError as trouble:
+                self._failed[symbol] = (self._clock.now_ms(), trouble)
+                raise
 
     def _current(self, symbol: str) -> tuple[int, tuple[int, ...]] | None:
         now = self._clock.now_ms()

@@ -418,6 +418,53 @@ def test_decisions_of_one_instant_ask_once(open_floor: Open) -> None:
     assert sum("klines" in url for url in asked_for) == 1
 
 
+def test_who_waited_for_an_answer_that_did_not_come_does_not_wait_again(open_floor: Open) -> None:
+    floor = open_floor({"BTCUSDT": ()}, days={"BTCUSDT": BTC}, durable=False)
+    came = threading.Event()
+
+    class Clock:
+        """Tells when the second one has come."""
+
+        sleep = staticmethod(floor.clock.sleep)
+
+        def now_ms(self) -> int:
+            now = floor.clock.now_ms()
+            if threading.current_thread() is not threading.main_thread():
+                came.set()
+            return now
+
+    histories = Histories(floor.services.exchange, Clock())
+    floor.break_next(KLINES, UNAVAILABLE, times=1000)
+    asked_for: list[threading.Thread] = []
+
+    def noted(method: str, url: str) -> None:
+        if "klines" in url:
+            asked_for.append(threading.current_thread())
+            if len(asked_for) == 1:
+                second.start()
+                assert came.wait(60)
+                floor.clock.sleep(10)
+
+    refused: list[ExchangeUnavailable] = []
+
+    def wait() -> None:
+        try:
+            histories.of(["BTCUSDT"])
+        except ExchangeUnavailable as error:
+            refused.append(error)
+
+    second = threading.Thread(target=wait)
+    floor.session.before = noted  # type: ignore[assignment]
+    wait()
+    second.join()
+    assert len(refused) == 2
+    assert second not in asked_for
+    # Whoever comes later asks.
+    before = len(asked_for)
+    wait()
+    assert len(asked_for) > before
+
+
 def test_a_new_day_is_added_to_what_is_known(open_floor: Open) -> None:
     floor = open_floor(
         {"BTCUSDT": [(1000, 0.01), (2000, -0.02), (4000, 0.03)]},
