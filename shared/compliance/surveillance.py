@@ -135,8 +135,10 @@ def behind(desk: Desk, error: BorsaError) -> None:
         if known is not None and desk.clock.now_ms() - known.scanned_to > BEHIND_MS:
             until = iso(known.scanned_to)
             _tell(desk, f"judged up to {until} only: {type(error).__name__}: {error}")
-    except StoreError:
-        return  # the store is away: the guardian tells of it
+    except StoreUnavailable:
+        return  # the guardian tells of it
+    except StoreError as unreadable:
+        _tell(desk, f"nothing is judged: {unreadable}")
 
 
 def _tell(desk: Desk, text: str) -> None:

@@ -105,6 +105,14 @@ def test_a_record_that_cannot_be_read_does_not_end_the_watch(
     floor.store.replace(container, document.body, etag=spoilt.etag)
 
 
+def test_a_cursor_that_cannot_be_read_is_told(open_floor: Any) -> None:
+    floor = watched(open_floor)
+    found_ = floor.store.get("control", "main", "compliance")
+    floor.store.replace("control", {**found_.body, "scannedTo": "?"}, etag=found_.etag)
+    floor.minutes(11)
+    assert floor.alerts().count("surveillance-gap") == 1
+
+
 def test_what_just_is_no_spoof_is_left_alone(open_floor: Any) -> None:
     floor = watched(open_floor)
     spoof(floor, sold="0.034")
