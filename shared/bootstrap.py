@@ -426,6 +426,7 @@ class Services:
             limits=self.limits,
             sizing=self.sizing,
             stage=self.stage,
+            settings_wrong=bool(self.wrong_settings),
             recv_window_ms=self.settings.binance_recv_window_ms,
             histories=self.histories,
             environment=self.settings.binance_environment,

@@ -119,6 +119,8 @@ def watch(desk: Desk) -> str:
     str
         The stage that was withdrawn just now, or empty.
     """
+    if desk.settings_wrong:
+        return ""  # which stage runs is not known: one that is not meant would end the run of ours
     known = progress.note_day(desk)
     stage = desk.stage.name
     grant = known.grants.get(stage)

@@ -41,7 +41,8 @@ class Desk:
     ``symbols`` are those traded now. ``recv_window_ms`` is how long a signed request stays
     executable; with it "not found" becomes conclusive. ``histories`` are the daily returns that the
     risk of the whole portfolio is measured by. ``stage_problems`` say why the stage may not
-    open anything on its venue; closing is never refused. ``stops`` are the layers that new
+    open anything on its venue; closing is never refused. With ``settings_wrong`` defaults stand in
+    for some settings, the stage perhaps among them. ``stops`` are the layers that new
     positions get; ``entry_style`` and ``chase_ms`` say how they are entered and for how long an
     entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
     watched every few seconds. ``closing_triggers`` are
@@ -65,6 +66,7 @@ class Desk:
     recv_window_ms: int
     histories: Histories
     stage_problems: tuple[str, ...] = ()
+    settings_wrong: bool = False
     environment: str = "simulated"
     stops: StopRules = field(default_factory=StopRules)
     stop_watch: Decimal = Decimal(0)

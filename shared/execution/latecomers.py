@@ -24,7 +24,7 @@ from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenuePosition
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
-from shared.storage.records import readable
+from shared.storage.records import readable, record_of
 from shared.storage.store import Where, every
 
 #: A record that was closed longer ago explains no position: its entry's orders are long over.
@@ -107,7 +107,8 @@ def _in_no_trade(desk: Desk, record: PositionRecord) -> list[Fill]:
         desk.store.get(trades.CONTAINER, desk.account, id_)
         for id_ in {record.decision_id, record.late_of or record.decision_id}
     )
-    last = max((int(t.body["closedAt"]) for t in booked if t is not None), default=0)
+    known = (record_of(t.body, trades.Trade) for t in booked if t is not None)
+    last = max((trade.closed_at for trade in known), default=0)
     fills = [f for f in desk.exchange.fills(record.id, start=start) if f.time > last]
     if not fills:
         return []

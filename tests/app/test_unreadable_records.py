@@ -232,3 +232,21 @@ def test_an_emergency_stop_ends_though_the_order_behind_a_permit_cannot_be_read(
     spoil(floor, "orders", "main", sent, **good)
     emergency.settle_all(floor.desk)
     assert len(floor.trades()) == 2
+
+
+def test_one_trade_keeps_no_other_from_being_booked_after_a_stop(open_floor):
+    """Whether something of it was in no trade is asked for first."""
+    floor = open_floor(durable=False)
+    spoiled_id = opened(floor)
+    later(floor)
+    emergency.latch(floor.desk, "manual", {}, "test")
+    assert emergency.flatten_account(floor.desk, "test").flat
+    emergency.settle_all(floor.desk)
+    found = floor.store.get("trades", "main", spoiled_id)
+    bare = {k: v for k, v in found.body.items() if k != "closedAt"}
+    floor.store.replace("trades", bare, etag=found.etag)
+    assert emergency.settle_all(floor.desk) == 0
+    later(floor)
+    reconcile(floor.desk)
+    etag = floor.store.get("trades", "main", spoiled_id).etag
+    floor.store.replace("trades", dict(found.body), etag=etag)

@@ -100,6 +100,20 @@ def test_they_are_looked_after_though_nobody_can_be_told(open_floor):
     bootstrap.use(before)
 
 
+def test_a_mistyped_stage_does_not_end_what_the_stage_has_shown(open_floor):
+    """The default in its place was noted as the stage that ran, and the run of ours began anew."""
+    floor = open_floor(settings={"TRADING_STAGE": "testnet"})
+    floor.minutes(6)
+    before = floor.services
+    (shown,) = floor.store.get("control", "main", "stage").body["runs"].items()
+    mistyped(floor, TRADING_STAGE="yolo")
+    floor.minutes(6)
+    floor.services = before
+    bootstrap.use(before)
+    floor.minutes(6)
+    assert floor.store.get("control", "main", "stage").body["runs"] == dict([shown])
+
+
 def test_nothing_is_opened_with_the_defaults(open_floor):
     floor = open_floor(durable=False)
     signal = floor.signal()
