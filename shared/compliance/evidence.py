@@ -29,7 +29,6 @@ from shared.execution.desk import Desk
 from shared.execution.ids import leg_of
 from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.portfolio import positions, trades
-from shared.storage.records import readable
 from shared.storage.store import Where, every
 
 #: Alerts that say that an invariant could not be kept without a last resort.
@@ -238,12 +237,11 @@ def _clock(desk: Desk) -> tuple[bool, str]:
 
 def _errors(desk: Desk, run: Run) -> tuple[bool, str]:
     total = wrong = 0
-    where = [Where("createdAt", ">=", run.since)]
-    found = every(desk.store, orders.CONTAINER, desk.account, where=where, order_by="createdAt")
-    for order in readable(found, orders.OrderRecord):
-        if leg_of(order.id) not in ("s", "t"):
+    for body in _all(desk, orders.CONTAINER, [Where("createdAt", ">=", run.since)], "createdAt"):
+        if leg_of(body["id"]) not in ("s", "t"):
             total += 1
-            wrong += watch.failed(order) or order.state == "unknown"
+            state = body.get("state", "unknown")
+            wrong += watch.failed(state, body.get("reason", "")) or state == "unknown"
     text = f"{wrong} of {total} entries and closes refused or unknown"
     return total > 0 and wrong <= ERROR_RATE * total, text
 

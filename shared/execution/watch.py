@@ -217,7 +217,7 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
             continue
         # An entry that chases the price sends several orders for one decision.
         key = order.decision_id if leg == "e" else order.id
-        if failed(order):
+        if failed(order.state, order.reason):
             rejected.add(key)
         # A close that is not found is not waited for: another one is sent, and closes its position.
         counts["unknown_outcomes"] += order.state == "unknown" and leg != "x"
@@ -226,9 +226,9 @@ def _counts(desk: Desk, switch: SwitchStatus) -> dict[str, int]:
     return counts | {"rejections": len(rejected), "order_storm": len(sent)}
 
 
-def failed(order: OrderRecord) -> bool:
-    """Whether the venue refused a stored order for another reason than that it was post-only."""
-    return order.state == "rejected" and not order.reason.startswith(WOULD_TAKE)
+def failed(state: str, reason: str) -> bool:
+    """Whether the venue refused an order for another reason than that it was post-only."""
+    return state == "rejected" and not reason.startswith(WOULD_TAKE)
 
 
 def _latch(desk: Desk, trigger: str, evidence: Evidence) -> str:
