@@ -49,6 +49,10 @@ async def guardian(
         await asyncio.to_thread(watch.blind, desk, error)
         flush(desk.outbox, executions, risk, compliance)
         return
+    except StoreError:
+        # The ledger, perhaps, which a stop that was latched does not need.
+        await _resume_if_latched(desk, client)
+        raise
     for symbol, decision in round_.near:
         await _watch(client, symbol, decision)
     if watch.sweeps(desk):
@@ -114,6 +118,12 @@ def watch_stop(
         after = WATCH_EVERY
     flush(desk.outbox, executions, risk, compliance)
     return {"again": bool(after), "after": after}
+
+
+async def _resume_if_latched(desk: Any, client: str) -> None:
+    switch = await asyncio.to_thread(desk.kill_switch.ensure)
+    if switch.state == "latched" and switch.closing and switch.flat_at is None:
+        await _resume_emergency(desk, client)
 
 
 async def _resume_emergency(desk: Any, client: str) -> None:

@@ -250,3 +250,20 @@ def test_one_trade_keeps_no_other_from_being_booked_after_a_stop(open_floor):
     reconcile(floor.desk)
     etag = floor.store.get("trades", "main", spoiled_id).etag
     floor.store.replace("trades", dict(found.body), etag=etag)
+
+
+def test_a_stop_is_taken_up_again_without_the_ledger(open_floor):
+    """Its workflow was lost, and the guardian's round ends with what cannot be read."""
+    floor = open_floor()
+    floor.trade()
+    floor.run(60)
+    before = floor.store.get("control", "main", "risk-ledger").body
+    spoil(floor, "control", "main", "risk-ledger", entries="none")
+    emergency.latch(floor.desk, "manual", {}, "test")
+    floor.expected = {5}  # nobody was at it for a minute
+    floor.minutes(1.5)
+    assert not floor.held()
+    etag = floor.store.get("control", "main", "risk-ledger").etag
+    floor.store.replace("control", dict(before), etag=etag)
+    floor.minutes(2)
+    assert len(floor.trades()) == 1
