@@ -47,7 +47,9 @@ export function armStop(after) {
       announce(answer.flat ? "Stopped: the kill switch is latched and the account is flat."
         : "Stopped: the kill switch is latched, no order that adds exposure is sent any more. Positions are being closed.", "good");
     } catch (error) {
-      announce(`THE STOP DID NOT GET THROUGH: ${told(error)}. Try again; if it fails again, close the positions on the exchange's own page.`, "bad");
+      // 503 is also what a stop says that closes already and cannot be latched, see the API.
+      const what = error.status === 503 ? "THE STOP IS NOT LATCHED YET" : "THE STOP DID NOT GET THROUGH";
+      announce(`${what}: ${told(error)}. Try again; if it fails again, close the positions on the exchange's own page.`, "bad");
     } finally {
       sending = false;
       rest();
