@@ -253,7 +253,7 @@ class _Reader:
         if value and not value.startswith(("https://", "http://")):
             # Not shown: signatures and whole connection strings end up here, and anybody may ask
             # for the health.
-            self.problems.append(f"{name} is no http(s) address; set one, or leave it empty")
+            self.problems.append(f"{name} must be an http(s) address, or empty")
             return ""
         return value
 
