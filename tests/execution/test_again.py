@@ -44,11 +44,17 @@ def test_three_failures_in_a_row_are_told():
         again(clock, run)
 
 
-def test_a_store_that_hangs_is_not_asked_again():
-    clock, run = work(DOWN, "never", seconds=5.1)
+def test_a_store_that_hangs_is_not_asked_a_third_time():
+    clock, run = work(DOWN, DOWN, "never", seconds=5.1)
     with pytest.raises(StoreUnavailable):
         again(clock, run)
-    assert clock.now_ms() == 5_100
+    assert clock.now_ms() == 10_400
+
+
+def test_long_work_that_fails_at_its_end_is_taken_up_at_once():
+    clock, run = work(DOWN, "done", seconds=12.0)
+    assert again(clock, run) == "done"
+    assert clock.now_ms() == 24_200
 
 
 def test_what_is_no_hiccup_is_not_repeated():
