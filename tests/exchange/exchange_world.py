@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,7 @@ from local.exchange.session import InProcessSession
 from shared.market.candle import Columns
 from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.simulation.candles import CandleSource
+from shared.simulation.contracts import Contract
 from shared.simulation.venue import Venue
 
 #: 2025-05-05 00:00 UTC, a funding time; the tests begin a minute later.
@@ -64,6 +65,7 @@ class World:
         deposit: str = "5000",
         volume: float = 1e6,
         timeframe: str = "1m",
+        contracts: Mapping[str, Contract] | None = None,
         **api: Any,
     ) -> None:
         source = CandleSource(
@@ -72,7 +74,7 @@ class World:
             funding=funding,
         )
         self.clock = VirtualClock(START)
-        self.venue = Venue(source, start_ms=START, deposit=D(deposit))
+        self.venue = Venue(source, start_ms=START, contracts=contracts, deposit=D(deposit))
         self.api = BinanceApi(self.venue, self.clock, {KEY: SECRET}, **api)
         self.client = in_process_client(self.api)
 

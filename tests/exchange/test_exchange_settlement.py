@@ -102,17 +102,20 @@ class TestLiquidation:
         # On the straight way from 60000 to 57000 within 20 seconds.
         moment = MIDNIGHT + 10 * 60_000 + float((60_000 - price) / 3_000) * 20_000
         assert 0 <= forced.time - moment < 1
+        # The contract price fell with the mark: the rest of the margin is less than the fee. So
+        # the isolated wallet is lost to the last digit, and of the rest of the account nothing.
         [(_, fee)] = incomes(world, "INSURANCE_CLEAR")
-        assert fee < 0
-        # What is lost is the isolated wallet at most; the rest of the account is untouched.
-        assert ledger.wallet_balance == world.account.cross_wallet >= free
+        [lost] = [e.amount for e in ledger.income if e.kind == "REALIZED_PNL"]
+        assert 0 < -fee < D("0.0125") * forced.quote
+        assert lost + fee == -wallet
+        assert ledger.wallet_balance == world.account.cross_wallet == free
 
-    def test_the_fee_is_the_contracts_share_of_the_notional_when_margin_remains(self) -> None:
+    def test_more_margin_survives_the_same_fall(self) -> None:
         world = self.isolated()
         world.client.futures_change_position_margin(symbol=BTC, amount="3000", type=1)
-        # With twice the margin it survives; take nothing from it.
         world.at_minute(12)
         assert world.position() == 1
+        assert incomes(world, "INSURANCE_CLEAR") == []
 
     def test_a_gap_beyond_the_margin_is_carried_by_the_insurance_fund(self) -> None:
         world = World({BTC: flat(60_000, 10) + flat(50_000, 5)}, deposit="10000")
@@ -200,3 +203,97 @@ class TestLiquidation:
         buy(world, BTC, "1.000")
         world.at_minute(12)
         assert (world.position() == 0) is (dips == "mark price")
+
+
+class TestLiquidationFee:
+    """The published rule: the contract's ``liquidationFee`` on the liquidated notional, as far as
+    the position's margin goes, and no commission on the forced order. Worked out by hand.
+
+    A flat book at 60,000 is 59,999.9 and 60,000.1 (spread 0.12, to whole ticks outward), at 0.7 of
+    ADAUSDT 0.6999 and 0.7001; all quantities here are less than what rests at the touch.
+    """
+
+    def world(self, prices: dict[str, float], falls: dict[str, float], **more: object) -> World:
+        """The mark price slides in minute 10; the contract price only where ``then`` says so."""
+        then = more.pop("then", {})
+        rows, mark = {}, {}
+        for symbol, price in prices.items():
+            later = then.get(symbol, price)  # type: ignore[attr-defined]
+            low = falls.get(symbol, price)
+            rows[symbol] = [*flat(price, 10), *flat(later, 6)]
+            mark[symbol] = [*flat(price, 10), (price, price, low, low), *flat(low, 5)]
+        return World(rows, mark=mark, **more)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("margin", ["ISOLATED", "CROSSED"])
+    @pytest.mark.parametrize(
+        ("symbol", "quantity", "price", "low", "fee", "left"),
+        [
+            # Bought at 60,000.1 for 30.00005, sold at 59,999.9: 0.2 lost, and 1.25 % of 59,999.9.
+            (BTC, "1.000", 60_000, 50_000, "749.99875", "9219.8012"),
+            # Bought at 0.7001 for 3.5005, sold at 0.6999: 2 lost, and 1.5 % of 6,999.
+            ("ADAUSDT", "10000", 0.7, 0.01, "104.985", "9889.5145"),
+        ],
+    )
+    def test_is_the_contracts_share_of_the_notional_while_margin_remains(
+        self,
+        margin: str,
+        symbol: str,
+        quantity: str,
+        price: float,
+        low: float,
+        fee: str,
+        left: str,
+    ) -> None:
+        """Only the mark price falls, so that the position is closed where it was opened."""
+        deposit = "10000" if symbol == BTC or margin == "ISOLATED" else "6000"
+        world = self.world({symbol: price}, {symbol: low}, deposit=deposit)
+        if margin == "ISOLATED":
+            world.client.futures_change_margin_type(symbol=symbol, marginType=margin)
+        buy(world, symbol, quantity)
+        world.at_minute(12)
+        assert world.position(symbol) == 0
+        assert [a for _, a in incomes(world, "INSURANCE_CLEAR")] == [-D(fee)]
+        assert world.account.wallet_balance() == D(left) - (10_000 - D(deposit))
+        assert len(incomes(world, "COMMISSION")) == 1
+        [row] = world.client.futures_income_history(incomeType="INSURANCE_CLEAR")
+        assert (row["symbol"], D(row["income"])) == (symbol, -D(fee))
+        assert world.venue.ledger().problems() == []
+
+    def test_of_an_isolated_position_takes_no_more_than_is_left_of_its_margin(self) -> None:
+        """Sold at 57,199.9: 2,800.2 of 60,000.1 / 20 are lost, 199.805 of 714.99875 are there."""
+        world = self.world({BTC: 60_000}, {BTC: 57_000}, then={BTC: 57_200}, deposit="10000")
+        world.client.futures_change_margin_type(symbol=BTC, marginType="ISOLATED")
+        buy(world, BTC, "1.000")
+        free = world.account.cross_wallet
+        assert free == 10_000 - D("3000.005") - D("30.00005")
+        world.at_minute(12)
+        assert [a for _, a in incomes(world, "INSURANCE_CLEAR")] == [D("-199.805")]
+        assert world.account.wallet_balance() == free
+
+    @pytest.mark.parametrize(
+        ("then", "fund"),
+        [
+            # Sold at 56,199.9: 3,969.99995 less 3,800.2 is less than the fee of 702.49875.
+            (56_200, "-169.79995"),
+            # Sold at 49,999.9: 10,000.2 lost, more than there was; the fund pays the rest.
+            (50_000, "6030.20005"),
+        ],
+    )
+    def test_of_a_cross_account_ends_at_nothing(self, then: float, fund: str) -> None:
+        world = self.world({BTC: 60_000}, {BTC: 50_000}, then={BTC: then}, deposit="4000")
+        buy(world, BTC, "1.000")
+        world.at_minute(12)
+        assert [a for _, a in incomes(world, "INSURANCE_CLEAR")] == [D(fund)]
+        assert world.account.wallet_balance() == 0
+        assert world.venue.ledger().problems() == []
+
+    def test_of_the_worst_cross_position_leaves_the_others_alone(self) -> None:
+        """ETHUSDT at 3,000 was bought at 3,000.01 for 1.500005; its own fee is not taken."""
+        world = self.world({BTC: 60_000, ETH: 3_000}, {BTC: 50_000}, deposit="4000")
+        buy(world, BTC, "1.000")
+        buy(world, ETH, "1.000")
+        world.at_minute(12)
+        assert (world.position(BTC), world.position(ETH)) == (0, 1)
+        assert [a for _, a in incomes(world, "INSURANCE_CLEAR")] == [D("-749.99875")]
+        spent = D("30.00005") + D("1.500005") + D("0.2") + D("749.99875")
+        assert world.account.cross_wallet == 4_000 - spent
