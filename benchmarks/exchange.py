@@ -1,13 +1,19 @@
-"""The simulated exchange: requests per second in process and over HTTP, through python-binance."""
+"""The simulated exchange: requests per second in process and over HTTP, through python-binance.
+
+Twice in process: an empty account on a standing clock, whose limits nobody reaches and whose state
+nobody keeps, which is what the interface itself costs; and the same client on an account in use.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 from benchmarks.figure import Figure, Size
 from local.clock import VirtualClock
@@ -15,8 +21,9 @@ from local.exchange.api import BinanceApi
 from local.exchange.limits import RateLimits
 from local.exchange.server import ExchangeServer
 from local.exchange.session import InProcessSession
+from local.exchange.state import StateFile
 from shared.execution.binance import BinanceExchange, Credentials, simulated
-from shared.execution.exchange import OrderRequest
+from shared.execution.exchange import AlgoOrderRequest, OrderRequest
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
 
@@ -26,6 +33,10 @@ KEY, SECRET = "benchmark-key", "benchmark-secret"
 REQUESTS: dict[Size, int] = {"full": 2000, "quick": 300, "tiny": 20}
 
 _FREE = 1_000_000_000
+#: Exchange time between requests, so that 480 queries of weight 5 fit into a minute's 2,400.
+STEP_MS = 125
+#: Orders that rest on each symbol of the account in use.
+RESTING = 3
 
 
 class _Unlimited:
@@ -99,6 +110,67 @@ def _order(exchange: BinanceExchange, number: int) -> None:
     exchange.place_order(request)
 
 
+@contextmanager
+def in_use(folder: Path) -> Iterator[tuple[BinanceApi, BinanceExchange]]:
+    """An exchange as an application meets it, and its client.
+
+    Its own rate limits hold, every change is saved before the answer, and the account has a
+    position with stop and target and some resting orders on each of four symbols.
+    """
+    venue = Venue(SyntheticMarket(7), start_ms=START_MS)
+    state = StateFile(folder / "exchange.db", {})
+    clock = VirtualClock(START_MS)
+    api = BinanceApi(venue, clock, {KEY: SECRET}, save=lambda: state.save(venue))
+    with client(api) as exchange:
+        instruments, marks = exchange.instruments(), exchange.mark_prices()
+        for symbol, instrument in instruments.items():
+            mark = marks[symbol].mark_price
+            quantity = instrument.round_quantity(150 / mark)
+            request = OrderRequest(
+                symbol=symbol,
+                side="BUY",
+                type="MARKET",
+                quantity=quantity,
+                client_order_id=f"open-{symbol}",
+            )
+            exchange.place_order(request)
+            for number in range(RESTING):
+                exchange.place_order(
+                    OrderRequest(
+                        symbol=symbol,
+                        side="BUY",
+                        type="LIMIT",
+                        quantity=quantity,
+                        price=instrument.round_price(mark * (Decimal(96 - number) / 100)),
+                        time_in_force="GTC",
+                        client_order_id=f"rest-{symbol}-{number}",
+                    )
+                )
+            for kind, far in (("STOP_MARKET", "0.9"), ("TAKE_PROFIT_MARKET", "1.2")):
+                exchange.place_algo_order(
+                    AlgoOrderRequest(
+                        symbol=symbol,
+                        side="SELL",
+                        type=kind,  # type: ignore[arg-type]
+                        quantity=quantity,
+                        client_algo_id=f"{kind[:4]}-{symbol}",
+                        trigger_price=instrument.round_price(mark * Decimal(far)),
+                    )
+                )
+        yield api, exchange
+    state.close()
+
+
+def _after_a_while(api: BinanceApi, call: Callable[[int], object]) -> Callable[[int], object]:
+    """The call, an eighth of a second of exchange time after the one before."""
+
+    def later(number: int) -> object:
+        api.clock.sleep(STEP_MS / 1000)
+        return call(number)
+
+    return later
+
+
 def _floor(count: int) -> float:
     """What this machine's HTTP libraries reach at all: requests to aiohttp, a constant body."""
     import requests
@@ -135,6 +207,10 @@ def measure(size: Size) -> list[Figure]:
     with client(api) as exchange:
         queries = rate(lambda _: exchange.account(), count)
         orders = rate(lambda i: _order(exchange, i), count // 2)
+    with tempfile.TemporaryDirectory() as folder, in_use(Path(folder)) as (used, exchange):
+        asks = (exchange.account, exchange.positions)
+        used_queries = rate(_after_a_while(used, lambda i: asks[i % 2]()), count // 2)
+        used_orders = rate(_after_a_while(used, lambda i: _order(exchange, i)), count // 2)
     server = ExchangeServer(make_api())
     with served(server.start, server.stop), client(server.api, server.url) as exchange:
         over_http = rate(lambda _: exchange.account(), count // 2)
@@ -147,13 +223,29 @@ def measure(size: Size) -> list[Figure]:
             value=queries,
             unit="/s",
             more_is_better=True,
-            note="real python-binance in front, answers parsed",
+            note="real python-binance in front, answers parsed; empty account, standing clock, "
+            "limits not reached, nothing saved",
         ),
         Figure(
             name="exchange in process, market orders",
             value=orders,
             unit="/s",
             more_is_better=True,
+        ),
+        Figure(
+            name="exchange in process, account in use, signed queries",
+            value=used_queries,
+            unit="/s",
+            more_is_better=True,
+            note=f"account and positions in turn; four positions, eight conditional and "
+            f"{4 * RESTING} resting orders; {STEP_MS} ms pass before each, its limits on",
+        ),
+        Figure(
+            name="exchange in process, account in use, market orders",
+            value=used_orders,
+            unit="/s",
+            more_is_better=True,
+            note="the same; every one saved to SQLite before its answer",
         ),
         Figure(
             name="exchange over HTTP, signed queries",

@@ -3,6 +3,10 @@
 The hard limit is ten open positions, so ten of the twenty end in an order; the other ten are
 decided and declined meanwhile. All of them run on one core, one after the other: from its signal
 on an order waits for the work of those before it, from its decision on only for its own.
+
+Measured twice: so, with the exchange in this process; and with the ceiling raised to twenty, which
+no configuration can, so that every workflow opens a position, and the exchange behind loopback
+HTTP in a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,19 +14,27 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+
+import requests
 
 from benchmarks.emergency import contracts
+from benchmarks.exchange import served
 from benchmarks.figure import Figure, Size, percentile
 from local.clock import VirtualClock, loop_for
 from local.configuration import DEMONSTRATION, configuration
 from local.exchange.api import BinanceApi
+from local.exchange.server import ExchangeServer
 from local.exchange.session import InProcessResponse, InProcessSession
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET, Platform, app_settings
 from shared.bootstrap import Services
 from shared.execution.exchange import OrderRequest
 from shared.execution.guardian import guard
+from shared.risk import limits as law
+from shared.risk.history import HISTORY_DAYS
 from shared.risk.limits import Limits
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import Venue
@@ -37,32 +49,90 @@ ROUNDS: dict[Size, int] = {"full": 20, "quick": 4, "tiny": 1}
 TIMERS = ("poll_candles", "guardian", "reconcile", "daily_report", "purge", "resend_alerts")
 
 
-class _Session(InProcessSession):
-    """Notes when the exchange has answered the entry of each symbol."""
+class _Notes:
+    """When the exchange has answered the entry of each symbol, and how many requests there were."""
 
-    def __init__(self, api: BinanceApi) -> None:
-        super().__init__(api)
+    def __init__(self) -> None:
         self.answered: dict[str, tuple[float, float]] = {}
+        self.sent = 0
+        #: Requests sent before each symbol's order was answered.
+        self.until: dict[str, int] = {}
+
+    def note(self, method: str, url: str, answer: InProcessResponse | requests.Response) -> None:
+        self.sent += 1
+        if method == "POST" and url.endswith("/fapi/v1/order") and answer.ok:
+            symbol = json.loads(answer.content)["symbol"]
+            self.answered.setdefault(symbol, _now())
+            self.until.setdefault(symbol, self.sent)
+
+    def clear(self) -> None:
+        self.answered.clear()
+        self.until.clear()
+
+
+class _InProcess(InProcessSession):
+    def __init__(self, api: BinanceApi, notes: _Notes) -> None:
+        super().__init__(api)
+        self._notes = notes
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> InProcessResponse:
         answer = super().request(method, url, *args, **kwargs)
-        if method == "POST" and url.endswith("/fapi/v1/order") and answer.ok:
-            self.answered.setdefault(json.loads(answer.content)["symbol"], _now())
+        self._notes.note(method, url, answer)
+        return answer
+
+
+class _OverHttp(requests.Session):
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._notes = notes
+
+    def request(  # type: ignore[override]
+        self, method: str, url: str, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        answer = super().request(method, url, *args, **kwargs)
+        self._notes.note(method.upper(), url, answer)
         return answer
 
 
 class _Store(SqliteStore):
     """Notes when the decision on each symbol is stored."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, notes: _Notes) -> None:
         super().__init__(":memory:", clock=clock)
+        self._notes = notes
         self.decided: dict[str, tuple[float, float]] = {}
+        #: Requests sent before each symbol's decision.
+        self.before: dict[str, int] = {}
 
-    def create(self, container: str, body: Body) -> Document:
-        stored = super().create(container, body)
+    def create(self, container: str, body: Body, *, ttl: int | None = None) -> Document:
+        stored = super().create(container, body, ttl=ttl)
         if body.get("kind") == "decision" and container == "signals":
-            self.decided[str(body["symbol"])] = _now()
+            symbol = str(body["symbol"])
+            self.decided[symbol], self.before[symbol] = _now(), self._notes.sent
         return stored
+
+    def clear(self) -> None:
+        self.decided.clear()
+        self.before.clear()
+
+
+@contextmanager
+def _room_for(positions: int) -> Iterator[Limits]:
+    """Limits that let so many positions be open, also more than the law does."""
+    ceilings = law.MAX_OPEN_POSITIONS, law.MAX_TOTAL_NOTIONAL
+    law.MAX_OPEN_POSITIONS = max(positions, ceilings[0])
+    law.MAX_TOTAL_NOTIONAL = law.MAX_POSITION_NOTIONAL * law.MAX_OPEN_POSITIONS
+    try:
+        yield Limits(
+            max_open_positions=positions,
+            max_total_notional=law.MAX_POSITION_NOTIONAL * positions,
+            max_trades_per_day=1000,
+            max_daily_loss=Decimal(1000),
+            max_drawdown=Decimal("0.2"),
+        )
+    finally:
+        law.MAX_OPEN_POSITIONS, law.MAX_TOTAL_NOTIONAL = ceilings
 
 
 def _now() -> tuple[float, float]:
@@ -103,46 +173,72 @@ async def _start(platform: Platform, signal: Signal) -> None:
     await platform.host.handle(Request("POST", path, headers, body))
 
 
-def run(rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Milliseconds to the acknowledgement, real and processor time.
+class Trade(NamedTuple):
+    """What one order took, (real, processor) time in milliseconds."""
 
-    Of each signal that was traded: from the signal, and from the decision on it.
+    signal: tuple[float, float]
+    decision: tuple[float, float]
+    #: Requests to the exchange from the decision on, the order itself included.
+    requests: int
+
+
+def run(rounds: int, positions: int = 10, *, over_http: bool = False) -> list[Trade]:
+    """Let twenty signals come at once, that many times.
+
+    Parameters
+    ----------
+    rounds : int
+    positions : int
+        How many of the twenty may be open.
+    over_http : bool
+        The exchange answers on a loopback address, from a thread of its own.
     """
     clock = VirtualClock(START_MS)
     listed = contracts(WORKFLOWS)
     symbols = tuple(listed)
     ticks = {s: c.instrument.tick_size for s, c in listed.items()}
     venue = Venue(SyntheticMarket(5, symbols, ticks=ticks), start_ms=START_MS, contracts=listed)
-    session = _Session(BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET}))
-    settings = app_settings(
-        "http://exchange.invalid",
-        SYMBOLS=",".join(symbols),
-        TIMEFRAMES="1m",
-        BORSA_TELEMETRY="false",
-        **configuration(DEMONSTRATION).rest,
-        **{f"AzureWebJobs.{name}.Disabled": "true" for name in TIMERS},
-    )
-    store = _Store(clock)
-    services = Services(settings, clock=clock, store=store, exchange_session=session)
-    services.limits = Limits(
-        max_open_positions=10,
-        max_total_notional=Decimal(5000),
-        max_trades_per_day=1000,
-        max_daily_loss=Decimal(1000),
-        max_drawdown=Decimal("0.2"),
-    )
-    platform = Platform(clock, services, settings, seed=1)
-    taken: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    for symbol in symbols:
+        # Daily candles are asked for once a day; making a year of them is this market's work.
+        venue.klines(symbol, "1d", limit=HISTORY_DAYS + 1)
+    api = BinanceApi(venue, clock, {SIMULATED_KEY: SIMULATED_SECRET})
+    notes = _Notes()
+    with ExitStack() as stack:
+        session: Any = _InProcess(api, notes)
+        url = "http://exchange.invalid"
+        if over_http:
+            server = ExchangeServer(api)
+            stack.enter_context(served(server.start, server.stop))
+            session, url = stack.enter_context(_OverHttp(notes)), server.url
+        limits = stack.enter_context(_room_for(positions))
+        store = _Store(clock, notes)
+        stack.callback(store.close)
+        settings = app_settings(
+            url,
+            SYMBOLS=",".join(symbols),
+            TIMEFRAMES="1m",
+            BORSA_TELEMETRY="false",
+            **configuration(DEMONSTRATION).rest,
+            **{f"AzureWebJobs.{name}.Disabled": "true" for name in TIMERS},
+        )
+        services = Services(settings, clock=clock, store=store, exchange_session=session)
+        services.limits = limits
+        return _trades(Platform(clock, services, settings, seed=1), store, notes, rounds)
+
+
+def _trades(platform: Platform, store: _Store, notes: _Notes, rounds: int) -> list[Trade]:
+    services = platform.services
+    symbols = services.settings.symbols
+    taken: list[Trade] = []
 
     async def trade() -> None:
         await platform.start()
-        # Daily candles are asked for once a day; making a year of them is this market's work.
         services.histories.of(symbols)
         for number in range(rounds):
             await asyncio.sleep(7200)
             marks = services.exchange.mark_prices()
-            session.answered.clear()
-            store.decided.clear()
+            notes.clear()
+            store.clear()
             began = {}
             for symbol in symbols:
                 signal = _signal(services, symbol, float(marks[symbol].mark_price))
@@ -150,8 +246,12 @@ def run(rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
                 await _start(platform, signal)
             await asyncio.sleep(30)
             taken.extend(
-                (_since(began[symbol], answer), _since(store.decided[symbol], answer))
-                for symbol, answer in session.answered.items()
+                Trade(
+                    signal=_since(began[symbol], answer),
+                    decision=_since(store.decided[symbol], answer),
+                    requests=notes.until[symbol] - store.before[symbol],
+                )
+                for symbol, answer in notes.answered.items()
             )
             for position in services.exchange.positions():
                 services.exchange.place_order(
@@ -168,27 +268,40 @@ def run(rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
             guard(services.desk())
         await platform.stop()
 
-    loop = loop_for(clock)
+    loop = loop_for(platform.clock)
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(trade())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-        store.close()
     return taken
 
 
 def measure(size: Size) -> list[Figure]:
     """Median and 95th percentile in milliseconds of real time."""
-    taken = run(ROUNDS[size])
+    return [
+        *_figures(size, f"{WORKFLOWS} workflows at once", run(ROUNDS[size])),
+        *_figures(
+            size,
+            f"{WORKFLOWS} workflows at once that all open, exchange over HTTP",
+            run(ROUNDS[size], WORKFLOWS, over_http=True),
+        ),
+    ]
+
+
+def _figures(size: Size, what: str, taken: list[Trade]) -> list[Figure]:
     if not taken:
         raise RuntimeError("no signal was traded")
-    note = f"{len(taken)} orders in {ROUNDS[size]} rounds, one core"
+    asked = max(trade.requests for trade in taken)
+    note = f"{len(taken)} orders in {ROUNDS[size]} rounds, one core, {asked} requests at most"
     figures: list[Figure] = []
-    for number, (start, goal) in enumerate((("decision", 25), ("signal", None))):
-        waited, worked = ([t[1 - number][i] for t in taken] for i in (0, 1))
-        name = f"{start} to exchange acknowledgement, {WORKFLOWS} workflows at once"
+    for start, goal, times in (
+        ("decision", 25, [trade.decision for trade in taken]),
+        ("signal", None, [trade.signal for trade in taken]),
+    ):
+        waited, worked = ([each[i] for each in times] for i in (0, 1))
+        name = f"{start} to exchange acknowledgement, {what}"
         figures += (
             Figure(name=f"{name}, p50", value=percentile(waited, 0.5), unit="ms", note=note),
             Figure(
