@@ -15,6 +15,7 @@ from shared.errors import (
     Conflict,
     ExchangeError,
     InvalidInput,
+    MarketDataError,
     NotFound,
     StoreUnavailable,
     TooManyRequests,
@@ -33,6 +34,7 @@ _STATUS: tuple[tuple[type[BorsaError], int], ...] = (
     (ConfigurationError, 503),
     (StoreUnavailable, 503),
     (ExchangeError, 502),
+    (MarketDataError, 502),
 )
 
 
@@ -67,6 +69,11 @@ def read(request: func.HttpRequest, type_: type[T]) -> T:
         raise InvalidInput(f"the body cannot be used: {error}") from error
 
 
+def error_of(error: BorsaError) -> dict[str, Any]:
+    """What an answer says about an error of ours."""
+    return {"error": {"kind": type(error).__name__, "message": str(error)}}
+
+
 def failed(error: BorsaError) -> func.HttpResponse:
     """The response for an error of ours."""
     status = next((s for kind, s in _STATUS if isinstance(error, kind)), 500)
@@ -76,7 +83,7 @@ def failed(error: BorsaError) -> func.HttpResponse:
         status = 429
     if status >= 500:
         logging.getLogger("borsa").error("%s: %s", type(error).__name__, error)
-    return reply({"error": {"kind": type(error).__name__, "message": str(error)}}, status)
+    return reply(error_of(error), status)
 
 
 def answers(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
+    from shared.intelligence.predictions import Predictor
     from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets
     from shared.risk.kill_switch import KillSwitch
@@ -234,6 +235,13 @@ class Services:
         return Throttle(self.clock)
 
     @cached_property
+    def prediction_throttle(self) -> Throttle:
+        """Of its own: whoever asks for predictions must not keep anybody from clearing."""
+        from shared.security.throttle import Throttle
+
+        return Throttle(self.clock, 60, "for predictions")
+
+    @cached_property
     def second_factor(self) -> SecondFactor:
         from shared.security.totp import SecondFactor
 
@@ -361,9 +369,13 @@ class Services:
 
     @cached_property
     def plan(self) -> Plan:
-        from shared.strategies.config import decode_config
+        from shared.errors import ConfigurationError
+        from shared.strategies.config import decode_config, unserved
 
         config = decode_config(self.settings.trading_plan or "{}")
+        wrong = unserved(config, self.settings.symbols, self.settings.timeframes)
+        if wrong:
+            raise ConfigurationError(wrong)
         return {
             symbol: {t: config.ensemble(symbol, t) for t in self.settings.timeframes}
             for symbol in self.settings.symbols
@@ -374,6 +386,12 @@ class Services:
         from shared.strategies.engine import Engine
 
         return Engine(self.plan, self.exchange, self.store, self.clock)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        from shared.intelligence.predictions import Predictor
+
+        return Predictor(self.exchange, self.clock, self.settings.symbols)
 
     @cached_property
     def markets(self) -> Markets:

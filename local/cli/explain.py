@@ -96,7 +96,8 @@ def _show(inputs: DecisionInputs, decision: Decision) -> None:
         votes.add_column(column)
     for vote in signal.votes:
         figures = ", ".join(f"{k} {v:.6g}" for k, v in vote.figures.items())
-        votes.add_row(vote.strategy, f"{vote.weight:g}", f"{vote.vote:+.4f}", figures)
+        name = f"{vote.strategy} ({vote.model})" if vote.model else vote.strategy
+        votes.add_row(name, f"{vote.weight:g}", f"{vote.vote:+.4f}", figures)
     console.print(votes)
     if decision.sizes:
         sizes = Table(title="sizes, USDT", title_justify="left", show_header=False)

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _checks(options: argparse.Namespace) -> Iterator[Check]:
-    from shared.strategies.registry import STRATEGIES, strategy
+    from shared.strategies.registry import available, strategy
 
     params = {p.name: p.values[0] for p in map(parse, options.param) if len(p.values) == 1}
     if len(params) != len(options.param):
@@ -48,8 +48,13 @@ def _checks(options: argparse.Namespace) -> Iterator[Check]:
     elif ":" in subject:
         yield _own(subject, params, options)
     else:
-        for name in STRATEGIES if subject == "all" else (subject,):
-            yield _voter(strategy(name).with_params(params), options)
+        for name in available() if subject == "all" else (subject,):
+            bound = strategy(name).with_params(params)
+            if refused := bound.refusal(options.timeframe):
+                if subject == "all":
+                    continue
+                raise InvalidInput("; ".join(refused))
+            yield _voter(bound, options)
 
 
 def _voter(voter: Any, options: argparse.Namespace) -> Check:

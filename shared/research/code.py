@@ -15,6 +15,7 @@ PARTS = (
     "compliance",
     "execution",
     "indicators",
+    "intelligence",
     "market",
     "portfolio",
     "research",
@@ -26,17 +27,17 @@ PARTS = (
 #: Only shown, never decided by.
 LEFT_OUT = ("research/report", "research/data")
 #: What computes the figures.
-PACKAGES = ("TA-Lib", "numba", "numpy")
+PACKAGES = ("TA-Lib", "numba", "numpy", "onnxruntime")
 
 
 @cache
 def code_digest() -> str:
-    """Sixteen hexadecimal digits over the code of decisions and of backtests as it is."""
+    """Sixteen hexadecimal digits over what decides and backtests as it is: code and models."""
     return digest_of(SHARED)
 
 
 def digest_of(shared: Path) -> str:
-    """The digest of a copy of ``shared``."""
+    """The digest of a copy of ``shared`` and the folder ``models`` beside it."""
     found = hashlib.sha256()
     left_out = tuple(shared / part for part in LEFT_OUT)
     for part in PARTS:
@@ -47,6 +48,9 @@ def digest_of(shared: Path) -> str:
                 continue
             found.update(f"{file.relative_to(shared).as_posix()}\n".encode())
             found.update(file.read_bytes())
+    for file in sorted((shared.parent / "models").glob("*.onnx")):
+        found.update(f"models/{file.name}\n".encode())
+        found.update(file.read_bytes())
     for package in PACKAGES:
         try:
             found.update(f"{package} {version(package)}\n".encode())

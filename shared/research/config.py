@@ -18,7 +18,7 @@ from shared.risk.stops import StopRules
 from shared.risk.triggers import ALWAYS_CLOSING, Thresholds
 from shared.settings import SETTINGS
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
-from shared.strategies.config import SignalConfig, problems
+from shared.strategies.config import SignalConfig, problems, unserved
 
 #: Order of a bar's extremes: as the venue has it, or always for or against the open position.
 BarOrder = Literal["rule", "adverse", "favourable"]
@@ -136,6 +136,7 @@ class BacktestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 "judges them with the exact engine and the gate on the portfolio only: "
                 "./run backtest --portfolio-gate"
             )
+        wrong = wrong or unserved(self.signals, self.symbols, self.timeframes)
         if wrong:
             raise ConfigurationError(wrong)
 

@@ -27,11 +27,19 @@ class Throttle:
     clock : Clock
     limit : int
         How many are let through within a minute.
+    what : str
+        What the requests are for, for the message.
     """
 
-    def __init__(self, clock: Clock, limit: int = PER_MINUTE) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        limit: int = PER_MINUTE,
+        what: str = "to clear, promote, drill or judge",
+    ) -> None:
         self._clock = clock
         self._limit = limit
+        self._what = what
         self._seen: deque[int] = deque()
         self._lock = threading.Lock()
 
@@ -51,7 +59,6 @@ class Throttle:
                 seen.popleft()
             if len(seen) >= self._limit:
                 raise TooManyRequests(
-                    f"more than {self._limit} requests to clear, promote, drill or judge within a "
-                    "minute; wait a little"
+                    f"more than {self._limit} requests {self._what} within a minute; wait a little"
                 )
             seen.append(now)

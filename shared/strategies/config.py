@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -126,6 +126,22 @@ def problems(config: SignalConfig, models: frozenset[str] = frozenset()) -> list
             except ConfigurationError as error:
                 found.extend(f"{place}: {problem}" for problem in error.problems)
     return found
+
+
+def unserved(config: SignalConfig, symbols: Iterable[str], timeframes: Iterable[str]) -> list[str]:
+    """Which members do not vote on the bars that are traded, of a configuration without problems.
+
+    A model votes on the time frame it was trained on.
+    """
+    from shared.strategies.registry import strategy
+
+    found: dict[str, None] = {}
+    for timeframe in timeframes:
+        for symbol in symbols:
+            for member in config.ensemble(symbol, timeframe).members:
+                bound = strategy(member.strategy).with_params(member.params)
+                found |= dict.fromkeys(bound.refusal(timeframe))
+    return list(found)
 
 
 def decode_config(

@@ -222,6 +222,7 @@ def _vote(weight: float, name: str, votes: Votes) -> Vote:
         weight=weight,
         vote=votes.vote,
         figures={key: value for key, value in votes.figures.items() if math.isfinite(value)},
+        model=votes.model,
     )
 
 

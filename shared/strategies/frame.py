@@ -8,6 +8,7 @@ history within 1e-9.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cache, lru_cache
 from math import nan
 from typing import Any
@@ -76,6 +77,23 @@ class Frame:
         other._back = back
         other._computed = self._computed
         return other
+
+    @property
+    def whole(self) -> bool:
+        """Whether figures are arrays with one value per candle."""
+        return self._bars is None
+
+    def past(self) -> Columns:
+        """The candles up to the frame's bar, which is the last of them."""
+        return self.columns.window(0, len(self.columns) - self._back)
+
+    def kept(self, what: Hashable, make: Callable[[], Array]) -> Array:
+        """What ``make`` computes of :meth:`past`, once for everybody who asks at this bar."""
+        key = (what, self._back)
+        computed = self._computed.get(key)
+        if computed is None:
+            computed = self._computed[key] = (make(),)
+        return computed[0]
 
     def _figure(self, array: Array, lag: int) -> Figure:
         if self._bars is not None:

@@ -1,23 +1,30 @@
-"""The strategies that a configuration can name."""
+"""The strategies that a configuration can name: formulas, and the models that are there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from shared.errors import ConfigurationError
-from shared.strategies import breakout, candlesticks, mean_reversion, momentum, trend
+from shared.strategies import ai, breakout, candlesticks, mean_reversion, momentum, trend
 from shared.strategies.strategy import Strategy
 
-STRATEGIES: dict[str, Strategy[Any]] = {
-    strategy.name: strategy
-    for strategy in (
-        trend.STRATEGY,
-        mean_reversion.STRATEGY,
-        breakout.STRATEGY,
-        momentum.STRATEGY,
-        candlesticks.STRATEGY,
-    )
-}
+FORMULAS: tuple[Strategy[Any], ...] = (
+    trend.STRATEGY,
+    mean_reversion.STRATEGY,
+    breakout.STRATEGY,
+    momentum.STRATEGY,
+    candlesticks.STRATEGY,
+)
+
+#: By name. Those of :mod:`shared.strategies.ai` are always named here and can be used where their
+#: files are, see :func:`available`.
+STRATEGIES = {strategy.name: strategy for strategy in (*FORMULAS, *ai.STRATEGIES)}
+
+
+def available() -> list[str]:
+    """Names that have all they need: no model without its files."""
+    models = ai.names()
+    return [name for name in STRATEGIES if name not in ai.NAMES or name in models]
 
 
 def strategy(name: str) -> Strategy[Any]:
@@ -31,5 +38,5 @@ def strategy(name: str) -> Strategy[Any]:
     try:
         return STRATEGIES[name]
     except KeyError:
-        known = ", ".join(STRATEGIES)
+        known = ", ".join(available())
         raise ConfigurationError([f"unknown strategy {name!r}; use one of {known}"]) from None

@@ -10,13 +10,17 @@ import msgspec
 SIGNAL_VERSION = 1
 
 
-class Vote(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy's opinion: ``vote`` in [-1, 1] (short to long), and the figures behind it."""
+class Vote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One strategy's opinion: ``vote`` in [-1, 1] (short to long), and the figures behind it.
+
+    ``model`` is the version of the model that voted; it is not written where none did.
+    """
 
     strategy: str
     weight: float
     vote: float
     figures: dict[str, float]
+    model: str = ""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ are exact, may jump.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
@@ -28,11 +28,13 @@ Period = Annotated[int, msgspec.Meta(ge=2, le=400)]
 class Votes:
     """A vote in [-1, 1] (short to long; NaN is no vote) and the figures behind it.
 
-    Arrays or floats, as the frame answered.
+    Arrays or floats, as the frame answered. ``model`` is the version of the model that voted, and
+    empty where none did.
     """
 
     vote: Figure
     figures: Mapping[str, Figure]
+    model: str = ""
 
 
 class Voter(Protocol):
@@ -53,12 +55,17 @@ class Voter(Protocol):
 
 @dataclass(frozen=True)
 class Strategy(Generic[P]):
-    """A strategy before its parameters are chosen."""
+    """A strategy before its parameters are chosen.
+
+    ``refusal`` says, for a strategy that depends on more than code, why it cannot be used with
+    these parameters, or not on that time frame where one is given.
+    """
 
     name: str
     params: type[P]
     history: Callable[[P], int]
     evaluate: Callable[[Frame, P], Votes]
+    refusal: Callable[[P, str | None], Sequence[str]] | None = None
 
     def with_params(self, params: Mapping[str, Any]) -> Bound[P]:
         """The strategy with its parameters set, the documented defaults where not given.
@@ -66,7 +73,7 @@ class Strategy(Generic[P]):
         Raises
         ------
         ConfigurationError
-            For an unknown parameter or a value outside its range.
+            For an unknown parameter, a value outside its range, or a strategy that cannot be used.
         """
         fields = self.params.__struct_fields__
         unknown = [name for name in params if name not in fields]
@@ -78,9 +85,12 @@ class Strategy(Generic[P]):
                 ]
             )
         try:
-            return Bound(self, msgspec.convert(dict(params), self.params))
+            bound = Bound(self, msgspec.convert(dict(params), self.params))
         except msgspec.ValidationError as error:
             raise ConfigurationError([f"strategy {self.name}: {error}"]) from error
+        if refused := bound.refusal():
+            raise ConfigurationError(refused)
+        return bound
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,11 @@ class Bound(Generic[P]):
     @property
     def history(self) -> int:
         return self.strategy.history(self.params)
+
+    def refusal(self, timeframe: str | None = None) -> Sequence[str]:
+        """Why it cannot be used, or not on that time frame; empty where it can."""
+        ask = self.strategy.refusal
+        return () if ask is None else ask(self.params, timeframe)
 
     def votes(self, frame: Frame) -> Votes:
         return self.strategy.evaluate(frame, self.params)

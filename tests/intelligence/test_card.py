@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from made_models import card
 
 from shared.errors import ConfigurationError
 from shared.intelligence.card import Histogram, decoded, encoded
+from tests.intelligence.made_models import card
 
 
 def test_what_is_written_is_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,25 +18,24 @@ from shared.research.lookahead import look_ahead, look_ahead_of_voter
 from shared.research.reorder import reordered
 from shared.simulation.synthetic import SyntheticMarket
 from shared.strategies.frame import Frame
-from shared.strategies.registry import STRATEGIES
+from shared.strategies.registry import FORMULAS
 from shared.strategies.strategy import Strategy, Votes
 
 BARS = SyntheticMarket(21).columns("BTCUSDT", START, START + 1400 * MINUTE_MS)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_no_shipped_strategy_knows_the_future(name: str) -> None:
-    found = look_ahead_of_voter(STRATEGIES[name].with_params({}), BARS, cuts=10)
+@pytest.mark.parametrize("shipped", FORMULAS, ids=lambda strategy: strategy.name)
+def test_no_shipped_strategy_knows_the_future(shipped: Strategy[Any]) -> None:
+    found = look_ahead_of_voter(shipped.with_params({}), BARS, cuts=10)
     assert found.clean, found.worst()
     assert "vote" in found.figures
     assert len(found.figures) > 2
     assert len(found.cuts) >= 10
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_one_bar_planted_in_any_shipped_strategy_is_caught(name: str) -> None:
+@pytest.mark.parametrize("shipped", FORMULAS, ids=lambda strategy: strategy.name)
+def test_one_bar_planted_in_any_shipped_strategy_is_caught(shipped: Strategy[Any]) -> None:
     """The strategy sees candles that arrive one bar early: the classic off-by-one."""
-    shipped = STRATEGIES[name]
 
     def early(frame: Frame, params: object) -> Votes:
         if isinstance(frame.column("close"), float):
@@ -49,7 +49,7 @@ def test_one_bar_planted_in_any_shipped_strategy_is_caught(name: str) -> None:
             Frame(Columns(c.symbol, c.timeframe, c.open_time, *shifted)), params
         )
 
-    leaky = Strategy(name, shipped.params, shipped.history, early)
+    leaky = Strategy(shipped.name, shipped.params, shipped.history, early)
     found = look_ahead_of_voter(leaky.with_params({}), BARS, cuts=10)
     assert not found.clean
     assert {leak.how for leak in found.leaks} >= {"truncated", "shuffled"}

@@ -349,21 +349,27 @@ def test_other_code_makes_its_own_trials(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_digest_is_of_the_code_that_decides(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
     for part in (*PARTS, *LEFT_OUT):
-        where = tmp_path / part
+        where = shared / part
+        where.parent.mkdir(parents=True, exist_ok=True)
         if part.endswith(".py"):
             where.write_text("a = 1\n")
         else:
             where.mkdir(parents=True, exist_ok=True)
             (where / "one.py").write_text("a = 1\n")
-    before = digest_of(tmp_path)
-    (tmp_path / "research" / "report" / "one.py").write_text("a = 2\n")
-    assert digest_of(tmp_path) == before
-    (tmp_path / "risk" / "one.py").write_text("a = 2\n")
-    changed = digest_of(tmp_path)
+    before = digest_of(shared)
+    (shared / "research" / "report" / "one.py").write_text("a = 2\n")
+    assert digest_of(shared) == before
+    (shared / "risk" / "one.py").write_text("a = 2\n")
+    changed = digest_of(shared)
     assert changed != before
-    (tmp_path / "risk" / "one.py").rename(tmp_path / "risk" / "two.py")
-    assert digest_of(tmp_path) not in (before, changed)
+    (shared / "risk" / "one.py").rename(shared / "risk" / "two.py")
+    moved = digest_of(shared)
+    assert moved not in (before, changed)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mlp.onnx").write_bytes(b"a model")
+    assert digest_of(shared) not in (before, changed, moved)
     assert len(code_digest()) == 16
 
 

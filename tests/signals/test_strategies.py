@@ -13,7 +13,7 @@ from candle_series import from_closes, series
 from shared.errors import ConfigurationError
 from shared.market.candle import Columns
 from shared.strategies.frame import Frame
-from shared.strategies.registry import STRATEGIES, strategy
+from shared.strategies.registry import FORMULAS, strategy
 
 BARS = 600
 
@@ -139,12 +139,12 @@ def test_a_mirrored_market_gets_the_opposite_vote(name: str, seed: int) -> None:
     assert np.nanmax(np.abs(ours)) > 0.0
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("name", [formula.name for formula in FORMULAS])
 def test_a_market_that_stands_still_gets_no_vote(name: str) -> None:
     assert math.isnan(vote(name, flat()))
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("name", [formula.name for formula in FORMULAS])
 @pytest.mark.parametrize("seed", range(3))
 def test_votes_stay_in_range_and_one_bar_equals_all_bars(name: str, seed: int) -> None:
     bars = series(seed, 1200)
