@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from local.acceptance.venues import SECRET, Demo, InProcess, demo_credentials, v
 from local.cli.main import main
 from local.exchange.faults import (
     AnswerLost,
+    ApiRequest,
+    ApiResponse,
     Fault,
     ScriptedFaults,
     error_answer,
@@ -168,6 +171,70 @@ class TestAnotherVenue:
         with pytest.raises(ConfigurationError, match=r"BTCUSDT: 0\.01.* held"):
             execute(place, chosen(["6"]))
         assert len(place.venue.ledger().orders) == 1
+
+
+def with_words(path: str, *words: str) -> Callable[[ApiRequest], bool]:
+    """Chooses orders that are placed at a path with these parameters."""
+    return lambda r: (
+        (r.method, r.path) == ("POST", path)
+        and all(word in r.query + "&" + r.body.decode() for word in words)
+    )
+
+
+#: What the exchange may do to each kind of order this application sends, and the cards that place
+#: orders of that kind.
+CHANGES: dict[str, tuple[Callable[[ApiRequest], bool], ApiResponse, set[str]]] = {
+    "conditional orders move": (
+        with_words("/fapi/v1/algoOrder"),
+        error_answer(404, -5000, "Path /fapi/v1/algoOrder, Method POST is invalid"),
+        {"TC-18", "TC-19", "TC-20", "TC-21", "TC-22"},
+    ),
+    "stops are refused": (
+        with_words("/fapi/v1/algoOrder", "type=STOP_MARKET"),
+        error_answer(400, -4120, "Order type not supported for this endpoint."),
+        {"TC-18", "TC-20", "TC-21", "TC-22"},
+    ),
+    "targets are refused": (
+        with_words("/fapi/v1/algoOrder", "type=TAKE_PROFIT_MARKET"),
+        error_answer(400, -4120, "Order type not supported for this endpoint."),
+        {"TC-19"},
+    ),
+    "post-only is refused": (
+        with_words("/fapi/v1/order", "timeInForce=GTX"),
+        error_answer(400, -1115, "Invalid timeInForce."),
+        {"TC-08"},
+    ),
+    "immediate orders are refused": (
+        with_words("/fapi/v1/order", "timeInForce=IOC"),
+        error_answer(400, -1115, "Invalid timeInForce."),
+        {"TC-09"},
+    ),
+    "market orders are refused": (
+        with_words("/fapi/v1/order", "type=MARKET"),
+        error_answer(400, -1116, "Invalid orderType."),
+        {"TC-06", "TC-10", "TC-27"},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_failure_3_a_change_of_the_exchange_fails_its_cards_before_anything_is_traded(
+    change: str,
+) -> None:
+    """Lean.Brokerages.Binance#59: conditional orders had moved; seen in production, weeks later."""
+    chooses, answer, cards = CHANGES[change]
+    place = InProcess(START)
+    place.api.faults = ScriptedFaults([Fault(chooses, answer, times=10**6)])
+    wanted = sorted(cards | {"TC-01", "TC-03", "TC-07"})
+    found = execute(place, chosen(wanted), max_notional=Decimal(500_000))["cards"]
+    verdicts = {row["id"]: row["verdict"] for row in found}
+    # Each card that places such an order fails, and those beside it do not.
+    assert {id_ for id_, verdict in verdicts.items() if verdict != "passed"} == cards
+    told = json.dumps([row for row in found if row["id"] in cards])
+    assert str(json.loads(answer.body)["code"]) in told
+    # Whatever a card had opened is closed again: nothing is left over to look after.
+    if change != "market orders are refused":
+        assert place.venue.ledger().positions == ()
 
 
 class TestDemoKeys:

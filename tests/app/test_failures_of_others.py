@@ -1,7 +1,7 @@
 """What other systems' users reported, as scenarios of this application.
 
-The numbers are those of the table in ``docs/safety.md``; what is not here is tested where the
-table says.
+The numbers are those of the table in ``docs/safety.md``; the others are in the files beside it and
+where the table says.
 """
 
 from __future__ import annotations

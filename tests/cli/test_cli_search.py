@@ -91,7 +91,10 @@ def test_without_a_holdout_the_report_says_so(candles: Path, tmp_path: Path) -> 
     assert "Chosen on this very data" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_walkforward(candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_26_walk_forward_and_monte_carlo_are_there(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """freqtrade#11737, #2821: the research features that users asked for most."""
     spans = ["--train", "50d", "--test", "20d", "--embargo", "24h"]
     assert main(ask(candles, tmp_path, "walkforward", *SPACE, *spans)) == 0
     assert "report.html" in capsys.readouterr().out
@@ -105,6 +108,13 @@ def test_walkforward(candles: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert step["choice"]["seen_until"] <= step["window"]["train_end"]
     assert beside["statistics"]["end"] == "2023-05-31T00:00:00.000Z"
     assert len(list(Ledger(tmp_path / "trials.jsonl").trials())) == 3 * 6
+    # How much of the result was luck: trades in another order, drawn again, and days in blocks.
+    for method in ("shuffled", "resampled", "blocks"):
+        drawn = beside["luck"][method]
+        assert drawn["paths"] == 10_000
+        assert drawn["own_final"] == pytest.approx(1 + beside["statistics"]["total_return"])
+        assert drawn["final"] == sorted(drawn["final"])
+        assert method == "shuffled" or drawn["final"][0] < drawn["own_final"] < drawn["final"][-1]
 
 
 @pytest.mark.parametrize(
