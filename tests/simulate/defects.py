@@ -1,12 +1,15 @@
-"""Defects sown into the application: the simulation must find every one of them.
+"""Defects sown into the application: each must be found by the finder that it declares.
 
-Each is a change of text in one file. ``profile`` is the profile that has the faults it takes, and
-``within`` the decisions after which not having found it counts as a failure.
+Each is a change of text in one file. Most are for the simulation to find: ``profile`` is the
+profile that has the faults it takes, and ``within`` the decisions after which not having found it
+counts as a failure. Where ``tests`` are named, these scenarios must find it, whatever the
+simulation does; where ``lookahead`` names a strategy (or ``all``), the look-ahead detector must.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from defect import Defect
+from look_ahead_defects import LOOK_AHEAD
 
 ENTRY = "shared/execution/entry.py"
 LEAVE = "shared/execution/leave.py"
@@ -16,18 +19,6 @@ EMERGENCY = "shared/execution/emergency.py"
 SETTLEMENT = "shared/execution/settlement.py"
 SWITCH = "shared/risk/kill_switch.py"
 LEDGER = "shared/risk/ledger.py"
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One wrong line."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-    profile: str
-    within: int = 1000
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -279,6 +270,7 @@ DEFECTS: tuple[Defect, ...] = (
         "            finally:",
         "maker",
         4000,
+        ("tests/app/test_store_outage.py::test_the_stop_does_not_wait_for_the_store",),
     ),
     Defect(
         "a late sale does not look at the price again",
@@ -303,6 +295,10 @@ DEFECTS: tuple[Defect, ...] = (
         "    if result is None:\n",
         "maker",
         4000,
+        (
+            "tests/app/test_chased_entry.py"
+            "::test_an_order_that_cannot_be_ended_is_stayed_with_until_it_is",
+        ),
     ),
     Defect(
         "an abnormal market is not noticed",
@@ -400,4 +396,5 @@ DEFECTS: tuple[Defect, ...] = (
         "gaps",
         1000,
     ),
+    *LOOK_AHEAD,
 )

@@ -1,11 +1,11 @@
-"""Sows every defect into a copy of the tree and lets the simulation look for it.
+"""Sows every defect into a copy of the tree and has it looked for.
 
 ``python tests/simulate/prove.py [--jobs N] [--log FILE] [--table] [NAME ...]``
 
-Afterwards the same episodes run without any defect: a hit counts only if that control is clean.
-Every result is logged when it is there, and a log is gone on with. ``--table`` writes the rows of
-docs/safety.md. Exit code 1 if a defect was not found or a control was not clean. The tree itself
-is never changed.
+Afterwards the same episodes, scenarios and detectors run without any defect: a hit counts only if
+that control is clean. Every result is logged when it is there, and a log is gone on with.
+``--table`` writes the rows of docs/safety.md. Exit code 1 if a defect was not found by the finder
+that it declares, or a control was not clean. The tree itself is never changed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import argparse
 import hashlib
 import json
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,59 +28,40 @@ for folder in (str(HERE), str(ROOT)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
-from defects import DEFECTS, Defect  # noqa: E402
-
-from local.simulate.campaign import CODE, code_digest  # noqa: E402
-
-#: Decisions of one episode: short ones tell sooner.
-PER_EPISODE = 50
-
-_RUN = """
-import json, sys
-from local.simulate.run import simulate
-profile, within, per_episode, seed, first = sys.argv[1], *map(int, sys.argv[2:6])
-report = simulate(
-    within, seed, profile, stop_at_first=bool(first), shrinking=False, per_episode=per_episode
+from defect import Defect  # noqa: E402
+from defects import DEFECTS  # noqa: E402
+from finders import (  # noqa: E402
+    PER_EPISODE,
+    copy_of_tree,
+    detector,
+    scenarios,
+    simulation,
 )
-violations = [v for f in report.findings for v in f.violations]
-print(json.dumps({
-    "decisions": report.decisions,
-    "approved": report.approved,
-    "episodes": report.episodes,
-    "invariants": sorted({v.invariant for v in violations}),
-    "text": violations[0].text if violations else "",
-    "episode": report.findings[0].episode if report.findings else "",
-}))
-"""
 
+from local.simulate.campaign import code_digest  # noqa: E402
 
-@contextmanager
-def copy_of_tree(root: Path = ROOT) -> Iterator[Path]:
-    """The parts of the tree that run, in a folder of their own."""
-    with tempfile.TemporaryDirectory(prefix="defects-") as name:
-        folder = Path(name)
-        for part in CODE:
-            source = root / part
-            if source.is_dir():
-                shutil.copytree(
-                    source,
-                    folder / part,
-                    ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
-                )
-            else:
-                (folder / part).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, folder / part)
-        yield folder
+#: A result before anything was run.
+NOTHING: dict[str, Any] = {
+    "decisions": 0,
+    "approved": 0,
+    "episodes": 0,
+    "invariants": [],
+    "failed": 0,
+    "ran": 0,
+    "episode": "",
+    "text": "",
+}
 
 
 def look_for(defect: Defect, folder: Path, seed: int = 5) -> dict[str, Any]:
-    """Sow one defect, simulate until something is violated, take it out again.
+    """Sow one defect, have it looked for, take it out again.
 
     Returns
     -------
     dict
-        ``decisions`` (and ``approved`` of them) until it was found or given up, ``invariants``
-        that it broke, ``text`` of the first violation, ``episode`` that showed it.
+        As of :func:`finders.simulation` where there is a profile; ``failed`` of ``ran`` as of
+        :func:`finders.scenarios` or :func:`finders.detector`; ``found`` says whether the finder
+        that the defect declares has found it.
     """
     file = folder / defect.file
     sound = file.read_text()
@@ -91,34 +70,39 @@ def look_for(defect: Defect, folder: Path, seed: int = 5) -> dict[str, Any]:
             f"{defect.name}: the line is there {sound.count(defect.right)} times in {defect.file}"
         )
     file.write_text(sound.replace(defect.right, defect.wrong))
+    found = dict(NOTHING)
     try:
-        return run(folder, defect.profile, defect.within, seed, first=True)
+        if defect.profile:
+            found |= simulation(folder, defect.profile, defect.within, seed, first=True)
+        if defect.tests:
+            found |= scenarios(folder, defect.tests)
+        if defect.lookahead:
+            found |= detector(folder, defect.lookahead)
     finally:
         file.write_text(sound)
-
-
-def run(folder: Path, profile: str, within: int, seed: int, *, first: bool) -> dict[str, Any]:
-    """Simulate with the code in a folder."""
-    arguments = [profile, within, PER_EPISODE, seed, int(first)]
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", _RUN, *map(str, arguments)],
-        cwd=folder,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the simulation itself failed: {done.stderr[-800:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    by_simulation = defect.finder == "simulation"
+    return found | {"found": bool(found["invariants"] if by_simulation else found["failed"])}
 
 
 def key_of(defect: Defect, code: str, seed: int) -> str:
     """What a result is about: this defect, in this code, with these episodes."""
-    text = f"{code}|{seed}|{defect!r}|{PER_EPISODE}"
+    tests = [(ROOT / test.partition("::")[0]).read_text() for test in defect.tests]
+    text = f"{code}|{seed}|{defect!r}|{PER_EPISODE}|{tests}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What must find nothing on the sound tree: ``within`` decisions of a profile, scenarios, or
+    the detector's answer about a subject."""
+
+    finder: str
+    of: tuple[str, ...]
+    within: int = 0
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.of)
 
 
 class Proof:
@@ -138,8 +122,8 @@ class Proof:
     def _keep(self, row: dict[str, Any]) -> None:
         if row["what"] == "defect":
             self.found[row["key"]] = row
-        elif row["within"] >= self.control.get(row["profile"], {"within": 0})["within"]:
-            self.control[row["profile"]] = row
+        elif row["within"] >= self.control.get(row["of"], {"within": 0})["within"]:
+            self.control[row["of"]] = row
 
     def add(self, row: dict[str, Any]) -> None:
         """Remember a result, and tell it."""
@@ -149,26 +133,42 @@ class Proof:
             if self.log is not None:
                 with self.log.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-            name = row.get("name", f"control of {row['profile']}")
-            clean = "clean" if row["what"] == "control" else "NOT FOUND"
-            verdict = f"invariants {row['invariants']}" if row["invariants"] else clean
+            if row["what"] == "defect":
+                verdict = f"found by the {row['finder']}" if row["found"] else "NOT FOUND"
+            else:
+                verdict = "NOT CLEAN" if row["found"] else "clean"
+            name = row["name"] if row["what"] == "defect" else f"control: {row['of']}"
             say(
-                f"{name:52} {row['profile']:9} {row['decisions']:>6} decisions  {verdict}  "
-                f"{row['episode']}  {row['text'][:100]}"
+                f"{name[:52]:52} {row['decisions']:>6} decisions {row['invariants']}, "
+                f"{row['failed']} of {row['ran']} fail: {verdict}  {row['episode']}  "
+                f"{row['text'][:100]}"
             )
 
     def key(self, defect: Defect) -> str:
         return key_of(defect, self.code, self.seed)
 
-    def needed(self, defects: Sequence[Defect]) -> dict[str, int]:
-        """Decisions that each profile's control must cover."""
-        within: dict[str, int] = {}
+    def needed(self, defects: Sequence[Defect]) -> list[Control]:
+        """The controls of what was found that have not been run yet."""
+        within: dict[tuple[str, tuple[str, ...]], int] = {}
         for defect in defects:
             row = self.found.get(self.key(defect))
-            if row is not None and row["invariants"]:
-                # As many decisions are as many episodes: those before the hit, and its own.
-                within[defect.profile] = max(within.get(defect.profile, 0), row["decisions"])
-        return {p: n for p, n in within.items() if self.control.get(p, {"within": 0})["within"] < n}
+            if row is None or not row["found"]:
+                continue
+            # As many decisions are as many episodes: those before the hit, and its own.
+            what = (defect.finder, control_of(defect))
+            decisions = row["decisions"] if defect.finder == "simulation" else 0
+            within[what] = max(within.get(what, 0), decisions)
+        controls = [Control(finder, of, n) for (finder, of), n in within.items()]
+        return [
+            c for c in controls if self.control.get(c.name, {"within": -1})["within"] < c.within
+        ]
+
+
+def control_of(defect: Defect) -> tuple[str, ...]:
+    """What is run again without the defect: a profile, tests, or a subject of the detector."""
+    if defect.finder == "scenario":
+        return defect.tests
+    return (defect.profile,) if defect.finder == "simulation" else ("lookahead", defect.lookahead)
 
 
 def prove(proof: Proof, defects: Sequence[Defect], jobs: int) -> None:
@@ -178,8 +178,8 @@ def prove(proof: Proof, defects: Sequence[Defect], jobs: int) -> None:
         if proof.key(defect) not in proof.found:
             work.put(defect)
     _together(proof, work, jobs)
-    for item in proof.needed(defects).items():
-        work.put(item)
+    for control in proof.needed(defects):
+        work.put(control)
     _together(proof, work, jobs)
 
 
@@ -187,7 +187,7 @@ def _together(proof: Proof, work: queue.Queue[Any], jobs: int) -> None:
     failures: list[BaseException] = []
 
     def worker() -> None:
-        with copy_of_tree() as folder:
+        with copy_of_tree(tests=True) as folder:
             while not failures:
                 try:
                     one = work.get_nowait()
@@ -214,38 +214,56 @@ def _one(one: Any, proof: Proof, folder: Path) -> dict[str, Any]:
             "what": "defect",
             "key": proof.key(one),
             "name": one.name,
-            "profile": one.profile,
+            "finder": one.finder,
             **found,
         }
-    profile, within = one
-    found = run(folder, profile, within, proof.seed, first=False)
-    return {"what": "control", "profile": profile, "within": within, **found}
+    found = dict(NOTHING)
+    if one.finder == "simulation":
+        found |= simulation(folder, one.of[0], one.within, proof.seed, first=False)
+    elif one.finder == "scenario":
+        found |= scenarios(folder, one.of)
+    else:
+        found |= detector(folder, one.of[1])
+    bad = bool(found["invariants"] or found["failed"])
+    return {"what": "control", "of": one.name, "within": one.within, **found, "found": bad}
 
 
 def table(proof: Proof, defects: Sequence[Defect]) -> str:
     """The rows for docs/safety.md."""
     rows = [
-        "| defect | profile | decisions | of them approved | invariants | control |",
-        "|---|---|---|---|---|---|",
+        "| defect | to be found by | profile | decisions | of them approved | invariants "
+        "| scenarios or detector | control |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for defect in defects:
         row = proof.found.get(proof.key(defect))
+        head = f"| {defect.name} | {defect.finder} | {defect.profile or '-'} |"
         if row is None:
-            rows.append(f"| {defect.name} | {defect.profile} | not run | | | |")
+            rows.append(f"{head} not run | | | | |")
             continue
-        control = proof.control.get(defect.profile)
-        clean = "not run" if control is None else "clean"
-        if control is not None and control["invariants"]:
-            clean = f"broken: {control['invariants']}"
-        broken = ", ".join(map(str, row["invariants"]))
-        decisions = f"{row['decisions']:,}"
-        if not broken:
-            broken, decisions, clean = "**not found**", f"more than {decisions}", ""
+        control = proof.control.get(" ".join(control_of(defect)))
+        clean = "not run" if control is None else "broken" if control["found"] else "clean"
+        decisions, approved, broken = "-", "-", "-"
+        if defect.profile:
+            broken = ", ".join(map(str, row["invariants"]))
+            decisions, approved = f"{row['decisions']:,}", f"{row['approved']:,}"
+            if not broken:
+                broken, decisions = "none", f"more than {decisions}"
         rows.append(
-            f"| {defect.name} | {defect.profile} | {decisions} | {row['approved']:,} | {broken} "
-            f"| {clean} |"
+            f"{head} {decisions} | {approved} | {broken} | {_others(defect, row)} "
+            f"| {clean if row['found'] else '**not found**'} |"
         )
     return "\n".join(rows)
+
+
+def _others(defect: Defect, row: dict[str, Any]) -> str:
+    """What the scenarios or the detector said."""
+    if defect.lookahead:
+        return f"`lookahead {defect.lookahead}`: {row['failed']} told"
+    if defect.tests:
+        tests = ", ".join(f"`{test.rpartition('::')[2]}`" for test in defect.tests)
+        return f"{tests}: {row['failed']} of {row['ran']} fail"
+    return "-"
 
 
 def say(line: str) -> None:
@@ -268,8 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(table(proof, chosen))
         return 0
     prove(proof, chosen, options.jobs)
-    missed = [d.name for d in chosen if not proof.found[proof.key(d)]["invariants"]]
-    unclean = [p for p, row in proof.control.items() if row["invariants"]]
+    missed = [d.name for d in chosen if not proof.found[proof.key(d)]["found"]]
+    unclean = [of for of, row in proof.control.items() if row["found"]]
     say(f"{len(chosen) - len(missed)} of {len(chosen)} found; missed: {missed or 'none'}")
     say(f"controls that were not clean: {unclean or 'none'}")
     return 1 if missed or unclean else 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from defects import DEFECTS, Defect
-from prove import copy_of_tree, look_for
+from defect import Defect
+from defects import DEFECTS
+from finders import ROOT, copy_of_tree
+from prove import look_for
 
 from local.cli.main import main
 from local.simulate.profiles import ATTACKS, PROFILES
@@ -131,14 +133,12 @@ def test_defects_are_found_and_told_with_their_replay() -> None:
     with copy_of_tree() as folder:
         for name in QUICK:
             found = look_for(by_name[name], folder)
-            assert found["invariants"], f"{name}: {found['text']}"
+            assert found["found"], f"{name}: {found['text']}"
 
 
 def test_every_defect_changes_exactly_one_place() -> None:
-    from prove import ROOT
-
     assert len({d.name for d in DEFECTS}) == len(DEFECTS) >= 25
     for defect in DEFECTS:
         assert isinstance(defect, Defect)
         assert (ROOT / defect.file).read_text().count(defect.right) == 1, defect.name
-        assert defect.profile in PROFILES
+        assert defect.profile in PROFILES or defect.finder != "simulation"
