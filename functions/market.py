@@ -66,15 +66,30 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
 
     Alerts are added to ``told``.
     """
+    from shared.errors import ConfigurationError
     from shared.execution import emergency, short_history, watch
     from shared.market.events import decode
 
     engine, floor = services().engine, float(services().thresholds.volatility_floor)
     stops = set()
 
+    def look(candle: Any) -> None:
+        """Whether the market is abnormal."""
+        candles = engine.candles(candle.symbol, candle.timeframe)
+        if candles is not None and watch.moves_much(candles, floor):
+            desk = services().desk()
+            if watch.market(desk, candles) in desk.closing_triggers:
+                stops.add(emergency.workflow_id(desk))
+            told.extend(desk.outbox.risk)
+
     def process(body: bytes) -> Any:
         candle = decode(body)
-        signal = engine.on_candle(candle)
+        try:
+            signal = engine.on_candle(candle)
+        except ConfigurationError:
+            # A model that cannot vote takes the signal away, not the eye on the market.
+            look(candle)
+            raise
         if signal is None:
             known, needed = engine.history(candle.symbol, candle.timeframe)
             if known < needed:
@@ -82,13 +97,8 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
                 short_history.tell(desk, candle, known, needed)
                 told.extend(desk.outbox.risk)
             return None
-        candles = engine.candles(candle.symbol, candle.timeframe)
-        if candles is not None and watch.moves_much(candles, floor):
-            # Before the signal is acted upon: this move may be its reason.
-            desk = services().desk()
-            if watch.market(desk, candles) in desk.closing_triggers:
-                stops.add(emergency.workflow_id(desk))
-            told.extend(desk.outbox.risk)
+        # Before the signal is acted upon: this move may be its reason.
+        look(candle)
         return engine.save(signal)
 
     found = deadletter.each("market", events, process)

@@ -17,7 +17,17 @@ from shared.intelligence.features import NAMES, matrix, reference
 from shared.intelligence.library import MODELS, SHIPPED, Library
 from shared.intelligence.model import OnnxModel
 from tests.intelligence.made_models import card
-from tests.intelligence.made_onnx import COUNT, LOOKBACK, MAKERS, built, lstm, mlp, save, trees
+from tests.intelligence.made_onnx import (
+    COUNT,
+    LOOKBACK,
+    MAKERS,
+    built,
+    constant,
+    lstm,
+    mlp,
+    save,
+    trees,
+)
 
 ROWS = matrix(reference(560))[-90:]
 SEQUENCES = np.lib.stride_tricks.sliding_window_view(ROWS, LOOKBACK, axis=0).swapaxes(1, 2)
@@ -91,17 +101,6 @@ def _dense(out: str = "probabilities", **options: Any) -> bytes:
     return built([first, node], {"w": weight}, shape, outputs=out, **options)
 
 
-def _gives(value: list[float]) -> bytes:
-    """A model that gives out these numbers for every row."""
-    zero = helper.make_node("MatMul", ["features", "w"], ["zero"])
-    add = helper.make_node("Add", ["zero", "value"], ["probabilities"])
-    constants = {
-        "w": np.zeros((COUNT, 3), np.float32),
-        "value": np.array(value, np.float32),
-    }
-    return built([zero, add], constants, ("N", COUNT))
-
-
 def _two_of_three() -> bytes:
     """A model whose file does not say that it has two classes only."""
     nodes = [
@@ -135,10 +134,10 @@ WRONG = [
     (lstm(), {}, "the contract is one input features"),
     (mlp(), {"kind": "sequence", "lookback": LOOKBACK}, "the contract is one input features"),
     (lstm(lookback=5), {"kind": "sequence", "lookback": LOOKBACK}, "the contract is one input"),
-    (_gives([np.nan, 0.5, 0.5]), {}, "no probabilities: .nan, 0.5, 0.5"),
-    (_gives([np.inf, 0.0, 0.0]), {}, "no probabilities"),
-    (_gives([0.5, 0.5, 0.5]), {}, "no probabilities"),
-    (_gives([-0.5, 1.0, 0.5]), {}, "no probabilities"),
+    (constant(np.nan, 0.5, 0.5), {}, "no probabilities: .nan, 0.5, 0.5"),
+    (constant(np.inf, 0.0, 0.0), {}, "no probabilities"),
+    (constant(0.5, 0.5, 0.5), {}, "no probabilities"),
+    (constant(-0.5, 1.0, 0.5), {}, "no probabilities"),
 ]
 
 
