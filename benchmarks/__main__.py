@@ -26,6 +26,7 @@ SECTIONS: dict[str, int] = {
     "together": 3,
     "task_hub": 3,
     "signals": 3,
+    "models": 3,
     "exchange": 3,
     "emergency": 3,
     "dashboard": 1,  # every load in a tab of its own

@@ -27,14 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InvalidInput
-from shared.indicators.catalogue import Number
-from shared.indicators.history import history
+from shared.intelligence.bars import Array, Asked, Bars
 from shared.market.candle import Columns
 from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.strategies.candlesticks import CONTINUATIONS, REVERSALS
-from shared.strategies.frame import Frame
-
-Array = NDArray[np.float64]
 
 #: Version of the definition, and a digest of what it gives on :func:`reference`. A model serves
 #: only the features it was trained on, so whoever changes one changes this and trains again.
@@ -45,62 +41,7 @@ GRID = 2.0**-12
 #: No feature is further from 0.
 LIMIT = 20.0
 
-#: ATR as a share of the price from which a market moves (fully, and at all).
-MOVES, STILL = 1e-5, 1e-6
-ATR = 14
-
 _PATTERNS = tuple(REVERSALS | CONTINUATIONS)
-
-
-class Bars(Frame):
-    """All bars of a frame, with the windows that the features need beside indicators.
-
-    Parameters
-    ----------
-    columns : Columns
-    """
-
-    def __init__(self, columns: Columns) -> None:
-        super().__init__(columns)
-        #: Most bars that a figure asked so far reads.
-        self.reads = 1
-
-    def column(self, name: str, lag: int = 0) -> Array:
-        self.reads = max(self.reads, lag + 1)
-        found: Array = super().column(name, lag)
-        return found
-
-    def indicator(
-        self, name: str, *, on: tuple[str, ...] | None = None, lag: int = 0, **params: Number
-    ) -> tuple[Array, ...]:
-        bars = history(name, **params)
-        if bars is None:
-            raise InvalidInput(f"{name} needs every bar since the first; no feature can use it")
-        self.reads = max(self.reads, bars + lag)
-        return super().indicator(name, on=on, lag=lag, **params)
-
-    def patterns(self, names: tuple[str, ...]) -> list[Array]:
-        self.reads = max(self.reads, *(history(name) or 0 for name in names))
-        return super().patterns(names)
-
-    def atr_above_none(self, period: int = ATR, lag: int = 0) -> Array:
-        """ATR in price units, at least what a market that stands still would have."""
-        (atr,) = self.indicator("ATR", timeperiod=period, lag=lag)
-        least: Array = np.maximum(atr, self.column("close", lag) * STILL)
-        return least
-
-    def moving(self) -> Array:
-        """0 where the market stands still, 1 where it moves."""
-        (atr,) = self.indicator("ATR", timeperiod=ATR)
-        share: Array = (atr / self.column("close") - STILL) / (MOVES - STILL)
-        return np.clip(share, 0.0, 1.0)
-
-    def windows(self, values: Array, bars: int) -> Array:
-        """The last ``bars`` values at every bar as rows; NaN where there are fewer."""
-        self.reads = max(self.reads, bars)
-        padded = np.concatenate((np.full(bars - 1, np.nan), values))
-        rows: Array = np.lib.stride_tricks.sliding_window_view(padded, bars)
-        return rows
 
 
 def _share(a: Array, b: Array, otherwise: float = 0.0) -> Array:
@@ -232,12 +173,14 @@ def _slope(b: Bars) -> Array:
 
 def _rsi(b: Bars) -> Array:
     (rsi,) = b.indicator("RSI", timeperiod=14)
-    return rsi / 50.0 - 1.0
+    scaled: Array = rsi / 50.0 - 1.0
+    return scaled
 
 
 def _adx(b: Bars) -> Array:
     (adx,) = b.indicator("ADX", timeperiod=14)
-    return adx / 50.0 - 1.0
+    scaled: Array = adx / 50.0 - 1.0
+    return scaled
 
 
 def _direction(b: Bars) -> Array:
@@ -249,7 +192,8 @@ def _direction(b: Bars) -> Array:
 
 def _aroon(b: Bars) -> Array:
     (aroon,) = b.indicator("AROONOSC", timeperiod=25)
-    return aroon / 100.0
+    scaled: Array = aroon / 100.0
+    return scaled
 
 
 def _atr_share(b: Bars) -> Array:
@@ -345,7 +289,7 @@ NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 @cache
 def feature_history() -> int:
     """Bars, the last one included, that a row of features is computed from."""
-    bars = Bars(reference(16))
+    bars = Asked(reference(16))
     for feature in FEATURES:
         feature.of(bars)
     bars.moving()

@@ -43,13 +43,16 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._models: dict[str, OnnxModel] = {}
+        self._names: tuple[str, ...] | None = None
         self._lock = threading.Lock()
 
     def names(self) -> tuple[str, ...]:
         """Models with a file or a card in the folder, whether or not they can be used."""
-        return tuple(
-            name for name in MODELS if self._file(name, "onnx") or self._file(name, "json")
-        )
+        if self._names is None:
+            self._names = tuple(
+                name for name in MODELS if self._file(name, "onnx") or self._file(name, "json")
+            )
+        return self._names
 
     def model(self, name: str, version: str = "") -> OnnxModel:
         """A model that may be served.
