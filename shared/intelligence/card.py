@@ -47,7 +47,13 @@ class Figures(_Part, frozen=True, kw_only=True):
     votes : int
         Rows with a vote.
     hit_rate, base_hit_rate : float or None
-        Share of the votes whose barrier came first, and of the same sides without any knowledge.
+        Share of the votes whose barrier came first, and of the same sides without any knowledge:
+        dealt at random over the same rows.
+    base_brier : float or None
+        Brier score of the shares of the training rows.
+    gain_error : float or None
+        Standard error of ``base_log_loss`` less ``log_loss``, from sums over weeks, because rows
+        near each other share their outcome.
     """
 
     rows: Count
@@ -62,6 +68,8 @@ class Figures(_Part, frozen=True, kw_only=True):
     votes: Count
     hit_rate: Share | None
     base_hit_rate: Share | None = None
+    base_brier: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    gain_error: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Fold(_Part, frozen=True, kw_only=True):
@@ -143,6 +151,8 @@ class ModelCard(_Part, frozen=True, kw_only=True):
         What a training run is repeated with.
     created_at : str
         UTC ISO 8601.
+    holdout : Fold or None
+        The end of the data, on which nothing was chosen: the figures of exactly this ONNX file.
     """
 
     name: str
@@ -170,6 +180,7 @@ class ModelCard(_Part, frozen=True, kw_only=True):
     params: dict[str, Any]
     created_at: str
     classes: tuple[str, ...] = CLASSES
+    holdout: Fold | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", self.onnx_sha256):

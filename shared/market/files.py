@@ -153,6 +153,22 @@ def load_market(
     return {symbol: _load(listing, symbol, start_ms, end_ms, warmup_bars) for symbol in symbols}
 
 
+def candle_runs(folder: Path | str, symbol: str, timeframe: str) -> list[Columns]:
+    """All candles of a symbol and time frame, as runs without holes in order of time.
+
+    Raises
+    ------
+    InvalidInput
+        When there is no such folder, or no file of them in it.
+    MarketDataError
+        When a file cannot be used as it is, saying where and why.
+    """
+    listing = _Folder(Path(folder))
+    if not listing.of(symbol, "candles", timeframe):
+        raise InvalidInput(f"{folder}: no {timeframe} candles of {symbol}")
+    return listing.runs(symbol, "candles", timeframe)
+
+
 class _Folder:
     """The candle files of a folder, each read at most once."""
 
