@@ -1,5 +1,6 @@
 # Sourced by ./run and ./test: a virtual environment with the pinned dependencies in .venv.
-# Sets PYTHON. Rebuilt when requirements or the Python version change.
+# Sets PYTHON. Rebuilt when requirements or the Python version change. "make_venv training" adds what
+# training/ needs, under a stamp of its own: a first ./run does not wait for packages it does not use.
 
 suitable='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
 
@@ -38,6 +39,17 @@ make_venv() {
             return 1
         }
         echo "$stamp" > .venv/stamp
+    fi
+    if [ "${1:-}" = training ]; then
+        stamp=$(cat requirements.txt requirements-dev.txt training/requirements.txt | cksum)
+        if [ "$(cat .venv/stamp-training 2>/dev/null)" != "$stamp" ]; then
+            echo "Adding what training needs to .venv (once; some minutes, 1 GB) ..." >&2
+            .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r training/requirements.txt >&2 || {
+                echo "Installing the training packages failed; see the message above." >&2
+                return 1
+            }
+            echo "$stamp" > .venv/stamp-training
+        fi
     fi
     PYTHON=$PWD/.venv/bin/python
 }

@@ -18,6 +18,7 @@ from local.cli.data_options import add_compare, add_data, add_download
 from local.cli.dates import end_moment, moment, names
 from local.cli.market_options import add_market, add_set
 from local.cli.search_options import add_lookahead, add_searches
+from local.cli.train_options import add_training
 from local.configuration import DEMONSTRATION
 from local.exchange.options import NOW, add_options
 from shared.errors import BorsaError, ConfigurationError
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_searches(commands, STATE)
     add_lookahead(commands)
+    add_training(commands)
 
     explain = commands.add_parser(
         "explain",

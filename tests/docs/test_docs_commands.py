@@ -25,6 +25,7 @@ _NEEDED = {
     "lookahead": ["all"],
     "compare": ["--live", "PATH", "--synthetic", "--out", "DIR"],
     "download": ["--out", "DIR"],
+    "train": ["--candles", "DIR"],
     "data audit": ["DIR"],
     "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
 }

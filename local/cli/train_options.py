@@ -1,0 +1,80 @@
+"""Options of ``./run train`` and ``./run models``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from local.cli.data_options import Commands
+from local.cli.dates import count, end_moment, moment, names
+
+#: The application's own.
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
+    """``./run train`` and ``./run models``."""
+    train = commands.add_parser(
+        "train",
+        help="train the models on candle files and export them",
+        description="Triple-barrier labels on candles, purged walk-forward, final training, export "
+        "to ONNX and a check that the exported file gives the same probabilities. Writes "
+        "NAME.onnx and NAME.json, the model card with all figures, for every model. The first "
+        "time it installs the training packages into .venv.",
+    )
+    train.add_argument(
+        "--candles",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="candle files, as ./run download writes them",
+    )
+    train.add_argument(
+        "--models", type=names, default=(), metavar="A,B", help="only these (default: all)"
+    )
+    train.add_argument("--timeframe", default="1h", metavar="1h", help="default: %(default)s")
+    train.add_argument(
+        "--symbols", type=names, default=(), metavar="A,B", help="default: all of the folder"
+    )
+    train.add_argument("--from", dest="start", type=moment, metavar="DATE")
+    train.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
+    train.add_argument(
+        "--horizon", type=count, default=24, metavar="BARS", help="a trade ends then (24)"
+    )
+    train.add_argument(
+        "--take", type=float, default=2.0, metavar="ATR", help="distance of the take (2)"
+    )
+    train.add_argument(
+        "--stop", type=float, default=2.0, metavar="ATR", help="distance of the stop (2)"
+    )
+    train.add_argument("--folds", type=count, default=4, help="steps of the walk-forward (4)")
+    train.add_argument(
+        "--embargo",
+        type=count,
+        default=24,
+        metavar="BARS",
+        help="between what training knows and what it is judged on (24)",
+    )
+    train.add_argument(
+        "--holdout",
+        default="52w",
+        metavar="52w",
+        help="the end of the data, looked at once (default: %(default)s; 0d: none)",
+    )
+    train.add_argument("--seed", type=count, default=7)
+    train.add_argument(
+        "--out", type=Path, default=MODELS, metavar="DIR", help="default: the application's models/"
+    )
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    train.set_defaults(module="local.cli.train")
+
+    models = commands.add_parser(
+        "models",
+        help="the models there are, and what they were worth out of sample",
+        description="The cards of a folder: every figure beside what no knowledge would reach.",
+    )
+    models.add_argument(
+        "--models", type=Path, default=MODELS, metavar="DIR", help="default: the application's"
+    )
+    models.add_argument("--json", action="store_true", help="the cards as they are")
+    models.set_defaults(module="local.cli.models")

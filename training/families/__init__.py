@@ -1,0 +1,1 @@
+"""The families of models, each in the file of its kind."""
