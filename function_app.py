@@ -8,8 +8,11 @@ from functions import (
     compliance,
     events,
     guardian,
+    incidents,
     market,
     models,
+    operations,
+    records,
     reports,
     research,
     risk,
@@ -36,6 +39,9 @@ for module in (
     risk,
     stage,
     compliance,
+    records,
+    operations,
+    incidents,
     web,
 ):
     app.register_functions(module.bp)

@@ -12,21 +12,15 @@ import msgspec
 
 from local.cli.open_state import ACCOUNT, open_store
 from shared.clock import iso
-from shared.errors import AuditBroken, InvalidInput, NotFound
+from shared.errors import InvalidInput, NotFound
+from shared.operations.explained import in_record
 from shared.risk.decision import Decision, DecisionInputs, canonical_json
 from shared.risk.gate import decide
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when the recomputed decision equals the recorded one, 1 when it does not."""
-    body = _record(options)
-    try:
-        inputs = msgspec.convert(body["inputs"], DecisionInputs)
-        recorded = msgspec.convert(body["decision"], Decision)
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise AuditBroken(
-            f"the record of {options.id} is not what was written: {error}; see ./run audit verify"
-        ) from error
+    inputs, recorded = in_record(options.id, _record(options))
     again = decide(inputs)
     same = canonical_json(again) == canonical_json(recorded)
     _show(inputs, recorded)

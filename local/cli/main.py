@@ -89,6 +89,25 @@ def parser() -> argparse.ArgumentParser:
         )
     audit.set_defaults(module="local.cli.audit")
 
+    incident = commands.add_parser(
+        "incident",
+        help="everything about a stretch of time in one file",
+        description="Writes a zip file with the kill switch, alerts, violations, decisions, "
+        "orders, trades, positions, the audit records with their verification, settings without "
+        "secrets, versions, and a timeline to read first. Also from a run that is dead. GET "
+        "/api/incidents answers the same of the deployed one. Exit code 1 where the audit chain "
+        "does not verify.",
+    )
+    incident.add_argument(
+        "--since", type=moment, metavar="DATE", help="UTC (default: a day before the end)"
+    )
+    incident.add_argument(
+        "--until", type=moment, metavar="DATE", help="UTC (default: the last audit record)"
+    )
+    incident.add_argument("--out", type=Path, metavar="FILE", help="default: in the run's folder")
+    _state(incident)
+    incident.set_defaults(module="local.cli.incident")
+
     exchange = commands.add_parser(
         "exchange",
         help="the simulated exchange alone, for any Binance client",

@@ -42,6 +42,7 @@ from shared.simulation.venue import MAIN, Venue
 from shared.storage.sqlite import SqliteStore
 from shared.storage.store import Store
 from shared.strategies.signal import Signal, signal_id
+from tests import described
 
 D = Decimal
 #: 2025-05-05 00:00 UTC.
@@ -353,7 +354,9 @@ class Floor:
         raw = (
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
-        return await host.handle(Request(method, target, headers, raw))
+        answer = await host.handle(Request(method, target, headers, raw))
+        described.check(method, target, answer.status, answer.body)
+        return answer
 
     def timer(self, name: str) -> None:
         """Fire a timer function now."""

@@ -23,6 +23,7 @@ from shared.bootstrap import Services
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import MAIN, Venue
 from shared.storage.sqlite import SqliteStore
+from tests import described
 
 #: 2025-05-04 10:01:21 UTC: the next timer is due after 19 s.
 NOW = 1_746_352_881_000
@@ -122,6 +123,7 @@ class Serving:
             method, self.url + path, data=body, json=json, headers=sent, timeout=60
         )
         self.bodies.append(answer.content)
+        described.check(method, path, answer.status_code, answer.content)
         return answer
 
     def state(self) -> dict[str, list[tuple[str, ...]]]:

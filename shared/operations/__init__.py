@@ -1,0 +1,1 @@
+"""What operators ask for: decisions explained, configuration, incidents. Decides nothing."""

@@ -1,0 +1,1 @@
+"""Everything about a stretch of time in one file, for whoever looks into what happened in it."""
