@@ -32,6 +32,9 @@ param principalId string = ''
 @allowed(['User', 'ServicePrincipal'])
 param principalType string = 'User'
 
+@description('Subject of the tokens of the pipeline that may deploy the code: repo:OWNER/NAME:environment:ENVIRONMENT. Empty: no pipeline may.')
+param deployerSubject string = ''
+
 // ---------------------------------------------------------------------------------------- secrets
 // Better set with `az keyvault secret set` after the deployment; see docs/deploy.md.
 
@@ -623,6 +626,16 @@ module budget 'modules/budget.bicep' = if (monthlyBudget > 0) {
   }
 }
 
+module deployer 'modules/deployer.bicep' = if (!empty(deployerSubject)) {
+  scope: group
+  params: {
+    name: 'id-deployer-${token}'
+    location: location
+    tags: tags
+    subject: deployerSubject
+  }
+}
+
 @description('Resource group that holds everything.')
 output AZURE_RESOURCE_GROUP string = group.name
 
@@ -646,3 +659,6 @@ output EVENT_HUBS_NAMESPACE string = eventHubs.outputs.fullyQualifiedNamespace
 
 @description('Address the exchange sees, to bind the API key to; empty without staticEgress.')
 output EGRESS_ADDRESS string = staticEgress ? network!.outputs.egressAddress : ''
+
+@description('Client id that a pipeline deploys with; empty without deployerSubject.')
+output DEPLOYER_CLIENT_ID string = empty(deployerSubject) ? '' : deployer!.outputs.clientId

@@ -128,6 +128,7 @@ def test_outputs_and_settings_hold_nothing_secret(prediction: Prediction) -> Non
         "COSMOS_ENDPOINT",
         "EVENT_HUBS_NAMESPACE",
         "EGRESS_ADDRESS",
+        "DEPLOYER_CLIENT_ID",
     }
     forbidden = re.compile(
         r"AccountKey=|SharedAccess(Key|Signature)|[?&]sig=|@Microsoft\.KeyVault|securestring", re.I
