@@ -38,6 +38,12 @@ def run(options: argparse.Namespace) -> int:
     split = boundary(config.end_ms - held, config) if held else config.end_ms
     if not config.start_ms < split:
         raise InvalidInput(f"--holdout {options.holdout} leaves nothing to search in")
+    if held and asked.runner.seen_until > split:
+        raise InvalidInput(
+            f"a model of the configuration was trained on bars until "
+            f"{iso(asked.runner.seen_until)}, the holdout begins {iso(split)} and would not be "
+            "unseen; choose a later range, --holdout 0, or take the model out"
+        )
     seen = sealed(asked.market, split)
     with Workers(asked.runner, options.workers) as workers:
         with counted("trials", options.quiet) as tell:

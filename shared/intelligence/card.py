@@ -7,12 +7,13 @@ by its card, so what serving depends on (features, look-back, digest) is checked
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from shared.errors import ConfigurationError
-from shared.market.timeframe import TIMEFRAMES
+from shared.market.timeframe import TIMEFRAMES, duration_ms
 
 #: What a model gives probabilities of, in the order of its output: which barrier is touched first.
 CLASSES = ("down", "flat", "up")
@@ -191,12 +192,31 @@ class ModelCard(_Part, frozen=True, kw_only=True):
             raise ValueError("a tabular model reads one row")
         if self.timeframe not in TIMEFRAMES:
             raise ValueError(f"unknown time frame {self.timeframe!r}")
+        for name in ("trained_from", "trained_to"):
+            if _milliseconds(getattr(self, name)) is None:
+                raise ValueError(f"{name} is a time in UTC, as 2025-01-31T12:00:00Z")
         if self.classes != CLASSES:
             raise ValueError(f"the classes are {', '.join(CLASSES)}, in this order")
         if not self.features or set(self.histograms) - set(self.features):
             raise ValueError("features are named, and histograms are theirs")
         if set(self.calibration) - set(CLASSES):
             raise ValueError(f"calibration is of {', '.join(CLASSES)}")
+
+    @property
+    def seen_until(self) -> int:
+        """End of what the training has seen in UTC milliseconds: its last bar, and those by which
+        that bar's label was decided.
+        """
+        last = _milliseconds(self.trained_to) or 0
+        return last + (1 + self.horizon_bars) * duration_ms(self.timeframe)
+
+
+def _milliseconds(time: str) -> int | None:
+    try:
+        value = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return round(value.timestamp() * 1000) if value.utcoffset() == timedelta(0) else None
 
 
 def encoded(card: ModelCard) -> bytes:

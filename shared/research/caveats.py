@@ -12,6 +12,7 @@ from shared.research.breakdown import Breakdown
 from shared.research.luck import Luck
 from shared.research.overfitting import Overfitting
 from shared.research.result import Result
+from shared.research.seen import is_seen_note
 from shared.research.statistics import Statistics
 
 SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
@@ -69,7 +70,14 @@ def caveats(
             *_alike(alike),
             *_assumptions(whole, variations or {}),
             *_instead(whole, benchmarks or {}),
-            *_notes([n for n in result.notes if n != few_trades(len(result.trades))]),
+            *_seen([n for n in result.notes if is_seen_note(n)]),
+            *_notes(
+                [
+                    n
+                    for n in result.notes
+                    if n != few_trades(len(result.trades)) and not is_seen_note(n)
+                ]
+            ),
         )
     ]
     order = [SERIOUS, CAUTION, NOTE]
@@ -90,6 +98,11 @@ def _notes(notes: Sequence[str]) -> _Found:
     for some in alike.values():
         more = f" (and {len(some) - 1} more like it)" if len(some) > 1 else ""
         yield NOTE, "Note on the data", some[0] + more
+
+
+def _seen(notes: Sequence[str]) -> _Found:
+    if notes:
+        yield SERIOUS, "A model has seen these bars", "; ".join(notes) + "."
 
 
 def _result(s: Statistics) -> _Found:

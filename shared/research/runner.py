@@ -22,6 +22,7 @@ from shared.research.evaluation import Job
 from shared.research.market import source_of
 from shared.research.result import Result
 from shared.research.sealed import Market
+from shared.research.seen import seen
 from shared.research.signals import signals
 from shared.research.space import Params, Value
 from shared.research.votes import VoteBook
@@ -68,6 +69,11 @@ class BacktestRunner:
         self.config = config
         self.settings = dict(settings or {})
         self._kept: tuple[Market, CandleSource, VoteBook] | None = None
+
+    @property
+    def seen_until(self) -> int:
+        """Until when models of the configuration were trained, UTC milliseconds; 0 without."""
+        return max(seen(self.config).values(), default=0)
 
     def __getstate__(self) -> dict[str, Any]:
         # What was kept of a market must not travel: another process may not be meant to see it.

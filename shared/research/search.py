@@ -176,7 +176,7 @@ def search(
     InvalidInput
         When the grid is too large, or the market does not reach to ``end``.
     """
-    known = seen_until(market)
+    known = max(seen_until(market), workers.seen_until)
     last = max(one.end_ms for one in market.values())
     if not start < end <= last:
         raise InvalidInput("the span of the search is not inside the market it is given")

@@ -21,6 +21,7 @@ from shared.market.timeframe import duration_ms
 from shared.research.alarms import Alarms, alarms, joined
 from shared.research.market import history
 from shared.research.prepared import prepared
+from shared.research.seen import seen_notes
 from shared.strategies.ensemble import ATR_PERIOD, VOLATILITY_RETURNS, ensemble
 from shared.strategies.frame import Frame
 
@@ -118,7 +119,7 @@ def signals(
         )
     )
     parts: list[dict[str, Any]] = []
-    notes: list[str] = []
+    notes = seen_notes(config)
     bars = 0
     odd: list[Alarms] = []
     for s, symbol in enumerate(config.symbols):

@@ -87,6 +87,12 @@ def walk_forward(
     InvalidInput
         When no window had a choice, or a test span was not out of sample.
     """
+    if windows and workers.seen_until > windows[0].test_start:
+        raise InvalidInput(
+            f"not out of sample: a model of the configuration was trained on bars until "
+            f"{iso(workers.seen_until)}, the first test begins {iso(windows[0].test_start)}; begin "
+            "later, or take the model out"
+        )
     steps: list[Step] = []
     parts: list[Result] = []
     equity = deposit
@@ -170,8 +176,8 @@ def judging(
     """
     if choice.seen_until > start:
         raise InvalidInput(
-            f"not out of sample: the search had seen the market until {iso(choice.seen_until)}, "
-            f"the test begins {iso(start)}"
+            f"not out of sample: the search, or a model in it, had seen the market until "
+            f"{iso(choice.seen_until)}, the test begins {iso(start)}"
         )
     workers.use(sealed(market, end))
     begun = workers.begin(Job(params=choice.params, start=start, end=end, deposit=deposit))

@@ -66,6 +66,11 @@ class Workers:
         if self._folder is not None:
             self._folder.cleanup()
 
+    @property
+    def seen_until(self) -> int:
+        """Until when what runs has seen data before any search, UTC milliseconds; 0: never."""
+        return int(getattr(self._run, "seen_until", 0))
+
     def use(self, market: Market) -> None:
         """The market of the jobs that follow."""
         self._market = market

@@ -97,6 +97,10 @@ def _history(models: Sequence[OnnxModel]) -> int:
     return feature_history() + max(m.card.lookback for m in models) - 1
 
 
+def _seen_until(models: Sequence[OnnxModel]) -> int:
+    return max(m.card.seen_until for m in models)
+
+
 def _misplaced(models: Sequence[OnnxModel], timeframe: str) -> list[str]:
     return [
         f"model {m.card.name} was trained on bars of {m.card.timeframe} and does not vote on "
@@ -163,7 +167,9 @@ def _model_strategy(name: str) -> Strategy[ModelParams]:
     def refusal(params: ModelParams, timeframe: str | None) -> Sequence[str]:
         return _refusal(partial(_one, name, params), timeframe)
 
-    return Strategy(name, ModelParams, history, evaluate, refusal)
+    return Strategy(
+        name, ModelParams, history, evaluate, refusal, lambda p: _seen_until(_one(name, p))
+    )
 
 
 def _refusal(models: Any, timeframe: str | None) -> Sequence[str]:
@@ -189,6 +195,7 @@ STRATEGIES: tuple[Strategy[Any], ...] = (
         lambda params: _history(_several(params)),
         _evaluate_ensemble,
         lambda params, timeframe: _refusal(partial(_several, params), timeframe),
+        lambda params: _seen_until(_several(params)),
     ),
 )
 

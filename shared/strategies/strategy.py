@@ -58,7 +58,8 @@ class Strategy(Generic[P]):
     """A strategy before its parameters are chosen.
 
     ``refusal`` says, for a strategy that depends on more than code, why it cannot be used with
-    these parameters, or not on that time frame where one is given.
+    these parameters, or not on that time frame where one is given. ``seen_until`` says, for one
+    that was fitted to data, until when (UTC milliseconds).
     """
 
     name: str
@@ -66,6 +67,7 @@ class Strategy(Generic[P]):
     history: Callable[[P], int]
     evaluate: Callable[[Frame, P], Votes]
     refusal: Callable[[P, str | None], Sequence[str]] | None = None
+    seen_until: Callable[[P], int] | None = None
 
     def with_params(self, params: Mapping[str, Any]) -> Bound[P]:
         """The strategy with its parameters set, the documented defaults where not given.
@@ -112,6 +114,12 @@ class Bound(Generic[P]):
         """Why it cannot be used, or not on that time frame; empty where it can."""
         ask = self.strategy.refusal
         return () if ask is None else ask(self.params, timeframe)
+
+    @property
+    def seen_until(self) -> int:
+        """End of the data it was fitted to, UTC milliseconds; 0 where it was to none."""
+        ask = self.strategy.seen_until
+        return 0 if ask is None else ask(self.params)
 
     def votes(self, frame: Frame) -> Votes:
         return self.strategy.evaluate(frame, self.params)

@@ -20,9 +20,15 @@ from shared.intelligence.library import SHIPPED, Library
 from shared.market.candle import Columns
 from shared.market.timeframe import duration_ms
 from shared.research.backtest import run
+from shared.research.breakdown import breakdown
+from shared.research.caveats import caveats
 from shared.research.config import BacktestConfig
 from shared.research.lookahead import look_ahead_of_voter
+from shared.research.luck import assess
+from shared.research.runner import BacktestRunner
+from shared.research.seen import is_seen_note, seen
 from shared.research.signals import live_signal, signals
+from shared.research.statistics import statistics
 from shared.research.votes import VoteBook
 from shared.simulation.synthetic import SyntheticMarket
 from shared.strategies import ai
@@ -31,7 +37,7 @@ from shared.strategies.ensemble import Ensemble, ensemble, signal_at_last
 from shared.strategies.frame import Frame
 from shared.strategies.registry import STRATEGIES, available, strategy
 from shared.strategies.signal import Signal, Vote
-from tests.intelligence.made_onnx import LOOKBACK, MAKERS, mlp, save, serving
+from tests.intelligence.made_onnx import LOOKBACK, MAKERS, lstm, mlp, save, serving
 
 START = 1_746_316_800_000
 BARS = SyntheticMarket(21).columns("BTCUSDT", START, START + 900 * 60_000)
@@ -290,6 +296,35 @@ def test_both_engines_make_the_same_trades_and_the_live_decisions() -> None:
         live = live_signal(source, backtest("exact"), table, row)
         assert live.strength == pytest.approx(table.strength[row], abs=1e-9)
         assert {"BUY": 1, "SELL": -1}[live.side or ""] == table.side[row]
+
+
+def test_a_backtest_says_what_a_model_had_seen(tmp_path: Path) -> None:
+    """The card of these models ends on the last day of 2024, with labels of 24 bars more."""
+    source = SyntheticMarket(21, ("BTCUSDT", "ETHUSDT"))
+    last_bar = 1_735_686_000_000  # 2024-12-31T23:00:00Z
+    until = last_bar + 25 * 60_000
+    assert seen(backtest("exact")) == {"ai_ensemble": until, "lstm": until}
+    assert not [n for n in signals(source, backtest("exact")).notes if is_seen_note(n)]
+    save(tmp_path, "lstm", lstm(), trained_to="2025-05-04T08:00:00Z")
+    with serving(tmp_path):
+        fresh = backtest("exact")
+        # The range begins at 8:00; the last label looked until 8:25.
+        (note, other) = [n for n in signals(source, fresh).notes if is_seen_note(n)]
+        assert note.startswith("ai_ensemble was trained on bars until 2025-05-04T08:25:00.000Z")
+        assert other.startswith("lstm was trained on bars until")
+        assert BacktestRunner(fresh).seen_until == START + (8 * 60 + 25) * 60_000
+        result = run(source, fresh)
+        found = caveats(result, statistics(result), breakdown(result), assess(result, paths=200))
+        (one,) = [c for c in found if c.title == "A model has seen these bars"]
+        assert one.level == "serious"
+        assert "not out of sample" in one.text
+    assert BacktestRunner(backtest("exact")).seen_until < START
+    formulas = replace_signals(backtest("exact"), config("trend"))
+    assert BacktestRunner(formulas).seen_until == 0
+
+
+def replace_signals(chosen: BacktestConfig, members: EnsembleConfig) -> BacktestConfig:
+    return msgspec.structs.replace(chosen, signals=SignalConfig(default=members))
 
 
 def test_a_sweep_asks_a_model_once(made: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,9 @@ def test_what_is_written_is_read() -> None:
         ({"histograms": {"moon": {"edges": [], "shares": [1.0]}}}, "histograms are theirs"),
         ({"calibration": {"sideways": []}}, "calibration is of down, flat, up"),
         ({"take_atr": 0}, "take_atr"),
+        ({"trained_to": "yesterday"}, "trained_to is a time in UTC"),
+        ({"trained_to": "2025-01-31T12:00:00"}, "trained_to is a time in UTC"),
+        ({"trained_from": "2025-01-31T12:00:00+02:00"}, "trained_from is a time in UTC"),
         ({"rows": None}, "rows"),
         ({"stars": 5}, "stars"),
     ],
@@ -41,6 +44,12 @@ def test_what_cannot_be_is_refused_with_its_place(change: dict[str, Any], told: 
     with pytest.raises(ConfigurationError, match="model mlp: its card cannot be used") as error:
         decoded(json.dumps(body).encode(), "mlp")
     assert told in str(error.value)
+
+
+def test_training_has_seen_the_bars_of_its_last_label() -> None:
+    """The last bar of training, and 24 bars within which its barriers are touched."""
+    own = card(b"a model", name="mlp", trained_to="2024-12-31T22:00:00.000Z", timeframe="1h")
+    assert own.seen_until == 1_735_682_400_000 + 25 * 3_600_000
 
 
 @pytest.mark.parametrize("source", [b"", b"{", b"[]", b"\xff", b"null"])

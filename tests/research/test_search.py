@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
 from shared.research.code import LEFT_OUT, PARTS, code_digest, digest_of
 from shared.research.evaluation import Job, Outcome, Runner
-from shared.research.sealed import market_digest, sealed, seen_until
+from shared.research.result import Result
+from shared.research.sealed import Market, market_digest, sealed, seen_until
 from shared.research.search import Choice, Plan, Search, chosen, search
 from shared.research.space import Space, from_file, parse
 from shared.research.trials import Ledger, Trial, packed, params_key, unpacked
@@ -544,6 +546,31 @@ def test_a_choice_is_not_judged_on_what_it_has_seen() -> None:
         )  # fmt: skip
     assert found.settings["seen_until"] == choice.seen_until
     assert found.start_equity == 10.0
+
+
+class Trained:
+    """A runner whose models were trained on data that no search hands it."""
+
+    seen_until = END + HOUR
+
+    def __call__(self, market: Market, jobs: Sequence[Job]) -> Iterable[Result]:
+        return toy_runner.run(market, jobs)
+
+
+def test_what_a_model_was_trained_on_counts_as_seen(tmp_path: Path) -> None:
+    found = find(tmp_path / "a", Plan(objective="return"), Workers(Trained()))
+    assert found.choice is not None
+    assert found.choice.seen_until == Trained.seen_until
+    with (
+        Workers(Trained()) as workers,
+        pytest.raises(InvalidInput, match="search, or a model in it, had seen the market until"),
+    ):
+        judge(
+            workers, MARKET, found.choice,
+            start=START + 2900 * HOUR, end=START + 3200 * HOUR, deposit=1.0,
+        )  # fmt: skip
+    with pytest.raises(InvalidInput, match="a model of the configuration was trained on bars"):
+        forward(tmp_path / "b", Trained())
 
 
 def test_no_choice_anywhere_is_an_error(tmp_path: Path) -> None:
