@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from defect import Defect
 from defects import DEFECTS
+from exercised import figures_of, judged, shared_folder
 from finders import ROOT, copy_of_tree
 from prove import look_for
 
 from local.cli.main import main
 from local.simulate.profiles import ATTACKS, PROFILES
+from local.simulate.result import Result
 from local.simulate.run import Finding, episode, simulate, told
 from local.simulate.schedule import Schedule
 from local.simulate.shrink import shrink
@@ -30,14 +32,19 @@ def explain(findings: tuple[Finding, ...]) -> str:
 
 
 @pytest.mark.parametrize(("profile", "seed"), PIECES)
-def test_no_invariant_is_violated_under_faults(profile: str, seed: int) -> None:
-    report = simulate(DECISIONS, seed, profile)
+def test_no_invariant_is_violated_under_faults(
+    profile: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    results: list[Result] = []
+    report = simulate(DECISIONS, seed, profile, progress=lambda one, done: results.append(one))
     assert not report.findings, explain(report.findings)
     assert report.decisions >= DECISIONS
     assert report.entries > DECISIONS / 20, "nothing was traded, so nothing was tested"
     assert report.faults, "nothing was disturbed, so nothing was tested"
     assert report.checked[4] > 2 * DECISIONS
     assert report.checked[10] == report.decisions
+    piece = figures_of(profile, seed, results)
+    assert judged(shared_folder(tmp_path_factory), piece, PIECES) == []
 
 
 def test_every_run_simulates_twenty_thousand_decisions_of_all_profiles() -> None:
