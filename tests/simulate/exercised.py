@@ -34,7 +34,7 @@ HAPPENED: Mapping[str, tuple[str, ...]] = {
 #: So many strikes of a menu must a kind of fault be due before its absence means anything.
 DUE = 15
 
-_ALONE = ("stops", "post-only", "trigger", "prices")
+_ALONE = ("stops", "post-only", "trigger", "vanish", "prices")
 _LOOKUPS = ("order", "algoOrder", "openAlgoOrders")
 _MENUS = {"run": "activity", "report": "report", "deliver": "events", "get": "store-read"}
 

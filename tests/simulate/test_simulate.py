@@ -149,3 +149,18 @@ def test_every_defect_changes_exactly_one_place() -> None:
         assert isinstance(defect, Defect)
         assert (ROOT / defect.file).read_text().count(defect.right) == 1, defect.name
         assert defect.profile in PROFILES or defect.finder != "simulation"
+
+
+def test_the_page_lists_every_defect_with_its_finder_and_all_are_found() -> None:
+    page = (ROOT / "docs" / "safety.md").read_text()
+    part = page.partition("## Is the simulation able to find anything?")[2].partition("\n## ")[0]
+    listed = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in part.splitlines()
+        if line.startswith("| ") and not line.startswith("| defect ")
+    ]
+    assert [row[:2] for row in listed] == [[d.name, d.finder] for d in DEFECTS]
+    assert {row[-1] for row in listed} == {"clean"}
+    for row, defect in zip(listed, DEFECTS, strict=True):
+        by_itself = row[5] if defect.finder == "simulation" else row[6]
+        assert by_itself not in ("-", "none"), defect.name
