@@ -16,6 +16,7 @@ import pytest
 
 from local.simulate.profiles import PROFILES, Profile
 from local.simulate.result import Result
+from local.simulate.schedule import Menu
 
 #: What must have happened in all pieces of a profile together, by the names of the figures.
 HAPPENED: Mapping[str, tuple[str, ...]] = {
@@ -86,15 +87,27 @@ def problems(profile: Profile, pieces: Collection[Figures]) -> list[str]:
         for what in HAPPENED.get(profile.name, ())
         if not happened[what]
     ]
+    background = 0
     for menu, kinds in profile.rates.items():
         strikes = sum(struck[f"{menu} {kind}"] for kind, _ in kinds)
-        if not strikes:
-            found.append(f"{profile.name}: nothing of {menu} struck")
         total = sum(rate for _, rate in kinds)
+        if _faint(menu, kinds):
+            background += strikes
+        elif not strikes:
+            found.append(f"{profile.name}: nothing of {menu} struck")
         for kind, rate in kinds:
             if strikes * rate / total >= DUE and not struck[f"{menu} {kind}"]:
                 found.append(f"{profile.name}: {menu} struck {strikes} times, {kind} never")
+    faint = any(_faint(menu, kinds) for menu, kinds in profile.rates.items())
+    if faint and not background:
+        found.append(f"{profile.name}: nothing struck beside what it is about")
     return found
+
+
+def _faint(menu: str, kinds: Menu) -> bool:
+    """Whether a profile has a menu at less than its usual rates: beside what it is about."""
+    usual = sum(rate for _, rate in PROFILES["storm"].rates.get(menu, ()))
+    return sum(rate for _, rate in kinds) < 0.99 * usual
 
 
 def never_struck(pieces: Collection[Figures]) -> list[str]:

@@ -78,6 +78,16 @@ def test_a_rare_fault_is_only_asked_for_where_it_was_due() -> None:
     assert not [line for line in told if line.endswith("down never")]
 
 
+def test_faults_beside_what_a_profile_is_about_are_asked_for_together() -> None:
+    bursts = full("bursts")
+    assert problems(PROFILES["bursts"], [without(bursts, "stops no-stops")]) == []
+    silent = bursts
+    for menu in PROFILES["bursts"].rates:
+        silent = without(silent, menu + " ")
+    told = problems(PROFILES["bursts"], [silent])
+    assert told == ["bursts: nothing struck beside what it is about"]
+
+
 def test_a_kind_that_no_profile_showed_is_told() -> None:
     pieces = [full(profile) for profile in PROFILES]
     assert never_struck(pieces) == []
