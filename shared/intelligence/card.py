@@ -15,7 +15,8 @@ import msgspec
 from shared.errors import ConfigurationError
 from shared.market.timeframe import TIMEFRAMES, duration_ms
 
-#: What a model gives probabilities of, in the order of its output: which barrier is touched first.
+#: What a model gives probabilities of, in the order of its output: a short would reach its take
+#: first, neither would, a long would.
 CLASSES = ("down", "flat", "up")
 
 #: Longest look-back in bars.
@@ -130,8 +131,8 @@ class ModelCard(_Part, frozen=True, kw_only=True):
     timeframe, symbols
         Bars it was trained on. It serves that time frame only.
     horizon_bars, take_atr, stop_atr
-        Its labels: which barrier is touched first, in ATR(14) from the entry; ``flat`` when
-        neither is within the horizon.
+        Its labels: ``up`` where a long from the next open reaches its take before its stop, in
+        ATR(14) from there and within the horizon; ``down`` where a short does; else ``flat``.
     trained_from, trained_to : str
         First and last bar of the final training, UTC ISO 8601.
     embargo_bars : int

@@ -14,7 +14,7 @@ import msgspec
 
 from shared.clock import iso
 from shared.errors import ConfigurationError, InvalidInput, MarketDataError
-from shared.intelligence.card import Figures, ModelCard
+from shared.intelligence.card import Figures, Fold, ModelCard
 from shared.intelligence.library import MODELS, Library, library
 from shared.market.timeframe import duration_ms, last_closed
 from shared.strategies.window import CandleWindow
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Probabilities of one model: which barrier of its labels is touched first."""
+    """Probabilities of one model.
+
+    ``up``: a long from the next open reaches its take (``take_atr``) before its stop
+    (``stop_atr``) within ``horizon_bars``; ``down``: a short does; ``flat``: neither.
+    """
 
     model: str
     version: str
@@ -101,6 +105,7 @@ class Short(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     rows: int
     folds: int
     figures: Figures
+    holdout: Fold | None
     created_at: str
 
 
