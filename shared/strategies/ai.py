@@ -1,8 +1,9 @@
 """Models as strategies: each of them by its name, and the mean of all that are there.
 
 A model votes with the difference of its probabilities that a long and that a short would reach its
-take before its stop. It votes on bars of the time frame it was trained on, and on nothing else. What it
-reads is computed from exactly the bars it declares, on the whole history as in a live decision.
+take before its stop. It votes on bars of the time frame it was trained on, and on nothing else.
+What it reads is computed from exactly the bars it declares, on the whole history as in a live
+decision.
 """
 
 from __future__ import annotations
