@@ -20,8 +20,9 @@ def seen(config: BacktestConfig) -> dict[str, int]:
     for symbol in config.symbols:
         for timeframe in config.timeframes:
             for member in config.signals.ensemble(symbol, timeframe).members:
-                until = strategy(member.strategy).with_params(member.params).seen_until
-                if until:
+                known = strategy(member.strategy)
+                if known.seen_until is not None:
+                    until = known.with_params(member.params).seen_until
                     found[member.strategy] = max(until, found.get(member.strategy, 0))
     return found
 

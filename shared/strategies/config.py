@@ -139,8 +139,10 @@ def unserved(config: SignalConfig, symbols: Iterable[str], timeframes: Iterable[
     for timeframe in timeframes:
         for symbol in symbols:
             for member in config.ensemble(symbol, timeframe).members:
-                bound = strategy(member.strategy).with_params(member.params)
-                found |= dict.fromkeys(bound.refusal(timeframe))
+                known = strategy(member.strategy)
+                if known.refusal is not None:
+                    bound = known.with_params(member.params)
+                    found |= dict.fromkeys(bound.refusal(timeframe))
     return list(found)
 
 
