@@ -5,6 +5,7 @@ The number is that of the table in ``docs/safety.md``.
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from shared.market.timeframe import MINUTE_MS
 from shared.strategies.ensemble import Evaluation, ensemble
 from shared.strategies.signal import Signal
 from shared.strategies.window import CandleWindow
+from tests.intelligence.made_onnx import MAKERS, save, serving
 
 BAR = 5 * MINUTE_MS
 #: A market that is never the same from one bar to the next.
@@ -48,11 +50,23 @@ def whole_history(floor: Floor) -> tuple[Columns, Evaluation]:
     return window.columns(), ensemble(config).evaluate(window.columns())
 
 
-def test_28_a_decision_is_of_the_bar_that_has_closed_and_of_no_neighbour(open_floor):
+def plan_of(name: str) -> dict[str, str]:
+    """Settings under which a model alone decides, or the configured strategies."""
+    if name == "strategies":
+        return {}
+    default = {"members": [{"strategy": name}], "threshold": 0.3}
+    return {"TRADING_PLAN": json.dumps({"default": default, "timeframes": {}})}
+
+
+@pytest.mark.parametrize("who", ["strategies", "mlp", "lstm", "xgboost"])
+def test_28_a_decision_is_of_the_bar_that_has_closed_and_of_no_neighbour(open_floor, tmp_path, who):
     """freqtrade PR#7737: predictions were attached to the candle beside theirs."""
-    floor = open_floor({"BTCUSDT": RESTLESS}, durable=False)
-    signals = live_signals(floor, 40)
-    columns, whole = whole_history(floor)
+    for name, make in MAKERS.items():
+        save(tmp_path, name, make(), timeframe="5m")
+    with serving(tmp_path):
+        floor = open_floor({"BTCUSDT": RESTLESS}, settings=plan_of(who), durable=False)
+        signals = live_signals(floor, 25)
+        columns, whole = whole_history(floor)
     strength = dict(zip(columns.open_time.tolist(), whole.strength.tolist(), strict=True))
     side = dict(zip(columns.open_time.tolist(), whole.side.tolist(), strict=True))
     here, before, after = 0.0, 0.0, 0.0
