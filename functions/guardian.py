@@ -56,6 +56,7 @@ async def guardian(
     for symbol, decision in round_.near:
         await _watch(client, symbol, decision)
     if watch.sweeps(desk):
+        await asyncio.to_thread(_escalate, desk)
         await asyncio.to_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
     dashboard.set(
@@ -69,6 +70,20 @@ async def guardian(
             },
         )
     )
+
+
+def _escalate(desk: Any) -> None:
+    """Where escalation is configured: a step further with alerts that nobody acknowledged."""
+    from shared.alerts.escalation import escalate
+    from shared.errors import StoreError
+
+    settings = services().for_exits().settings
+    if not settings.alert_escalation:
+        return
+    try:
+        escalate(desk, len(settings.alert_escalation), settings.alert_escalation_minutes)
+    except StoreError:
+        logging.getLogger("borsa").exception("alerts were not escalated; the next sweep does it")
 
 
 async def _watch(client: str, symbol: str, decision: str) -> None:

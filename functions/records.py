@@ -23,6 +23,13 @@ class VerifyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     anchors: dict[int, str] = {}
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /api/alerts/{id}/acknowledge``."""
+
+    operator: str
+    note: str = ""
+
+
 @bp.route(route="orders/{id}", methods=["GET"])
 @answers
 def get_order(req: func.HttpRequest) -> Any:
@@ -112,6 +119,17 @@ def list_alerts(req: func.HttpRequest) -> Any:
     where = [("severity", severity), ("state", state), ("kind", req.params.get("kind"))]
     page = _page(req, "alerts", services().settings.account_id, "time", where)
     return {"alerts": page["rows"], "continuation": page["continuation"]}
+
+
+@bp.route(route="alerts/{id}/acknowledge", methods=["POST"])
+@answers
+def acknowledge_alert(req: func.HttpRequest) -> Any:
+    """Somebody has seen it: it is not escalated any further."""
+    from shared.alerts.escalation import acknowledge
+
+    given = read(req, Seen)
+    desk = services().desk()
+    return acknowledge(desk, req.route_params["id"], operator=given.operator, note=given.note)
 
 
 @bp.route(route="dead-letters", methods=["GET"])

@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sqlite_path: str
     alert_url: str
     alert_audience: str
+    alert_channels: tuple[str, ...]
+    alert_escalation: tuple[str, ...]
+    alert_escalation_minutes: int
     azure_client_id: str
     telemetry: bool
 
@@ -145,12 +148,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
     Setting("ALERT_LOGIC_APP_URL", "", "trigger address of the alert Logic App; empty: log only"),
     Setting("ALERT_LOGIC_APP_AUDIENCE", "", "token audience of that trigger"),
+    Setting("ALERT_CHANNELS", "", "discord, push, sms: warnings and critical alerts go there too"),
+    Setting("ALERT_ESCALATION", "", "channels in turn for critical alerts nobody acknowledged"),
+    Setting("ALERT_ESCALATION_MINUTES", "10", "until the first of them, and between two, 5-120"),
     Setting("AZURE_CLIENT_ID", "", "client id of the user-assigned identity"),
     Setting("BORSA_TELEMETRY", "true", "record spans and metrics"),
 )
 
 #: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
 _CLOSING = ("abnormal_volatility", "exchange_disconnection", "suspicious_activity", "none")
+
+#: As in :data:`shared.alerts.channels.CHANNELS`.
+_CHANNELS = ("discord", "push", "sms")
 
 _DEFAULTS = {s.name: s.default for s in SETTINGS}
 
@@ -239,6 +248,12 @@ class _Reader:
             return items
 
         return self.parse(name, convert, (), must)
+
+    def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        """Names out of a few, or none."""
+        if not self.text(name):
+            return ()
+        return self.names(name, choices.__contains__, "empty, or out of " + ", ".join(choices))
 
     def account(self, name: str) -> str:
         def convert(value: str) -> str:
@@ -332,6 +347,9 @@ def load(environment: Mapping[str, str]) -> Settings:
         sqlite_path=read.text("SQLITE_PATH"),
         alert_url=read.url("ALERT_LOGIC_APP_URL"),
         alert_audience=read.text("ALERT_LOGIC_APP_AUDIENCE"),
+        alert_channels=read.some("ALERT_CHANNELS", _CHANNELS),
+        alert_escalation=read.some("ALERT_ESCALATION", _CHANNELS),
+        alert_escalation_minutes=read.integer("ALERT_ESCALATION_MINUTES", 5, 120),
         azure_client_id=read.text("AZURE_CLIENT_ID"),
         telemetry=read.choice("BORSA_TELEMETRY", ("true", "false")) == "true",
     )
@@ -340,6 +358,12 @@ def load(environment: Mapping[str, str]) -> Settings:
         problems.append(
             "BINANCE_BASE_URL is empty; set the address of the simulated exchange, or choose "
             "BINANCE_ENVIRONMENT demo or production"
+        )
+    twice = set(settings.alert_channels) & set(settings.alert_escalation)
+    if twice:
+        problems.append(
+            f"ALERT_ESCALATION names {', '.join(sorted(twice))}, where ALERT_CHANNELS sends at "
+            "once; name a channel in one of them"
         )
     if settings.binance_environment != "simulated" and settings.binance_base_url:
         problems.append(

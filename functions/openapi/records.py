@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from functions.openapi.operation import (
     PAGE,
     Continuation,
     Day,
+    Millis,
     Operation,
     Parameter,
     Shape,
     When,
 )
-from functions.records import VerifyRequest
+from functions.records import Seen, VerifyRequest
 from shared.audit.record import AuditRecord
 from shared.audit.verify import Problem
 from shared.market.instrument import Instrument
@@ -49,7 +52,11 @@ class AuditVerified(Shape):
 
 
 class AlertRow(Shape):
-    """An alert; ``raised`` until it was delivered."""
+    """An alert; ``raised`` until every channel that is due has taken it.
+
+    ``sent`` names those that have, where there are others than the Logic App; ``escalated`` counts
+    the steps of its escalation.
+    """
 
     id: str
     account: str
@@ -61,6 +68,12 @@ class AlertRow(Shape):
     correlation: str
     url: str
     state: Literal["raised", "delivered"]
+    sent: list[str] | msgspec.UnsetType = msgspec.UNSET
+    escalated: int | msgspec.UnsetType = msgspec.UNSET
+    escalated_at: Millis | msgspec.UnsetType = msgspec.UNSET
+    acknowledged_by: str | msgspec.UnsetType = msgspec.UNSET
+    acknowledged_at: Millis | msgspec.UnsetType = msgspec.UNSET
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Alerts(Shape):
@@ -142,6 +155,15 @@ OPERATIONS = (
             *PAGE,
         ),
         errors=(400,),
+    ),
+    Operation(
+        function="acknowledge_alert",
+        method="POST",
+        route="alerts/{id}/acknowledge",
+        summary="Somebody has seen it: it is not escalated any further",
+        body=Seen,
+        answers={200: AlertRow},
+        errors=(404, 409),
     ),
     Operation(
         function="list_dead_letters",

@@ -25,6 +25,17 @@ param alertPhone string = ''
 @description('Telegram chat that receives the app\'s alerts. Empty: no Telegram.')
 param telegramChatId string = ''
 
+@description('Channels that warnings and critical alerts go to as well: discord, push, sms, separated by commas. Their secrets are stored in the vault by hand. Empty: none.')
+param alertChannels string = ''
+
+@description('Channels that a critical alert goes to in turn while nobody acknowledges it. Empty: none.')
+param alertEscalation string = ''
+
+@description('Minutes until the first of them, and between two.')
+@minValue(5)
+@maxValue(120)
+param alertEscalationMinutes int = 10
+
 @description('Object id of who runs the deployment; azd fills it in.')
 param principalId string = ''
 
@@ -535,6 +546,9 @@ var tradingSettings = {
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl
   ALERT_LOGIC_APP_AUDIENCE: alertAudience
+  ALERT_CHANNELS: alertChannels
+  ALERT_ESCALATION: alertEscalation
+  ALERT_ESCALATION_MINUTES: string(alertEscalationMinutes)
   AZURE_CLIENT_ID: identity.outputs.clientId
   BORSA_TELEMETRY: 'true'
 }

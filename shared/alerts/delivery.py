@@ -1,17 +1,22 @@
-"""Delivering alerts: to the Logic App over HTTPS, which sends e-mail and Telegram."""
+"""Delivering alerts: to the Logic App over HTTPS, which sends e-mail and Telegram, and through
+whatever other channels are configured. Only the consumer of the hub ``risk`` comes here: nothing on
+the way of an order waits for a channel."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shared.alerts import channels
 from shared.alerts.alert import Alert
-from shared.errors import Conflict, InvalidInput, StoreUnavailable
+from shared.errors import ConfigurationError, Conflict, InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
     from shared.bootstrap import Services
+    from shared.storage.store import Store
 
 #: Seconds for connecting and for the answer.
 TIMEOUT = (3.0, 10.0)
@@ -25,7 +30,8 @@ def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
     InvalidInput
         When the event is not an alert.
     StoreUnavailable
-        When the Logic App did not take it; the alert stays ``raised`` and is sent again.
+        When a channel did not take it; the alert stays ``raised`` and is sent again, through those
+        channels alone that have not taken it.
     """
     try:
         alert = msgspec.convert(event, Alert)
@@ -33,16 +39,68 @@ def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
         raise InvalidInput(f"not an alert: {error}") from error
     store = services.store
     found = store.get("alerts", alert.account, alert.id)
-    if found is not None and found.body.get("state") == "delivered":
+    body: dict[str, Any] = {} if found is None else found.body
+    if body.get("state") == "delivered":
         return None
-    send(services, alert)
-    if found is not None:
+    sent, troubles = _send_due(services, alert, body)
+    if found is not None and not _remember(store, alert, sent, delivered=not troubles):
+        # Another delivery of the same event finished meanwhile.
+        return None
+    if troubles:
+        raise StoreUnavailable("; ".join(troubles))
+    # One that was only escalated has been shown already.
+    return None if "logic-app" in body.get("sent", ()) else event
+
+
+def _send_due(
+    services: Services, alert: Alert, body: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Send through every channel that has not taken the alert yet; those that have now, and what
+    went wrong with the others. A channel that fails holds no other up."""
+    settings = services.for_exits().settings
+    due = ["logic-app"]
+    if alert.severity != "info":
+        due += settings.alert_channels
+    if "acknowledgedAt" not in body:
+        due += settings.alert_escalation[: body.get("escalated", 0)]
+    sent, troubles = [], []
+    for channel in dict.fromkeys(due):
+        if channel in body.get("sent", ()):
+            continue
         try:
-            store.replace("alerts", {**found.body, "state": "delivered"}, etag=found.etag)
+            if channel == "logic-app":
+                send(services, alert)
+            else:
+                channels.send(channel, alert, services.for_exits().secrets)
+        except (StoreUnavailable, ConfigurationError) as error:
+            troubles.append(str(error))
+            continue
+        sent.append(channel)
+    return sent, troubles
+
+
+def _remember(store: Store, alert: Alert, sent: Sequence[str], *, delivered: bool) -> bool:
+    """Note which channels took it; ``False`` where somebody else has noted as much.
+
+    What changed meanwhile stays: an acknowledgement, or what another delivery has sent.
+    """
+    while True:
+        found = store.get("alerts", alert.account, alert.id)
+        known = {} if found is None else found.body
+        before = known.get("sent", ["logic-app"] if known.get("state") == "delivered" else [])
+        if found is None or (known.get("state") == "delivered" and set(sent) <= set(before)):
+            return False
+        taken = list(dict.fromkeys([*before, *sent]))
+        changed = {**known, "state": "delivered" if delivered else known["state"]}
+        if taken and (not delivered or taken != ["logic-app"]):
+            changed["sent"] = taken
+        if changed == known:
+            return True
+        try:
+            store.replace("alerts", changed, etag=found.etag)
         except Conflict:
-            # Another delivery of the same event finished meanwhile.
-            return None
-    return event
+            continue
+        return True
 
 
 def send(services: Services, alert: Alert) -> None:

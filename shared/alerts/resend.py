@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.alerts.alert import Alert
 from shared.clock import iso
 from shared.execution.desk import Desk
 from shared.storage.store import Where
@@ -21,6 +22,7 @@ def resend(desk: Desk, limit: int = 50) -> int:
         limit=limit,
     )
     for document in page.documents:
-        body = {k: v for k, v in document.body.items() if k not in ("state", "ttl")}
-        desk.outbox.risk.append(body)
+        body = document.body
+        # The alert alone: what became of it is read where it is delivered.
+        desk.outbox.risk.append({k: body[k] for k in Alert.__struct_fields__ if k in body})
     return len(page.documents)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.alerts.channels import CHANNELS
 from shared.errors import BorsaError
 from shared.security.secrets import SECRETS, Secrets
 
@@ -59,13 +60,14 @@ class Withholding:
             for name, value in environment.items()
             if _NAMES.search(name) and not _HARMLESS.search(name)
         }
-        for name in SECRETS:
+        for name in (*SECRETS, *CHANNELS.values()):
             try:
                 known.add(secrets.get(name))
             except BorsaError:
                 continue  # absent: it cannot be in anything
         # A stored key names its environment in front; a connection string has its key inside.
         known |= {value.partition(":")[2] for value in known if ":" in value}
+        known |= {part for value in known if "//" not in value for part in value.split(":")}
         known |= {found for value in known for found in _PARTS.findall(value)}
         long = sorted({v for v in known if len(v) >= _SHORTEST}, key=len, reverse=True)
         self._values = tuple(long)

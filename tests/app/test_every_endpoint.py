@@ -89,6 +89,8 @@ def test_every_endpoint_answers_what_is_described(lived) -> None:
         "models",
     ):
         ask(lived, "GET", path)
+    alert = ask(lived, "GET", "alerts")["alerts"][0]["id"]
+    ask(lived, "POST", f"alerts/{alert}/acknowledge", {"operator": "eva"})
     ask(lived, "POST", "risk/stress", {})
     ask(lived, "POST", "audit/verify")
     ask(lived, "POST", "reconcile")

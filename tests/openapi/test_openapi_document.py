@@ -149,6 +149,7 @@ INLINE: dict[str, list[tuple[str, int | str]]] = {
     "Models and predictions": [("predict", "body"), ("predict_batch", "body")],
     "POST /api/kill-switch/clear": [("clear_kill_switch", "body"), ("clear_kill_switch", 200)],
     "POST /api/stage/promote": [("promote_stage", "body"), ("promote_stage", 200)],
+    "GET /api/alerts": [("acknowledge_alert", "body")],
     "Compliance": [
         ("acknowledge_violation", "body"),
         ("close_violation", "body"),
