@@ -90,8 +90,9 @@ class TestLiquidation:
         [row] = world.client.futures_position_information(symbol=BTC)
         price = D(row["liquidationPrice"])
         entry, wallet = D(row["entryPrice"]), D(row["isolatedWallet"])
-        # Walked more than one level of the book, so the entry is not a tick price.
-        assert abs(price - (entry - wallet) / D("0.996")) < D("0.0001")
+        # Bought at the touch, a twentieth of it locked; maintenance is 0.4 % of the notional.
+        assert (entry, wallet) == (D("60000.1"), D("3000.005"))
+        assert abs(price - D("57000.095") / D("0.996")) < D("0.0001")
         free = world.account.cross_wallet
         world.at_minute(12)
         ledger = world.venue.ledger()
