@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from exchange_world import MIDNIGHT, D, World, code, flat, refused
+from exchange_world import KEY, MIDNIGHT, D, World, code, flat, refused
 
 from shared.simulation.contracts import DEFAULT_CONTRACTS, Contract
+from shared.simulation.orders import NewOrder
+from shared.simulation.refusal import VenueRefusal
 
 BTC = "BTCUSDT"
 ROOT = Path(__file__).parents[2]
@@ -219,6 +221,97 @@ def test_the_span_of_a_query(
     assert code(ask, **parameters, startTime=MIDNIGHT, endTime=MIDNIGHT - 1) == -1023
     assert code(ask, **parameters, startTime=begin - 1, endTime=MIDNIGHT) == too_long
     assert code(ask, **parameters, startTime=begin, endTime=MIDNIGHT) == 0
+
+
+HEDGE_CLOSE = {
+    "symbol": BTC,
+    "side": "BUY",
+    "positionSide": "LONG",
+    "type": "STOP_MARKET",
+    "triggerPrice": "101000",
+    "closePosition": "true",
+}
+ITEM = '{"symbol":"BTCUSDT","side":"BUY","type":"MARKET","quantity":"0.01"}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameters", "expected"),
+    [
+        ("post", "positionMargin", {"symbol": BTC, "amount": "1", "type": "3"}, -1130),
+        ("get", "positionMargin/history", {"symbol": BTC, "type": "3"}, -1130),
+        ("post", "algoOrder", {**STOP_MARKET, "algoType": "VP"}, -1130),
+        ("post", "countdownCancelAll", {"symbol": BTC, "countdownTime": "-1"}, -1130),
+        ("post", "batchOrders", {"batchOrders": "[" + ",".join([ITEM] * 6) + "]"}, -4082),
+        ("post", "batchOrders", {"batchOrders": "[]"}, -4082),
+        ("post", "batchOrders", {"batchOrders": "[" + ITEM}, -1130),
+        ("post", "batchOrders", {"batchOrders": ITEM}, -1130),
+        ("delete", "batchOrders", {"symbol": BTC, "orderIdList": "7"}, -1130),
+    ],
+)
+def test_parameters_that_are_not_valid(
+    world: World, method: str, path: str, parameters: dict[str, str], expected: int
+) -> None:
+    ask = world.client._request_futures_api
+    assert code(ask, method, path, True, data=parameters) == expected
+    assert world.venue.ledger().orders == ()
+
+
+def test_an_item_of_a_batch_that_is_no_order_is_refused_by_itself(world: World) -> None:
+    batch = {"batchOrders": f"[7,{ITEM}]"}
+    answers = world.client._request_futures_api("post", "batchOrders", True, data=batch)
+    assert [answer.get("code", answer.get("status")) for answer in answers] == [-1130, "NEW"]
+    assert world.position() == D("0.01")
+
+
+def test_a_request_without_a_signature(world: World) -> None:
+    query = f"timestamp={world.clock.now_ms()}"
+    status, _, body = world.api.handle("GET", "/fapi/v3/balance", query, {"x-mbx-apikey": KEY})
+    assert (status, b"-1102" in body, b"signature" in body) == (400, True, True)
+
+
+def test_a_trailing_stop_does_not_close_whatever_is_there(world: World) -> None:
+    world.client.futures_create_order(**MARKET)
+    order = {"symbol": BTC, "side": "SELL", "type": "TRAILING_STOP_MARKET", "callbackRate": "1"}
+    create = world.client.futures_create_algo_order
+    assert code(create, **order, closePosition="true") == -4136
+
+
+@pytest.mark.parametrize(("side", "position"), [("BUY", "LONG"), ("SELL", "SHORT")])
+def test_a_closing_order_of_hedge_mode_does_not_open(
+    world: World, side: str, position: str
+) -> None:
+    world.client.futures_change_position_mode(dualSidePosition="true")
+    trigger = "101000" if side == "BUY" else "99000"
+    order = HEDGE_CLOSE | {"side": side, "positionSide": position, "triggerPrice": trigger}
+    assert code(world.client.futures_create_algo_order, **order) == -4061
+
+
+def test_candles_shorter_than_the_markets_own_cannot_be_told() -> None:
+    world = World({BTC: flat(100_000, 5)}, timeframe="5m")
+    klines = world.client.futures_klines
+    assert code(klines, symbol=BTC, interval="3m") == -1120
+    assert code(klines, symbol=BTC, interval="15m") == 0
+
+
+class TestPastTheInterface:
+    """What requests cannot reach, because the interface has refused it before."""
+
+    def refused(self, call: Any, *args: Any, **kwargs: Any) -> int:
+        with pytest.raises(VenueRefusal) as refusal:
+            call(*args, **kwargs)
+        return refusal.value.code
+
+    def test_the_venue_refuses_it_too(self, world: World) -> None:
+        venue, account = world.venue, world.account
+        stop = NewOrder(symbol=BTC, side="BUY", type="STOP_MARKET", quantity=D("0.01"))
+        assert self.refused(venue.place_order, account, stop) == -4120
+        assert self.refused(venue.move_position_margin, account, BTC, D(0)) == -4055
+
+    def test_no_more_is_withdrawn_than_there_is(self, world: World) -> None:
+        assert self.refused(world.venue.transfer, world.account, D("-100000.00000001")) == -4050
+        world.venue.transfer(world.account, D("-100000"))
+        assert world.account.wallet_balance() == 0
+        assert world.venue.ledger().problems() == []
 
 
 def test_there_are_no_orders_of_retail_makers(world: World) -> None:

@@ -315,6 +315,18 @@ class TestStreams:
 
         self.run(world, scenario)
 
+    def test_opening_a_connection_for_requests_weighs_five(self) -> None:
+        world = World({BTC: flat(100_000, 3)})
+
+        async def scenario(session, url: str) -> None:
+            # A stream weighs nothing; the ping that asks weighs 1.
+            for path, used in (("/market/ws", "1"), ("/ws-fapi/v1", "7")):
+                async with session.ws_connect(f"{url}{path}"):
+                    world.client.futures_ping()
+                    assert world.client.response.headers["x-mbx-used-weight-1m"] == used
+
+        self.run(world, scenario)
+
     def test_a_listen_key_can_be_subscribed(self) -> None:
         """Binance's own connector opens the private host bare and subscribes its key."""
         world = World({BTC: flat(100_000, 3)})

@@ -89,7 +89,9 @@ def test_identity(wire: Wire, change: dict[str, str], status: int, code: int) ->
 def test_what_cannot_be_understood(wire: Wire) -> None:
     assert wire.raw("nonsense")["error"]["code"] == -1135
     assert wire.raw('["order.place"]')["error"]["code"] == -1135
-    assert wire.ask("order.dance")["status"] == 400
+    for method in ("order.dance", "session.dance"):
+        answer = wire.ask(method)
+        assert (answer["status"], answer["error"]["code"]) == (400, -1000)
     assert wire.ask("order.place", apiKey=KEY)["error"]["code"] == -1102
     late = wire.signed("order.status", symbol=BTC, origClientOrderId="none")
     assert late["error"] == {"code": -2013, "msg": "Order does not exist."}
