@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.errors import InvalidInput
 from shared.intelligence.card import CLASSES, Bin, Figures
 from shared.market.timeframe import DAY_MS
-from training.labels import DOWN, UP
+from training.labels import DOWN, FLAT, UP
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int8]
@@ -59,6 +59,7 @@ def figures(
     voted = np.abs(vote) >= VOTE_THRESHOLD
     side = np.where(vote > 0.0, UP, DOWN)[voted]
     votes = len(side)
+    moved = label != FLAT
     _, error = gain(p, base, label, time // _WEEK_MS)
     return Figures(
         rows=len(label),
@@ -74,6 +75,7 @@ def figures(
         votes=votes,
         hit_rate=_share(side == label[voted]) if votes else None,
         base_hit_rate=_by_chance(side, label[voted]) if votes else None,
+        auc_direction=auc(vote[moved], label[moved] == UP),
         gain_error=error,
     )
 

@@ -44,7 +44,7 @@ def show(cards: Sequence[ModelCard]) -> None:
             padding=(0, 1, 0, 0),
         )
         table.add_column("model", no_wrap=True)
-        for name in ("loss", "base", "gain", "±", "right", "base", "AUC+", "AUC-", "hits", "base"):
+        for name in ("loss", "base", "gain", "±", "right", "base", "AUC", "hits", "base"):
             table.add_column(name, justify="right", no_wrap=True)
         for card, one in judged:
             table.add_row(card.name, *_figures(one))
@@ -55,8 +55,8 @@ def show(cards: Sequence[ModelCard]) -> None:
     _say(
         "loss: log loss; gain: how much lower it is than that of the base rates, with its "
         "standard error; right: percent of rows whose likeliest class came, base: the commonest "
-        "class; AUC: up and down against the rest, 0.5 is chance; hits: percent of votes whose "
-        "barrier came first, base: the same votes dealt at random."
+        "class; AUC: of the direction, over rows that went up or down, 0.5 is chance; hits: "
+        "percent of votes whose barrier came first, base: the same votes dealt at random."
     )
     _say("versions: " + ", ".join(f"{card.name} {card.version}" for card in cards))
 
@@ -77,8 +77,7 @@ def _figures(one: Figures) -> list[str]:
         _or_dash(one.gain_error, ".4f"),
         f"{100.0 * one.accuracy:.1f}",
         f"{100.0 * one.majority_accuracy:.1f}",
-        _or_dash(one.auc_up, ".2f"),
-        _or_dash(one.auc_down, ".2f"),
+        _or_dash(one.auc_direction, ".3f"),
         _in_percent(one.hit_rate),
         _in_percent(one.base_hit_rate),
     ]

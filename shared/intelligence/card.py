@@ -53,6 +53,9 @@ class Figures(_Part, frozen=True, kw_only=True):
         dealt at random over the same rows.
     base_brier : float or None
         Brier score of the shares of the training rows.
+    auc_direction : float or None
+        Area under the ROC curve of p(up) less p(down), up against down, over the rows that came to
+        either: knowing when nothing will happen does not help here.
     gain_error : float or None
         Standard error of ``base_log_loss`` less ``log_loss``, from sums over weeks, because rows
         near each other share their outcome.
@@ -71,6 +74,7 @@ class Figures(_Part, frozen=True, kw_only=True):
     hit_rate: Share | None
     base_hit_rate: Share | None = None
     base_brier: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    auc_direction: Share | None = None
     gain_error: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 

@@ -45,6 +45,8 @@ def test_worked_out_by_hand() -> None:
     # Votes of at least 0.1: up, down, up where up, down, down came. Dealt anew, an up vote hits
     # one time in three and the down vote two times.
     assert (found.votes, found.hit_rate) == (3, pytest.approx(2 / 3))
+    # Ups had 0.3 and 0, downs -0.5 and 0.6: two of the four pairs are in order.
+    assert found.auc_direction == 0.5
     assert found.base_hit_rate == pytest.approx((1 / 3 + 2 / 3 + 1 / 3) / 3)
 
 

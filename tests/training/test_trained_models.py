@@ -40,7 +40,7 @@ def test_it_learns_what_there_is(name: str) -> None:
         assert figures.accuracy > figures.majority_accuracy
         assert figures.auc_up
         assert figures.auc_down
-        assert min(figures.auc_up, figures.auc_down) > 0.6
+        assert min(figures.auc_up, figures.auc_down, figures.auc_direction or 0.0) > 0.6
         assert figures.votes > 100
         assert (figures.hit_rate or 0.0) > (figures.base_hit_rate or 1.0) + 0.05
 

@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 class _Booster:
     """What the three have in common."""
 
-    rounds: int = 250
-    rate: float = 0.03
+    rounds: int = 240
+    rate: float = 0.05
     depth: int = 4
     leaf_rows: int = 200
     patience: int = 25
