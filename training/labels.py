@@ -115,7 +115,7 @@ def outcomes(columns: Columns, atr: NDArray[np.float64], barriers: Barriers) -> 
 
 
 def _settle(trade: NDArray[np.int8], stopped: NDArray[np.bool_], took: NDArray[np.bool_]) -> None:
-    """Close what is open; the stop first."""
+    """Close what is open; where both were touched, the stop has the last word."""
     still = trade == 0
-    trade[still & took & ~stopped] = 1
+    trade[still & took] = 1
     trade[still & stopped] = -1
