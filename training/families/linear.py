@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from training.dataset import Dataset
 from training.families.family import Floats, Places, Probabilities, thinned
@@ -115,20 +116,27 @@ class FittedSvm:
         return found
 
     def emit(self, graph: Graph, features: str) -> str:
-        vectors = self._model.support_vectors_.astype(np.float32)
-        gamma = float(self._model.gamma)
-        x = self._scaler.emit(graph, features)
-        # exp(-gamma (|x|^2 - 2 x s + |s|^2)) as one product with the support vectors.
-        cross = graph.node("MatMul", x, graph.constant(2.0 * gamma * vectors.T))
+        # In 64 bits, as libsvm computes: thousands of small terms would add up their rounding.
+        # What was scaled has 32 bits, so the vectors are stored in as many.
+        def wide(value: Any) -> str:
+            return graph.constant(value, np.float64)
+
+        x = graph.node("Cast", self._scaler.emit(graph, features), to=TensorProto.DOUBLE)
+        vectors = self._model.support_vectors_
+        stored = graph.node("Cast", graph.constant(vectors.T), to=TensorProto.DOUBLE)
+        cross = graph.node("Mul", graph.node("MatMul", x, stored), wide(2.0))
         own = graph.node("ReduceSumSquare", x, axes=[1], keepdims=1)
-        own = graph.node("Mul", own, graph.constant(gamma))
-        lengths = graph.constant(gamma * (vectors.astype(np.float64) ** 2).sum(axis=1))
-        exponent = graph.node("Sub", graph.node("Sub", cross, own), lengths)
-        kernel = graph.node("Exp", exponent)
+        # exp(-gamma (|x|^2 - 2 x s + |s|^2)), all support vectors s at once.
+        near = graph.node("Sub", graph.node("Sub", cross, own), wide((vectors**2).sum(axis=1)))
+        kernel = graph.node("Exp", graph.node("Mul", near, wide(float(self._model.gamma))))
         weights, start = self._pairs()
         scale = self._scale.coef_.T
-        logits = graph.dense(kernel, weights @ scale, start @ scale + self._scale.intercept_)
-        return graph.softmax(logits)
+        logits = graph.node(
+            "Add",
+            graph.node("MatMul", kernel, wide(weights @ scale)),
+            wide(start @ scale + self._scale.intercept_),
+        )
+        return graph.node("Cast", graph.softmax(logits), to=TensorProto.FLOAT)
 
     def _pairs(self) -> tuple[Array, Array]:
         """Weight of every support vector in every pair's machine, and the machines' offsets.
