@@ -118,11 +118,15 @@ class OutcomeUnknown(ExchangeError):
 
 
 class ExchangeHalted(ExchangeError):
-    """Bad key, ban or compliance restriction: stop opening and alert a human."""
+    """Bad key, ban or compliance restriction: stop opening and alert a human.
+
+    ``retry_after`` is above 0 where it ends by itself (a ban). The reaction is
+    :func:`shared.execution.halting.heed`.
+    """
 
 
 class KillSwitchLatched(BorsaError):
-    """The kill switch is latched; nothing that adds exposure may be sent."""
+    """The kill switch is latched or halted; nothing that adds exposure may be sent."""
 
 
 class MarketDataError(BorsaError):

@@ -169,13 +169,13 @@ function show(data) {
 }
 
 function showSwitch(state) {
-  const latched = state?.state === "latched";
-  say($("switch"), !state ? "unknown" : latched ? "LATCHED" : "armed", `badge ${state && !latched ? "good" : "bad"}`);
-  $("head").classList.toggle("stopped", latched);
-  $("latched").hidden = !latched;
+  const halted = state?.state === "halted", stopped = halted || state?.state === "latched";
+  say($("switch"), !state ? "unknown" : stopped ? state.state.toUpperCase() : "armed", `badge ${state && !stopped ? "good" : "bad"}`);
+  $("head").classList.toggle("stopped", stopped);
+  $("latched").hidden = !stopped;
   $("clear-hint").hidden = last?.environment !== "simulated";
-  if (!latched) return;
-  say($("latched-title"), `Kill switch latched: ${words(state.trigger)}`);
+  if (!stopped) return;
+  say($("latched-title"), halted ? "Entries halted: the exchange refuses, and a person has to put it right" : `Kill switch latched: ${words(state.trigger)}`);
   draw($("latched-facts"), state, (s) => panels.evidence(s).flat());
 }
 
@@ -195,7 +195,7 @@ function freshness() {
   $("stale").hidden = !notice;
   if (last) say($("clock"), stale ? `as of ${clock(last.time)} UTC` : `${moment(last.time)} UTC`, stale ? "down" : "quiet");
   const pnl = last?.money?.unrealizedPnl;
-  document.title = stale ? "NOT CURRENT – Borsa" : `${last?.killSwitch?.state === "latched" ? "LATCHED – " : ""}${known(pnl) ? `${money(pnl, true)} – ` : ""}Borsa`;
+  document.title = stale ? "NOT CURRENT – Borsa" : `${["latched", "halted"].includes(last?.killSwitch?.state) ? `${last.killSwitch.state.toUpperCase()} – ` : ""}${known(pnl) ? `${money(pnl, true)} – ` : ""}Borsa`;
 }
 
 function switcher() {

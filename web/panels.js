@@ -179,8 +179,12 @@ export function health({lines, time}) {
       l.at ? `, ${span(Date.parse(time) - l.at)} ago` : ""))));
 }
 
-/** The evidence of a latch as pairs of name and value; long figures cut, times told. */
+/** What stops trading as pairs of name and value; long figures cut, times told. */
 export function evidence(switch_) {
+  if (switch_.halt) {
+    return [["since", `${moment(switch_.halt.at)} UTC`], ["positions", "are still looked after"], ["the exchange says", switch_.halt.reason]]
+      .map(([name, value]) => [h("dt", null, name), h("dd", null, value)]);
+  }
   const told = Object.entries(switch_.evidence ?? {}).filter(([, value]) => Number(value) !== switch_.latchedAt).map(([name, value]) => [words(name),
     /^(at|.*_at|.*At)$/.test(name) && known(value) ? `${moment(Number(value))} UTC` : String(value)]);
   const flat = switch_.closing ? (switch_.flatAt ? `flat at ${moment(switch_.flatAt)} UTC` : "closing everything, not flat yet") : "positions are held with their stops";

@@ -38,6 +38,12 @@ def render(snapshot: dict[str, Any], page: str = "") -> RenderableType:
     return Group(*parts)
 
 
+def _why_not(switch: dict[str, Any]) -> str:
+    """What keeps trading from being armed."""
+    halt = switch.get("halt")
+    return f"HALTED ({halt['reason']})" if halt else f"LATCHED ({switch['trigger']})"
+
+
 def _head(snapshot: dict[str, Any], page: str) -> RenderableType:
     status = snapshot.get("status") or {}
     health = snapshot.get("health") or {}
@@ -56,7 +62,7 @@ def _head(snapshot: dict[str, Any], page: str) -> RenderableType:
     armed = switch["state"] == "armed"
     line.append("kill switch ")
     line.append(
-        "armed" if armed else f"LATCHED ({switch['trigger']})",
+        "armed" if armed else _why_not(switch),
         style="green" if armed else "bold white on red",
     )
     good = health.get("status") == "ok"

@@ -89,8 +89,9 @@ def promote(
     missing = _judged(known, stage, grant)
     if missing:
         raise Conflict("; ".join(missing))
-    if desk.kill_switch.ensure().state != "armed":
-        raise Conflict("the kill switch is latched; clear it first")
+    switch = desk.kill_switch.ensure()
+    if switch.state != "armed":
+        raise Conflict(f"the kill switch is {switch.state}; clear it first")
     with refusals_told(desk, f"promote to {stage}", operator):
         second_factor.verify(code)
     desk.note("stage", {"promoted": msgspec.to_builtins(grant)}, correlation=f"stage-{grant.at}")

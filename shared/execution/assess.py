@@ -9,7 +9,7 @@ import msgspec
 from shared.clock import day
 from shared.compliance import before_entry
 from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
-from shared.execution import freshness
+from shared.execution import freshness, halting
 from shared.execution.desk import Desk
 from shared.execution.exchange import instrument_of
 from shared.portfolio import trades
@@ -152,6 +152,7 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
     try:
         inputs = snapshot(desk, signal)
     except ExchangeError as error:
+        halting.heed(desk, error)
         desk.alert(
             "warning",
             "snapshot-failed",

@@ -1,4 +1,4 @@
-"""Clearing the kill switch: a person, a second factor, a reason, and an account in order."""
+"""Arming trading again: a person, a second factor, a reason, and an account in order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from shared.portfolio import positions
 
 
 def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
-    """Arm trading again.
+    """Arm trading again after a latch or a halt.
 
     Raises
     ------
+    ExchangeError
+        The exchange cannot be read, or still refuses.
     InvalidInput
-        Not latched, wrong or reused code, no reason, no operator; nothing is changed.
+        Neither latched nor halted, wrong or reused code, no reason, no operator; nothing is
+        changed.
     Conflict
         The exchange still shows positions or orders; where
         positions were held rather than closed, ones that are not ours or lack a full stop.
     """
     switch = desk.kill_switch.status()
-    if switch is None or switch.state != "latched":
+    if switch is None or switch.state == "armed":
         raise InvalidInput("the kill switch is not latched")
+    if switch.state == "halted":
+        _resume(desk, code=code, reason=reason, operator=operator)
+        return
     held, plain = desk.exchange.positions(), desk.exchange.open_orders()
     algos = desk.exchange.open_algo_orders()
     stuck = stuck_orders.stuck(desk, held, algos)
@@ -54,6 +60,26 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
         "kill-switch-cleared",
         f"Kill switch cleared by {operator}",
         f"Reason: {reason}. Trading is armed again.{stuck_orders.told(stuck)}",
+        correlation=f"cleared-{now}",
+    )
+
+
+def _resume(desk: Desk, *, code: str, reason: str, operator: str) -> None:
+    """After a halt: what was open is open still, and the exchange has to answer again."""
+    desk.exchange.account_and_positions()
+    with refusals_told(desk, "resume after a halt", operator):
+        desk.kill_switch.resume(code, reason, operator)
+    now = desk.clock.now_ms()
+    desk.note(
+        "kill_switch",
+        {"state": "armed", "operator": operator, "reason": reason, "at": now},
+        correlation="kill-switch",
+    )
+    desk.alert(
+        "critical",
+        "kill-switch-cleared",
+        f"Trading resumed after a halt by {operator}",
+        f"Reason: {reason}. If the exchange refuses again, entries are halted again.",
         correlation=f"cleared-{now}",
     )
 

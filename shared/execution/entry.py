@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from shared.errors import Conflict, ExchangeError, KillSwitchLatched, NotFound
-from shared.execution import chase, flatten, orders, protection
+from shared.execution import chase, flatten, halting, orders, protection
 from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
 from shared.execution.books import Books
@@ -153,6 +153,7 @@ def _prepare(
         if refused is None:
             _prepare_symbol(desk, plan)
     except ExchangeError as error:
+        halting.heed(desk, error)
         return EntryResult(
             decision_id=plan.decision_id,
             status="rejected",

@@ -33,6 +33,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
+from shared.execution import halting
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
@@ -265,6 +266,7 @@ def _find_or_place(
         except ExchangeError as error:
             # Refused, throttled or unavailable: this attempt was certainly not executed. That
             # settles the order only if nobody has taken another attempt meanwhile.
+            halting.heed(desk, error)
             refused = isinstance(error, ExchangeRejected)
             reason = f"{error.code} {error}" if refused else str(error)
             state: State = "rejected" if refused else "not_sent"

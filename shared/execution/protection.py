@@ -21,7 +21,7 @@ from shared.errors import (
     ExchangeUnavailable,
     OutcomeUnknown,
 )
-from shared.execution import flatten, orders
+from shared.execution import flatten, halting, orders
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import (
@@ -392,6 +392,7 @@ def place(
         except (ExchangeThrottled, ExchangeUnavailable):
             pass
         except ExchangeError as error:
+            halting.heed(desk, error)
             settle("unknown" if doubt else "not_sent", reason=str(error))
             return "failed"
         if delay is None or desk.clock.now_ms() + delay * 1000 > deadline:

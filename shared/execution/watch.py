@@ -19,7 +19,7 @@ from shared.errors import (
     ExchangeThrottled,
     InvalidInput,
 )
-from shared.execution import balance, emergency
+from shared.execution import balance, emergency, halting
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account
 from shared.execution.ids import leg_of
@@ -98,8 +98,9 @@ def position_mode(desk: Desk) -> None:
 
 def unreachable(desk: Desk, error: ExchangeError) -> str:
     """The account could not be read; after long enough nothing is opened any more."""
+    halting.heed(desk, error)
     if isinstance(error, ExchangeHalted | ExchangeRejected | ExchangeThrottled):
-        # An answer, however unwelcome: maintenance, a refused key, a limit. Others tell of those.
+        # An answer, however unwelcome: maintenance, a refused key, a limit.
         return ""
     switch = desk.kill_switch.ensure()
     if switch.state == "latched" or not desk.ledger.read().equity_at:

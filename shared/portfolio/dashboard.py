@@ -201,6 +201,7 @@ def _switch_told(switch: SwitchStatus) -> dict[str, Any]:
         "state": switch.state,
         "trigger": switch.trigger,
         "evidence": switch.evidence,
+        "halt": None if switch.halt is None else msgspec.to_builtins(switch.halt),
         "latchedAt": switch.latched_at,
         "armedAt": switch.armed_at,
         "closing": latched and switch.closing,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from shared.clock import iso
 from shared.execution import drill
 from shared.execution.desk import Desk
@@ -29,6 +31,7 @@ def overview(desk: Desk) -> dict[str, Any]:
             "state": switch.state,
             "trigger": switch.trigger,
             "evidence": switch.evidence,
+            "halt": None if switch.halt is None else msgspec.to_builtins(switch.halt),
             "closing": switch.state == "latched" and switch.closing,
             "outstandingPermits": len(switch.outstanding),
         },

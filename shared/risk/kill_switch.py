@@ -1,11 +1,15 @@
-"""The kill switch: one document, two states, and the permits issued while it is armed.
+"""The kill switch: one document, three states, and the permits issued while it is armed.
+
+``armed``; ``halted``, when the exchange has refused in a way that only a person can put right:
+nothing is opened, and nothing is closed for it; ``latched``.
 
 A permit is one conditional patch ("only where state is armed"), a latch is one conditional patch
 to ``latched``. The store orders them, so an order and an emergency stop cannot cross unseen:
 whoever latches finds every permit issued before in ``outstanding``, and none is issued after.
 Latching never competes for the ETag, so traffic cannot delay it.
 
-The document survives restarts and redeploys; only :meth:`KillSwitch.clear` arms it again.
+The document survives restarts and redeploys; only a person arms it again, with
+:meth:`KillSwitch.clear` after a latch, with :meth:`KillSwitch.resume` after a halt.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -28,6 +32,10 @@ from shared.errors import (
     NotFound,
 )
 from shared.risk.ledger import RiskLedger
+from shared.risk.switch_status import Halt as Halt
+from shared.risk.switch_status import Outage as Outage
+from shared.risk.switch_status import Permit as Permit
+from shared.risk.switch_status import SwitchStatus as SwitchStatus
 from shared.risk.triggers import TRIGGERS, refusal
 from shared.risk.triggers import drawdown as drawdown
 from shared.risk.triggers import drawdown_evidence as drawdown_evidence
@@ -42,71 +50,8 @@ HISTORY = 50
 MIN_REASON = 10
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _ARMED = (Where("state", "=", "armed"),)
+_HALTED = (Where("state", "=", "halted"),)
 _LATCHED = (Where("state", "=", "latched"),)
-
-
-class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """Failed looks at the exchange in a row: the first, the last (UTC ms), and how many."""
-
-    since: int
-    last: int
-    attempts: int
-
-
-class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The switch as stored.
-
-    Parameters
-    ----------
-    armed_at : int
-        When it was armed last; older evidence is history.
-    trigger, evidence, latched_at
-        What latched it first, ``None`` while armed.
-    closing : bool
-        While latched: whether positions are being closed, or keep their stops and only nothing is
-        opened any more.
-    flat_at : int, optional
-        When the exchange was first seen flat after the latch.
-    outage, foreign
-        What the automatic triggers are counting: here, so that one read shows it to every
-        instance and clearing forgets it. ``foreign`` is first sight by digest of an order.
-    rehearsed_at : int, optional
-        When a drill last wrote here.
-    permits : int
-        Permits issued since the beginning.
-    outstanding : dict
-        Issue time by key of the permits not released yet.
-    repeats : dict
-        How often each trigger fired again while latched.
-    repeat_evidence : dict
-        The newest evidence of each of those.
-    history : list
-        Earlier episodes, the newest last: trigger, evidence, times, operator, reason.
-    """
-
-    state: Literal["armed", "latched"]
-    armed_at: int
-    trigger: str | None = None
-    evidence: dict[str, Any] | None = None
-    latched_at: int | None = None
-    closing: bool = True
-    flat_at: int | None = None
-    outage: Outage | None = None
-    foreign: dict[str, int] = {}
-    rehearsed_at: int | None = None
-    permits: int = 0
-    outstanding: dict[str, int] = {}
-    repeats: dict[str, int] = {}
-    repeat_evidence: dict[str, dict[str, Any]] = {}
-    history: list[dict[str, Any]] = []
-
-
-class Permit(msgspec.Struct, frozen=True, kw_only=True):
-    """Leave to send one order; valid until released."""
-
-    key: str
-    number: int
-    issued_at: int
 
 
 class KillSwitch:
@@ -161,7 +106,7 @@ class KillSwitch:
         Raises
         ------
         KillSwitchLatched
-            When the switch is latched, or was never set up.
+            When the switch is latched or halted, or was never set up.
         InvalidInput
             For a key that is not 1-100 letters, digits, dashes or underscores.
         """
@@ -177,9 +122,9 @@ class KillSwitch:
                 condition=_ARMED,
             )
         except Conflict:
-            raise KillSwitchLatched(f"{self._account}: no order while the switch is latched") from (
-                None
-            )
+            raise KillSwitchLatched(
+                f"{self._account}: no order while the switch is latched or halted"
+            ) from None
         except NotFound:
             raise KillSwitchLatched(f"{self._account}: the switch was never set up") from None
         return Permit(key=key, number=document.body["permits"], issued_at=now)
@@ -248,11 +193,11 @@ class KillSwitch:
                 proof,
                 at=at,
                 now_ms=self._clock.now_ms(),
-                armed_at=status.armed_at if status.state == "armed" else 0,
+                armed_at=0 if status.state == "latched" else status.armed_at,
             ) or self._history_refusal(trigger, proof, status)
             if why:
                 raise InvalidInput(f"{trigger}: {why}")
-            if status.state == "armed":
+            if status.state != "latched":
                 if trigger == "manual" and _answered(proof.get("request_id"), status.history):
                     return False
                 operations = [
@@ -262,9 +207,13 @@ class KillSwitch:
                     Patch("set", "latched_at", at),
                     Patch("set", "closing", closing),
                     Patch("set", "flat_at", None),
+                    Patch("set", "halt", None),
                 ]
                 # The same episode that the evidence was judged against.
-                condition = [*_ARMED, Where("armed_at", "=", status.armed_at)]
+                condition = [
+                    Where("state", "=", status.state),
+                    Where("armed_at", "=", status.armed_at),
+                ]
             else:
                 operations = [
                     Patch("increment", f"repeats.{trigger}", 1),
@@ -279,7 +228,7 @@ class KillSwitch:
                 )
             except (Conflict, NotFound):
                 continue
-            return status.state == "armed"
+            return status.state != "latched"
 
     def clear(self, totp_code: str, reason: str, operator: str) -> SwitchStatus:
         """Arm the switch again. Only for a human, with a second factor and a reason.
@@ -295,14 +244,9 @@ class KillSwitch:
         ConfigurationError
             When no second factor is set up.
         """
-        if self._second_factor is None:
-            raise ConfigurationError(["no second factor is set up; set the secret totp-secret"])
-        if len(reason.strip()) < MIN_REASON:
-            raise InvalidInput(f"give a reason of at least {MIN_REASON} characters")
-        if not operator.strip():
-            raise InvalidInput("name the operator who clears the switch")
+        second_factor = self._person(reason, operator)
         self._clearable()
-        self._second_factor.verify(totp_code)
+        second_factor.verify(totp_code)
         while True:
             # Before arming: a crash in between leaves a latched switch, which is safe.
             RiskLedger(self._store, self._clock, self._account).rebase_peak()
@@ -332,6 +276,67 @@ class KillSwitch:
             except Conflict:
                 continue
             return _status(stored)
+
+    # ------------------------------------------------------------------ halt and resume
+
+    def halt(self, halt: Halt) -> bool:
+        """Open nothing more until a person has looked; ``True`` when this call made it so.
+
+        Nothing is closed for it, every trigger may still latch, and what is latched stays so.
+        """
+        self.ensure()
+        try:
+            self._store.patch(
+                CONTAINER,
+                self._account,
+                SWITCH_ID,
+                [
+                    Patch("set", "state", "halted"),
+                    Patch("set", "halt", msgspec.to_builtins(halt)),
+                ],
+                condition=_ARMED,
+            )
+        except Conflict:
+            return False
+        return True
+
+    def resume(self, totp_code: str, reason: str, operator: str) -> SwitchStatus:
+        """Arm a halted switch again. Only for a human, with a second factor and a reason.
+
+        What the triggers have counted stays: a halt is no episode of theirs.
+
+        Raises
+        ------
+        InvalidInput
+            When it is not halted, the reason is too short, or the code is not accepted.
+        ConfigurationError
+            When no second factor is set up.
+        """
+        second_factor = self._person(reason, operator)
+        if self.ensure().state != "halted":
+            raise InvalidInput("the kill switch is not halted")
+        second_factor.verify(totp_code)
+        try:
+            document = self._store.patch(
+                CONTAINER,
+                self._account,
+                SWITCH_ID,
+                [Patch("set", "state", "armed"), Patch("set", "halt", None)],
+                condition=_HALTED,
+            )
+        except Conflict:
+            raise InvalidInput("the kill switch has been latched meanwhile") from None
+        return _status(document)
+
+    def _person(self, reason: str, operator: str) -> SecondFactor:
+        """The second factor, once somebody has said who and why."""
+        if self._second_factor is None:
+            raise ConfigurationError(["no second factor is set up; set the secret totp-secret"])
+        if len(reason.strip()) < MIN_REASON:
+            raise InvalidInput(f"give a reason of at least {MIN_REASON} characters")
+        if not operator.strip():
+            raise InvalidInput("name the operator who clears the switch")
+        return self._second_factor
 
     # ------------------------------------------------------------------ what triggers count
 
@@ -391,7 +396,7 @@ class KillSwitch:
         self, trigger: str, evidence: Mapping[str, Any], status: SwitchStatus
     ) -> str:
         """A peak that the ledger has forgotten belongs to an episode that was cleared."""
-        if trigger != "max_drawdown" or status.state != "armed" or not status.history:
+        if trigger != "max_drawdown" or status.state == "latched" or not status.history:
             return ""
         peak = RiskLedger(self._store, self._clock, self._account).read().equity_peak
         claimed = Decimal(evidence["peak"])

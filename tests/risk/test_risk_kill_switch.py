@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from local.clock import VirtualClock
 from shared.errors import ConfigurationError, InvalidInput, KillSwitchLatched
-from shared.risk.kill_switch import KillSwitch
+from shared.risk.kill_switch import Halt, KillSwitch
 from shared.risk.ledger import RiskLedger
 from shared.risk.triggers import MAX_EVIDENCE_AGE_MS, drawdown_evidence
 from shared.security.totp import SecondFactor
@@ -354,7 +354,7 @@ class SwitchLife(RuleBasedStateMachine):
         self.store = SqliteStore(":memory:", clock=self.clock)
         self.ledger = RiskLedger(self.store, self.clock, "main")
         self.switch = make(self.store, self.clock)
-        self.latched = False
+        self.latched = self.halted = False
         self.open: set[str] = set()
         self.issued = 0
         self.used_step = -1
@@ -365,7 +365,7 @@ class SwitchLife(RuleBasedStateMachine):
     @rule(n=st.integers(0, 5))
     def permit(self, n: int) -> None:
         key = f"k{n}"
-        if self.latched:
+        if self.latched or self.halted:
             with pytest.raises(KillSwitchLatched):
                 self.switch.acquire_permit(key)
         else:
@@ -381,7 +381,29 @@ class SwitchLife(RuleBasedStateMachine):
     @rule()
     def stop(self) -> None:
         assert self.switch.latch("manual", {}, self.clock.now_ms()) is not self.latched
-        self.latched = True
+        self.latched, self.halted = True, False
+
+    @rule(code_=st.sampled_from([-2015, -4087, 0]))
+    def halt(self, code_: int) -> None:
+        refused = Halt(code=code_, status=400, reason="refused", at=self.clock.now_ms())
+        free = not (self.latched or self.halted)
+        assert self.switch.halt(refused) is free
+        self.halted = self.halted or free
+
+    @rule(right=st.booleans())
+    def resume(self, right: bool) -> None:
+        now_step = self.clock.now_ms() // 30_000
+        given_code = code(self.clock) if right else "not-it"
+        allowed = right and self.halted and now_step > self.used_step
+        counted = self.switch.ensure().armed_at
+        try:
+            status = self.switch.resume(given_code, REASON, "anna")
+        except InvalidInput:
+            assert not allowed or self.locked()
+        else:
+            assert allowed
+            assert (status.state, status.halt, status.armed_at) == ("armed", None, counted)
+            self.halted, self.used_step = False, now_step
 
     @rule(fall=st.decimals("0.01", "0.99", places=2))
     def drawdown(self, fall: Any) -> None:
@@ -391,7 +413,7 @@ class SwitchLife(RuleBasedStateMachine):
         assert (evidence is not None) == (fall >= D("0.10"))
         if evidence is not None:
             self.switch.latch("max_drawdown", evidence, now)
-            self.latched = True
+            self.latched, self.halted = True, False
 
     @rule(bad=st.sampled_from([b for b in BAD if b[0] not in TIMED]))
     def false_alarm(self, bad: tuple[str, str, dict[str, Any], int]) -> None:
@@ -435,6 +457,7 @@ class SwitchLife(RuleBasedStateMachine):
     def the_document_is_the_model(self) -> None:
         status = self.switch.ensure()
         assert (status.state == "latched") is self.latched
+        assert (status.state == "halted") is self.halted is (status.halt is not None)
         assert set(status.outstanding) == self.open
         assert status.permits == self.issued
 
