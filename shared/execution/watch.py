@@ -90,7 +90,8 @@ def position_mode(desk: Desk) -> None:
         "The account is in hedge mode: nothing can be opened",
         "This application trades in one-way mode. Close every position and cancel every order on "
         "the account, then set Position Mode to One-way in the exchange's futures preferences. The "
-        "setting holds for USD-M and COIN-M futures. Nothing has to be restarted.",
+        "setting holds for USD-M and COIN-M futures. Nothing has to be restarted; if an entry "
+        "was refused meanwhile, arm trading again.",
         correlation="position-mode",
         once=str(desk.clock.now_ms() // HOUR_MS),
     )

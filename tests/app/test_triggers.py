@@ -165,7 +165,10 @@ def test_disconnection_latches_and_leaves_positions_to_their_stops(
     at_bar(floor)
     signal = floor.trade("ETHUSDT")
     floor.run(10)
-    assert (floor.outcome(signal)["outcome"] == "declined") is fires
+    # Refused keys and a service that is gone halt entries: a person looks, and nobody latches.
+    halted = answer in (REFUSED["maintenance"], REFUSED["key"])
+    assert (floor.services.kill_switch.ensure().state == "halted") is halted
+    assert (floor.outcome(signal)["outcome"] == "declined") is (fires or halted)
     if fires:
         assert clear(floor) == 200
         floor.minutes(10)
