@@ -86,6 +86,7 @@ class Judge(Watch):
         self._stage = stage
         self._hands = 0
         self._foreign_since: int | None = None
+        self._hand_traded = 0
         #: What a person answered: decision -> "sent" (yes, perhaps not arrived) or "rejected".
         self.verdicts: dict[str, str] = {}
         self.must_be_flat = True
@@ -199,6 +200,8 @@ class Judge(Watch):
 
     def _on_event(self, event: VenueEvent) -> None:
         super()._on_event(event)
+        if event.trade is not None and event.trade.symbol == self.hand_symbol:
+            self._hand_traded = self._clock.now_ms()
         if event.account == MAIN and event.kind == "ALGO":
             algo: AlgoOrder = event.record
             if algo.status in ("TRIGGERING", "REJECTED") and leg_of(algo.client_algo_id) == "s":
@@ -334,7 +337,8 @@ class Judge(Watch):
             self._foreign_since = None
             return
         if self._foreign_since is None:
-            self._foreign_since = now
+            # When it was opened, not when this look at last came: it may be told already.
+            self._foreign_since = min(now, self._hand_traded)
         if now - self._foreign_since > REPORTED_MS:
             self.checked[8] += 1
             told = [a for a in self.all("alerts") if a["kind"] == "foreign-position"]

@@ -14,7 +14,7 @@ import msgspec
 from shared.errors import AlreadyExists, ExchangeError
 from shared.execution import abandon, adopt, chase, fees, flatten, orders
 from shared.execution.desk import Desk
-from shared.execution.exchange import Fill
+from shared.execution.exchange import Fill, VenueOrder
 from shared.execution.ids import client_id, is_ours, leg_of
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
@@ -56,6 +56,9 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
             _never_opened(desk, record)
         return None
     mine = fees.in_usdt(desk, round_trip(fills[first:], entered))
+    why = _exit_reason(desk, record, mine)
+    if why is None:
+        return None
     income = desk.exchange.income(start=start)
     trade = trades.summarize(
         decision_id=record.decision_id,
@@ -64,7 +67,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         side=record.side,
         opened_at=mine[0].time if mine else record.opened_at,
         risk_amount=record.risk_amount,
-        exit_reason=_exit_reason(desk, record, mine),
+        exit_reason=why,
         fills=mine,
         income=income,
         # A record of before says nothing: it was opened here, then.
@@ -148,8 +151,12 @@ def round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
     return fills
 
 
-def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
-    """Why it was closed, or which of our orders did it; else liquidation, or somebody else."""
+def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str | None:
+    """Why it was closed, or which of our orders did it; else liquidation, or somebody else.
+
+    ``None`` while the venue does not show the order that did: it may be one of ours of which
+    nobody knows, and whoever settles the trade is the last one to ask.
+    """
     if not fills:
         return record.exit_reason or "unknown"
     last = fills[-1].order_id
@@ -163,7 +170,10 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
     known_orders = list(readable(mine, orders.OrderRecord))
     if record.exit_reason:
         if not any(known.venue_id == last for known in known_orders):
-            _adopted(desk, record, fills[-1])
+            order = desk.exchange.order_behind(fills[-1])
+            if _hidden(desk, fills[-1], order):
+                return None
+            _adopted(desk, record, order)
         return record.exit_reason
     stops = sorted((o for o in known_orders if o.leg == "s"), key=lambda o: o.created_at)
     initial = stops[0].trigger_price if stops else None
@@ -187,14 +197,21 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str:
                 return "stop" if known.trigger_price == initial else "trailing stop"
         if known.venue_id == last and known.leg == "x":
             return "closed"
-    leg = _adopted(desk, record, fills[-1])
+    order = desk.exchange.order_behind(fills[-1])
+    if _hidden(desk, fills[-1], order):
+        return None
+    leg = _adopted(desk, record, order)
     return "liquidated or closed by hand" if leg is None else _EXITS.get(leg, "closed")
 
 
-def _adopted(desk: Desk, record: PositionRecord, fill: Fill) -> str | None:
+def _hidden(desk: Desk, fill: Fill, order: VenueOrder | None) -> bool:
+    """Whether a fill has an order that is not shown yet: that it has none is not believed soon."""
+    return order is None and desk.clock.now_ms() - fill.time < SETTLE_MS
+
+
+def _adopted(desk: Desk, record: PositionRecord, order: VenueOrder | None) -> str | None:
     """Leg of the order behind a fill if it is ours after all: one that went out while the store
     failed, whose sender died before the record."""
-    order = desk.exchange.order_behind(fill)
     if order is None or not is_ours(order.client_order_id):
         return None
     adopt.plain(desk, order, record.decision_id)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from desk import ALGO, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
+from desk import ALGO, GET_ORDER, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,6 +266,53 @@ def test_a_close_whose_reason_is_written_down_is_adopted_as_well(open_floor, los
     (trade,) = floor.trades()
     assert trade["exitReason"] == "time exit"
     assert_all_recorded(floor)
+
+
+@pytest.mark.parametrize("reason", ["", "time exit"])
+def test_a_close_that_nobody_wrote_down_is_adopted_though_the_venue_hides_it_at_first(
+    open_floor, reason
+):
+    """Simulation, storm 2026.2129: its fills were there before it could be asked for."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    record, _ = positions.load(floor.store, "main", "BTCUSDT")
+    if reason:
+        record = positions.change(floor.store, record, exit_reason=reason)
+    outage.fails = lambda: True
+    with pytest.raises(StoreUnavailable):
+        flatten.close_position(floor.desk, record, reason or "drawdown")
+    close = floor.orders()[-1].client_order_id
+    outage.fails = lambda: False
+    asked = floor.break_next(
+        GET_ORDER, NOT_FOUND, times=1000, seconds=5, where=lambda r: "&orderId=" in f"&{r.query}"
+    )
+    guardian.guard(floor.desk)
+    assert asked.times < 1000
+    assert floor.trades() == []
+    floor.clock.sleep(60)
+    floor.api.advance()
+    guardian.guard(floor.desk)
+    assert len(floor.trades()) == 1
+    assert close in {o["id"] for o in floor.documents("orders")}
+    assert_all_recorded(floor)
+
+
+def test_a_fill_whose_order_is_never_shown_is_settled_a_minute_later(open_floor):
+    """One of somebody else's, of which the venue says nothing more."""
+    floor = open_floor(durable=False)
+    floor.expected = {1, 7}  # somebody trades past the application
+    opened(floor, "BTCUSDT")
+    floor.trade_by_hand("BTCUSDT", "SELL", str(floor.held()))
+    floor.break_next(
+        GET_ORDER, NOT_FOUND, times=1000, seconds=600, where=lambda r: "&orderId=" in f"&{r.query}"
+    )
+    guardian.guard(floor.desk)
+    assert floor.trades() == []
+    floor.clock.sleep(70)
+    floor.api.advance()
+    guardian.guard(floor.desk)
+    (trade,) = floor.trades()
+    assert trade["exitReason"] == "liquidated or closed by hand"
 
 
 def test_a_stop_whose_audit_is_missing_gets_it_from_reconciliation(open_floor):
