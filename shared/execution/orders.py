@@ -332,7 +332,11 @@ def _look_up(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> 
             if found is not None:
                 return found
         except ExchangeError as error:
-            if wait is None:
+            # The order's own endpoint fails: where it has filled, the position tells of it, and
+            # has to be protected before anything else is found out.
+            if wait is None or (
+                not request.reduce_only and _left_a_trace(desk, request, sent_at, held)
+            ):
                 raise OutcomeUnknown(
                     f"order {request.client_order_id} may or may not exist: {error}"
                 ) from error

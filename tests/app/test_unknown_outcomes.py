@@ -85,6 +85,31 @@ def test_order_not_found_for_a_while_after_it_was_accepted(open_floor, seconds):
     assert floor.leaked()[0] == {}
 
 
+FAILED_LOOKUPS = {
+    "unavailable": UNAVAILABLE,
+    "reset": AnswerLost("reset"),
+    "time-out": LOST,
+}
+
+
+@pytest.mark.parametrize("answer", FAILED_LOOKUPS.values(), ids=FAILED_LOOKUPS.keys())
+def test_the_order_can_be_looked_up_by_nobody_and_its_position_shows_that_it_has_filled(
+    open_floor, answer
+):
+    """Positions and conditional orders can be reached all the time: its stop does not wait."""
+    floor = open_floor()
+    floor.break_next(ORDER, UNKNOWN_503, executed=True, where=is_leg("e"))
+    floor.break_next(GET_ORDER, answer, times=1000, seconds=40, where=is_leg("e"))
+    floor.trade()
+    floor.run(10)
+    [entered] = floor.entries()
+    [stop] = floor.stops()
+    assert stop.create_time - entered.update_time < 5_000
+    floor.run(140)
+    assert_protected(floor)
+    assert floor.leaked()[0] == {}
+
+
 def test_entry_refused_twice_as_unknown_and_never_executed(open_floor):
     floor = open_floor()
     floor.break_next(ORDER, UNKNOWN_503, times=2, where=is_leg("e"))
