@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from functions.openapi.dashboard import DashboardAnswer
+from functions.openapi.dashboard import DashboardAnswer, HaltInShort
 from functions.openapi.operation import (
     Day,
     Millis,
@@ -36,9 +36,10 @@ class Health(Shape):
 class SwitchInShort(Shape):
     """The kill switch."""
 
-    state: str
+    state: Literal["armed", "halted", "latched"]
     trigger: str | None
     evidence: dict[str, Any] | None
+    halt: HaltInShort | None
     closing: bool
     outstanding_permits: int
 

@@ -8,10 +8,20 @@ from functions.openapi.operation import Day, Millis, Money, Shape, Side, When
 from shared.portfolio.gauges import Gauge
 
 
+class HaltInShort(Shape):
+    """What the exchange has refused, so that a person has to look: ``code`` is Binance's."""
+
+    code: int
+    status: int
+    reason: str
+    at: Millis
+
+
 class DashboardSwitch(Shape):
-    state: str
+    state: Literal["armed", "halted", "latched"]
     trigger: str | None
     evidence: dict[str, Any] | None
+    halt: HaltInShort | None
     latched_at: Millis | None
     armed_at: Millis
     closing: bool
