@@ -56,7 +56,8 @@ async def guardian(
     for symbol, decision in round_.near:
         await _watch(client, symbol, decision)
     if watch.sweeps(desk):
-        await asyncio.to_thread(_escalate, desk)
+        if services().for_exits().settings.alert_escalation:
+            await asyncio.to_thread(_escalate, desk)
         await asyncio.to_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
     dashboard.set(
@@ -73,13 +74,11 @@ async def guardian(
 
 
 def _escalate(desk: Any) -> None:
-    """Where escalation is configured: a step further with alerts that nobody acknowledged."""
+    """A step further with alerts that nobody acknowledged."""
     from shared.alerts.escalation import escalate
     from shared.errors import StoreError
 
     settings = services().for_exits().settings
-    if not settings.alert_escalation:
-        return
     try:
         escalate(desk, len(settings.alert_escalation), settings.alert_escalation_minutes)
     except StoreError:

@@ -12,11 +12,11 @@ import msgspec
 
 from shared.alerts import channels
 from shared.alerts.alert import Alert
-from shared.errors import ConfigurationError, Conflict, InvalidInput, StoreUnavailable
+from shared.errors import BorsaError, Conflict, InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
     from shared.bootstrap import Services
-    from shared.storage.store import Store
+    from shared.storage.store import Document, Store
 
 #: Seconds for connecting and for the answer.
 TIMEOUT = (3.0, 10.0)
@@ -43,7 +43,7 @@ def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
     if body.get("state") == "delivered":
         return None
     sent, troubles = _send_due(services, alert, body)
-    if found is not None and not _remember(store, alert, sent, delivered=not troubles):
+    if found is not None and not _remember(store, found, sent, delivered=not troubles):
         # Another delivery of the same event finished meanwhile.
         return None
     if troubles:
@@ -72,23 +72,26 @@ def _send_due(
                 send(services, alert)
             else:
                 channels.send(channel, alert, services.for_exits().secrets)
-        except (StoreUnavailable, ConfigurationError) as error:
+        except BorsaError as error:
             troubles.append(str(error))
+            continue
+        except Exception as error:  # noqa: BLE001 - a vault or a token service that is away
+            # Its text may have an address.
+            troubles.append(f"{channel}: not delivered: {type(error).__name__}")
             continue
         sent.append(channel)
     return sent, troubles
 
 
-def _remember(store: Store, alert: Alert, sent: Sequence[str], *, delivered: bool) -> bool:
-    """Note which channels took it; ``False`` where somebody else has noted as much.
+def _remember(store: Store, found: Document, sent: Sequence[str], *, delivered: bool) -> bool:
+    """Note which channels took an alert; ``False`` where somebody else has noted as much.
 
     What changed meanwhile stays: an acknowledgement, or what another delivery has sent.
     """
     while True:
-        found = store.get("alerts", alert.account, alert.id)
-        known = {} if found is None else found.body
+        known = found.body
         before = known.get("sent", ["logic-app"] if known.get("state") == "delivered" else [])
-        if found is None or (known.get("state") == "delivered" and set(sent) <= set(before)):
+        if known.get("state") == "delivered" and set(sent) <= set(before):
             return False
         taken = list(dict.fromkeys([*before, *sent]))
         changed = {**known, "state": "delivered" if delivered else known["state"]}
@@ -98,9 +101,12 @@ def _remember(store: Store, alert: Alert, sent: Sequence[str], *, delivered: boo
             return True
         try:
             store.replace("alerts", changed, etag=found.etag)
+            return True
         except Conflict:
-            continue
-        return True
+            again = store.get("alerts", known["account"], known["id"])
+            if again is None:
+                return False
+            found = again
 
 
 def send(services: Services, alert: Alert) -> None:

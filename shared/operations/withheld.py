@@ -55,6 +55,8 @@ class Withholding:
     """
 
     def __init__(self, environment: Mapping[str, str], secrets: Secrets) -> None:
+        #: Secrets that could not be read, and so are not searched for.
+        self.unread: list[str] = []
         known = {
             value
             for name, value in environment.items()
@@ -65,6 +67,8 @@ class Withholding:
                 known.add(secrets.get(name))
             except BorsaError:
                 continue  # absent: it cannot be in anything
+            except Exception:  # noqa: BLE001 - the vault is away; what is asked for comes all the same
+                self.unread.append(name)
         # A stored key names its environment in front; a connection string has its key inside.
         known |= {value.partition(":")[2] for value in known if ":" in value}
         known |= {part for value in known if "//" not in value for part in value.split(":")}

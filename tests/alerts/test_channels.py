@@ -347,6 +347,52 @@ def test_a_channel_that_cannot_be_used_is_said_without_its_secret(
     own.store.close()
 
 
+class VaultAway:
+    """A vault that cannot be reached: the library's own error comes out."""
+
+    def get(self, name: str) -> str:
+        raise ConnectionError(f"cannot resolve vault-with-{name}")
+
+
+def test_a_vault_that_is_away_sends_nothing_twice(world: World) -> None:
+    own = services(world, ALERT_CHANNELS="discord,push")
+    secrets, own._secrets = own.secrets, VaultAway()
+    own.__dict__.pop("secrets")
+    event = raised(own)
+    with pytest.raises(StoreUnavailable) as caught:
+        deliver(own, event)
+    assert str(caught.value) == (
+        "discord: not delivered: ConnectionError; push: not delivered: ConnectionError"
+    )
+    with pytest.raises(StoreUnavailable):
+        deliver(own, event)
+    assert world.took() == ["logic-app"]
+    own.__dict__["secrets"] = secrets
+    deliver(own, event)
+    assert world.took() == ["logic-app", "discord", "push"]
+    own.store.close()
+
+
+def test_two_deliveries_at_once_forget_nothing(world: World) -> None:
+    """The alert is acknowledged, and another channel noted, while one delivery is at it."""
+    own = services(world, ALERT_CHANNELS="discord")
+    event = raised(own)
+    replace, meanwhile = own.store.replace, []
+
+    def slow(container: str, body: dict[str, Any], **rest: Any) -> Any:
+        if container == "alerts" and not meanwhile:
+            meanwhile.append(True)
+            acknowledge(own.desk(), event["id"], operator="anna")
+        return replace(container, body, **rest)
+
+    own.store.replace = slow  # type: ignore[method-assign]
+    assert deliver(own, event) == event
+    found = stored(own, event)
+    assert (found["state"], found["sent"]) == ("delivered", ["logic-app", "discord"])
+    assert found["acknowledgedBy"] == "anna"
+    own.store.close()
+
+
 def test_a_redirect_is_not_followed(world: World) -> None:
     own = services(world, ALERT_CHANNELS="push")
     world.status["/topic"] = 302

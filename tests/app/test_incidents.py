@@ -312,6 +312,19 @@ def test_the_secrets_of_an_emergency_are_not_in_its_bundle(open_floor) -> None:
             assert secret.encode() not in data, name
 
 
+def test_a_vault_that_is_away_keeps_nobody_from_the_bundle() -> None:
+    class Away:
+        def get(self, name: str) -> str:
+            raise ConnectionError(name)
+
+    services = opened()
+    found = gather(services.store, "main", START - HOUR_MS, START + HOUR_MS)
+    withholding = Withholding(services.environment, Away())
+    files = unpacked(bundle(found, withholding, now_ms=START, settings=None))
+    assert "binance-api-key could not be read" in files["summary.md"].decode()
+    services.store.close()
+
+
 @pytest.mark.parametrize(
     ("text", "gone"),
     [

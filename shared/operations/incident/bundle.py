@@ -59,7 +59,11 @@ def bundle(
         None if settings is None else withholding.tree(msgspec.to_builtins(settings))
     )
     left_out = _fit(files, most)
-    said = [*notes, *(f"LEFT OUT, too large: {name}" for name in left_out)]
+    said = [
+        *notes,
+        *(f"LEFT OUT, too large: {name}" for name in left_out),
+        *(f"{name} could not be read, so it was not searched for" for name in withholding.unread),
+    ]
     text = summary(found, made_at=now_ms, notes=said)
     files["summary.md"] = withholding.text(text).encode()
     manifest = {
