@@ -47,6 +47,14 @@ class World:
                 if status < 300:
                     world.got.append((self.path, dict(self.headers.items()), body))
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", f"{world.url}/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                world.got.append((self.path, {}, b""))
+                self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -398,6 +406,7 @@ def test_a_redirect_is_not_followed(world: World) -> None:
     world.status["/topic"] = 302
     with pytest.raises(StoreUnavailable, match="push: not delivered: HTTP 302"):
         deliver(own, raised(own))
+    assert world.took() == ["logic-app"]
     own.store.close()
 
 

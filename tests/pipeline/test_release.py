@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from infra.pipeline.release import Api, Refused, drain, hold, verify
+from local.exchange.faults import Fault, error_answer
 from shared.clock import iso
 from shared.strategies.signal import Signal, signal_id
 from tests.http.serving import Serving
@@ -163,6 +164,15 @@ def test_an_application_that_is_not_healthy_does_not_pass(served: Serving) -> No
             said.drain()
     assert said.verify()
     assert said[-1] == "entries are allowed"
+
+
+def test_a_version_that_could_not_stop_does_not_pass(served: Serving) -> None:
+    """Healthy, but the exchange refuses the order that would close: the drill says so."""
+    refused = error_answer(400, -2015, "Invalid API-key, IP, or permissions for action.")
+    served.faults.add(Fault(lambda r: r.path == "/fapi/v1/order/test", refused, times=10))
+    said = Said(served)
+    assert not said.verify()
+    assert said[-1].startswith("drill of the emergency stop: closes:")
 
 
 def test_a_failed_deployment_is_held_until_somebody_looks(served: Serving) -> None:
