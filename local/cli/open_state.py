@@ -6,15 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
 from shared.storage.sqlite import SqliteStore
 
 ACCOUNT = "main"
 
 
-def open_store(folder: Path) -> SqliteStore:
+def open_store(folder: Path, clock: Clock | None = None) -> SqliteStore:
     """The store of a run under ``folder``.
+
+    Parameters
+    ----------
+    clock : Clock, optional
+        What has outlived its time to live is not seen; by default as of now. A run's time is not
+        this machine's.
 
     Raises
     ------
@@ -24,7 +30,7 @@ def open_store(folder: Path) -> SqliteStore:
     path = folder / "state.db"
     if not path.exists():
         raise InvalidInput(f"{folder} holds no run; start one with ./run, or name --state DIR")
-    return SqliteStore(str(path), clock=SystemClock())
+    return SqliteStore(str(path), clock=clock or SystemClock())
 
 
 def running(folder: Path) -> dict[str, Any]:

@@ -368,6 +368,17 @@ def test_the_command_writes_the_file_of_a_run_that_is_dead(
     store = SqliteStore(str(tmp_path / "state.db"), clock=clock)
     log = AuditLog(store, clock, "main")
     log.append("kill_switch", {"state": "latched", "trigger": "manual"}, correlation="e")
+    # Kept for 180 days of the run's own time, which on this machine's clock are long over.
+    alert = alerts.make(
+        "main",
+        severity="critical",
+        kind="kill-switch",
+        title="Kill switch latched",
+        text="t",
+        now_ms=clock.now_ms(),
+        correlation="e",
+    )
+    alerts.save(store, alert)
     clock.sleep(60)
     log.append("emergency", {"flat": True, "closed": [], "remaining": []}, correlation="e")
     store.close()
@@ -377,6 +388,7 @@ def test_the_command_writes_the_file_of_a_run_that_is_dead(
     files = unpacked(out.read_bytes())
     text = files["summary.md"].decode()
     assert text.index("LATCHED by manual") < text.index("account verified FLAT")
+    assert [a["id"] for a in rows(files, "alerts")] == [alert.id]
     assert "the application was not running" in text
     assert "(the whole chain)" in text
     assert json.loads(files["settings.json"]) is None

@@ -118,7 +118,8 @@ def _order(body: Row) -> str:
     executed = body.get("executedQuantity")
     done = ""
     if executed not in ("0", None):
-        done = f", executed {executed} at {body.get('averagePrice')}"
+        price = body.get("averagePrice")
+        done = f", executed {executed}" + (f" at {price}" if price is not None else "")
     return (
         f"{body.get('symbol')} order {body.get('clientOrderId')} is {body.get('state')}{done}"
         f" ({body.get('reason')})"
