@@ -175,7 +175,10 @@ def verify(
     say(f"healthy; code {versions['code']}, Python {versions['python']}; a stop would work")
     restricted = api.get("compliance")["restrictedNow"]
     until = max((r["until"] for r in restricted if r["symbol"] == "*"), default="")
-    say(f"entries are declined until {until}" if until else "entries are allowed")
+    state = api.get("status")["killSwitch"]["state"]
+    if state != "armed":
+        say(f"nothing is opened: the kill switch is {state}")
+    say(f"entries are declined until {until}" if until else "no window declines entries")
     return True
 
 

@@ -107,6 +107,18 @@ def test_an_emergency_stop_is_told_in_its_order(open_floor) -> None:
     assert "- audit: verifies" in text
 
 
+def test_a_refusal_that_halts_entries_is_told_as_one(open_floor) -> None:
+    from shared.errors import ExchangeHalted
+    from shared.execution.halting import heed
+
+    floor = open_floor()
+    heed(floor.desk, ExchangeHalted("Invalid API-key", code=-2015, status=401))
+    text = asked(floor)["summary.md"].decode()
+    assert "- kill switch: HALTED, the exchange refused: " in text
+    assert "entries HALTED by the exchange: -2015" in text
+    assert "ARMED" not in text
+
+
 def test_what_is_in_it_is_what_the_state_holds(open_floor) -> None:
     floor = stopped(open_floor)
     files = asked(floor)

@@ -163,7 +163,14 @@ def test_an_application_that_is_not_healthy_does_not_pass(served: Serving) -> No
         with pytest.raises(Refused, match="overloaded"):
             said.drain()
     assert said.verify()
-    assert said[-1] == "entries are allowed"
+    assert said[-1] == "no window declines entries"
+
+
+def test_a_latched_switch_is_said(served: Serving) -> None:
+    served.services.kill_switch.latch("manual", {"operator": "eva"}, served.clock.now_ms())
+    said = Said(served)
+    assert said.verify()
+    assert "nothing is opened: the kill switch is latched" in said
 
 
 def test_a_version_that_could_not_stop_does_not_pass(served: Serving) -> None:

@@ -46,6 +46,9 @@ def _switch(found: Gathered) -> list[str]:
     if switch is None:
         return ["- kill switch: never set up"]
     state = switch.get("state")
+    halt = switch.get("halt")
+    if state == "halted" and isinstance(halt, dict):
+        return [f"- kill switch: HALTED, the exchange refused: {halt.get('reason')}"]
     if state != "latched":
         return [f"- kill switch: {state}"]
     at, flat = switch.get("latched_at"), switch.get("flat_at")

@@ -84,7 +84,11 @@ def _switch(body: Row) -> str:
         by = _plain(evidence) if isinstance(evidence, dict) else ""
         again = "" if body.get("first", True) else " again"
         return f"kill switch LATCHED{again} by {body.get('trigger')}: {by}"
-    return f"kill switch ARMED by {body.get('operator')}: {body.get('reason')}"
+    if body.get("state") == "armed":
+        return f"kill switch ARMED by {body.get('operator')}: {body.get('reason')}"
+    if body.get("state") == "halted":
+        return f"entries HALTED by the exchange: {body.get('code')} {body.get('reason')}"
+    return _plain(body)
 
 
 def _emergency(body: Row) -> str:
