@@ -367,3 +367,21 @@ def test_13_an_entry_that_fills_in_parts_has_a_stop_for_all_of_them(open_floor):
     later(floor)
     guard(floor.desk)
     assert [(s.side, s.quantity) for s in floor.stops()] == [("BUY", held)]
+
+
+@pytest.mark.parametrize("how", ["timeout", "reset"])
+def test_9_nor_does_its_position_wait_for_an_order_that_cannot_be_looked_up(open_floor, how):
+    """Positions and conditional orders answer all the time: the stop is there within seconds."""
+    floor = open_floor(durable=False)
+    floor.expected = {4} if how == "timeout" else set()
+    exposure = Exposure(floor)
+    lost = AnswerLost(how)
+    floor.break_next(ORDER, lost, executed=True, where=is_leg("e"))
+    floor.break_next(GET_ORDER, lost, times=1000, seconds=20, where=is_leg("e"))
+    signal = floor.signal()
+    assert assess.assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
+    assert entry.open_position(floor.desk, "BTCUSDT", signal.id).status == "protected"
+    exposure.look(floor.clock.now_ms())
+    # Two requests that hang for two seconds each are no time in which anybody could act.
+    assert exposure.longest <= (7_000 if how == "timeout" else 2_000)
+    assert len(floor.entries()) == 1
