@@ -179,13 +179,23 @@ _WAY = frozenset(
 )
 
 
-class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
+class Reader:
+    """Reads settings one by one and gathers what is wrong with them in ``problems``.
+
+    Parameters
+    ----------
+    environment : mapping
+    defaults : mapping
+        Default of every setting that may be asked for, ``None`` for a required one.
+    """
+
+    def __init__(self, environment: Mapping[str, str], defaults: Mapping[str, str | None]) -> None:
         self._environment = environment
+        self._defaults = defaults
         self.problems: list[str] = []
 
     def text(self, name: str) -> str:
-        value = self._environment.get(name, "").strip() or _DEFAULTS[name]
+        value = self._environment.get(name, "").strip() or self._defaults[name]
         if value is None:
             self.problems.append(f"{name} is required")
             return ""
@@ -281,7 +291,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     ConfigurationError
         Naming every problem at once, with what to set.
     """
-    read = _Reader(environment)
+    read = Reader(environment, _DEFAULTS)
     settings = Settings(
         binance_environment=read.choice(  # type: ignore[arg-type]
             "BINANCE_ENVIRONMENT", ("simulated", "demo", "production")
