@@ -41,6 +41,8 @@ class Streamer:
         Durations; those of the settings by default.
     health_port : int, optional
         Where to serve ``/healthz``; that of the settings by default, ``None`` for nowhere.
+    health_host : str
+        Address to serve it on; the container's probe comes from outside.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Streamer:
         api_key: ApiKey | None = None,
         timing: Timing | None = None,
         health_port: int | None = -1,
+        health_host: str = "0.0.0.0",
     ) -> None:
         self.settings = settings
         self.timing = timing or Timing.of(settings)
@@ -61,6 +64,7 @@ class Streamer:
         self.health: Health | None = None
         self._sink = sink
         self._api_key = api_key
+        self._health_host = health_host
         self._health_port = settings.health_port if health_port == -1 else health_port
         self._publisher = Publisher(self.outbox, sink, self._hubs(), self.timing, self.figures)
         self._started = 0.0
@@ -237,7 +241,7 @@ class Streamer:
     async def _serve_health(self) -> None:
         if self._health_port is not None:
             self.health = Health(self.state, self.metrics, self._health_port)
-            await self.health.start()
+            await self.health.start(self._health_host)
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> BaseException | None:

@@ -37,7 +37,7 @@ class Health:
         self.port = port
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "0.0.0.0") -> None:
+    async def start(self, host: str) -> None:
         """Begin to listen."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)

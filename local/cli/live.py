@@ -24,11 +24,13 @@ from local.host.server import HttpListener
 from local.live.exchange import ExchangeThread
 from local.live.page import PageServer, link
 from local.live.snapshot import Snapshots
-from local.platform import Platform, app_settings
+from local.platform import SIMULATED_KEY, Platform, app_settings
 from local.signalr import SignalR
+from local.streamer import StreamerThread
 from shared.bootstrap import Services
 from shared.errors import ConfigurationError, InvalidInput
 from shared.strategies.config import SignalConfig, five_strategies
+from streamer.settings import load
 
 #: The thresholds of the demonstration are still too high to watch: on a built-in market that
 #: runs sixty times faster than life something shall happen within seconds.
@@ -109,6 +111,7 @@ async def _trade(
         base_url=f"http://127.0.0.1:{options.port}",
     )
     await platform.start()
+    streamer = _streamer(options, platform, settings)
     server = await _listen(platform, options.port)
     key = platform.host.keys.host["default"]
     snapshots = Snapshots(platform.host, key)
@@ -140,6 +143,8 @@ async def _trade(
     await live.close()
     await page.stop()
     await server.stop()
+    if streamer is not None:
+        streamer.stop()
     await platform.stop()
     services.store.close()
     if showing.done():
@@ -148,6 +153,19 @@ async def _trade(
         waiting.cancel()
     await asyncio.gather(showing, ending, return_exceptions=True)
     print(f"stopped; state is kept under {folder}/, ./run goes on from here", file=sys.stderr)
+
+
+def _streamer(
+    options: argparse.Namespace, platform: Platform, settings: dict[str, str]
+) -> StreamerThread | None:
+    """The market streamer beside ``poll_candles``, into the application's own event log."""
+    if not options.streamer:
+        return None
+    names = ("SYMBOLS", "TIMEFRAMES", "BINANCE_ENVIRONMENT", "BINANCE_BASE_URL")
+    wanted = load({n: settings[n] for n in names}, sends=False)
+    thread = StreamerThread(wanted, platform.event_log, SIMULATED_KEY)
+    thread.start()
+    return thread
 
 
 def _tell_other_port(what: str, wanted: int, url: str) -> None:

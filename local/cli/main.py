@@ -118,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     add_options(exchange, start=NOW, port=8090)
     exchange.set_defaults(module="local.cli.exchange")
 
+    _streamer(commands)
     _acceptance(commands)
 
     status = commands.add_parser(
@@ -199,6 +200,9 @@ def _live_options(root: argparse.ArgumentParser) -> None:
     live.add_argument("--page-port", type=int, default=8080, help="port of the web page")
     live.add_argument("--exchange-port", type=int, default=0, help="port of the exchange")
     live.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="kept here")
+    live.add_argument(
+        "--streamer", action="store_true", help="run the market streamer beside the timer"
+    )
     live.add_argument("--plain", action="store_true", help="lines instead of a live console")
     live.add_argument("--seconds", type=float, help="stop by itself after that many real seconds")
 
@@ -247,6 +251,20 @@ def _risk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     risk_options(risk)
     _state(risk)
     risk.set_defaults(module="local.cli.risk")
+
+
+def _streamer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from local.cli.streamer import add_options as streamer_options
+
+    streamer = commands.add_parser(
+        "streamer",
+        help="the market streamer, into an event log of its own",
+        description="Runs the market streamer against a simulated exchange, writes its events to "
+        "DIR/streamer.db and shows them. ./run --streamer feeds the application instead.",
+    )
+    streamer_options(streamer)
+    _state(streamer)
+    streamer.set_defaults(module="local.cli.streamer")
 
 
 def _acceptance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
