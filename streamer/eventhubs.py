@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from streamer.publisher import SinkUnavailable
 
 log = logging.getLogger("streamer.eventhubs")
+
+#: Seconds for one batch, connecting included; and for a goodbye.
+_SEND_SECONDS = 60.0
+_CLOSE_SECONDS = 5.0
 
 
 class EventHubs:
@@ -46,20 +51,22 @@ class EventHubs:
         from azure.eventhub.exceptions import EventHubError
 
         try:
-            producer = self._producer(hub)
-            batch = await producer.create_batch(partition_key=key)
-            for body in bodies:
-                event = EventData(body)
-                event.content_type = "application/json"
-                try:
-                    batch.add(event)
-                except ValueError:
-                    # Full: the rest goes with the next one.
-                    break
-            if not len(batch):
-                raise SinkUnavailable(f"an event of {len(bodies[0])} bytes does not fit a batch")
-            await producer.send_batch(batch)
-            return len(batch)
+            # The SDK has time-outs of its own, and yet can wait for an answer for ever.
+            async with asyncio.timeout(_SEND_SECONDS):
+                producer = self._producer(hub)
+                batch = await producer.create_batch(partition_key=key)
+                for body in bodies:
+                    event = EventData(body)
+                    event.content_type = "application/json"
+                    try:
+                        batch.add(event)
+                    except ValueError:
+                        # Full: the rest goes with the next one.
+                        break
+                if not len(batch):
+                    raise SinkUnavailable(f"an event of {len(bodies[0])} bytes fits no batch")
+                await producer.send_batch(batch)
+                return len(batch)
         except (EventHubError, AzureError, OSError, TimeoutError) as error:
             await self._drop(hub)
             # Their text may hold a token or an address with a signature; the type says enough.
@@ -107,6 +114,7 @@ class EventHubs:
         if producer is None:
             return
         try:
-            await producer.close()
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await producer.close()
         except Exception as error:  # noqa: BLE001 - it is given up in any case
             log.info("closing the connection to %s: %s", hub, type(error).__name__)
