@@ -307,6 +307,17 @@ param allowedCallers string = ''
 @description('Origins of dashboards on other hosts, separated by commas.')
 param allowedOrigins string = ''
 
+// --------------------------------------------------------------------------------------- streamer
+
+@description('Run the market streamer, a container that is always on. Timer polling goes on beside it.')
+param streamer bool = false
+
+@description('What it streams, separated by commas: klines, markPrice, bookTicker, depth, userData. userData needs the API key in the vault before.')
+param streamerStreams string = 'klines'
+
+@description('Image of the streamer; azd fills it in once it has pushed one.')
+param streamerImage string = ''
+
 // ----------------------------------------------------------------------------------------- alerts
 
 @description('Seconds after which the newest closed candle counts as stale. Longer than the longest time frame: so old may be the candle that a start finds.')
@@ -344,6 +355,10 @@ var keyVaultName = 'kv-borsa-${token}'
 var schedulerName = 'dts-borsa-${token}'
 var signalRName = 'sigr-borsa-${token}'
 var functionAppName = 'func-borsa-${token}'
+var registryName = 'crborsa${token}'
+var streamed = split(streamerStreams, ',')
+var quotesStreamed = streamer && !empty(intersection(streamed, ['markPrice', 'bookTicker', 'depth']))
+var accountStreamed = contains(streamed, 'userData')
 var dashboards = empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
 
 resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
@@ -390,6 +405,7 @@ module eventHubs 'modules/eventhubs.bicep' = {
     capacity: eventHubsCapacity
     maximumCapacity: eventHubsMaximumCapacity
     marketPartitions: marketPartitions
+    quotes: quotesStreamed
   }
 }
 
@@ -458,6 +474,7 @@ module network 'modules/network.bicep' = if (staticEgress) {
     location: location
     tags: tags
     addressPrefix: addressPrefix
+    streamer: streamer
   }
 }
 
@@ -602,6 +619,48 @@ module functionApp 'modules/functionapp.bicep' = {
   dependsOn: [roles]
 }
 
+module streamerIdentity 'modules/identity.bicep' = if (streamer) {
+  scope: group
+  params: { name: 'id-borsa-streamer-${token}', location: location, tags: tags }
+}
+
+module streamerApp 'modules/containerapp.bicep' = if (streamer) {
+  scope: group
+  params: {
+    name: 'ca-borsa-streamer-${token}'
+    environmentName: 'cae-borsa-${token}'
+    registryName: registryName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    serviceName: 'streamer'
+    image: streamerImage
+    identityName: 'id-borsa-streamer-${token}'
+    eventHubsName: eventHubsName
+    hubs: concat(
+      contains(streamed, 'klines') ? ['market'] : [],
+      quotesStreamed ? ['quotes'] : [],
+      accountStreamed ? ['executions'] : []
+    )
+    keyVaultName: keyVaultName
+    opensAccount: accountStreamed
+    subnetId: staticEgress ? network!.outputs.streamerSubnetId : ''
+    // What streamer/settings.py reads; the rest keeps its default.
+    settings: union(
+      {
+        BINANCE_ENVIRONMENT: binanceEnvironment
+        SYMBOLS: symbols
+        TIMEFRAMES: timeframes
+        AZURE_CLIENT_ID: streamerIdentity!.outputs.clientId
+        EventHubConnection__fullyQualifiedNamespace: eventHubs.outputs.fullyQualifiedNamespace
+        STREAMER_STREAMS: streamerStreams
+      },
+      empty(binanceBaseUrl) ? {} : { BINANCE_BASE_URL: binanceBaseUrl },
+      accountStreamed ? { KEY_VAULT_URI: keyVault.outputs.uri } : {}
+    )
+  }
+}
+
 module alerts 'modules/alerts.bicep' = {
   scope: group
   params: {
@@ -670,6 +729,14 @@ output COSMOS_ENDPOINT string = cosmos.outputs.endpoint
 
 @description('Namespace of the event streams.')
 output EVENT_HUBS_NAMESPACE string = eventHubs.outputs.fullyQualifiedNamespace
+
+@description('Registry that azd pushes the streamer\'s image to; empty without streamer.')
+output AZURE_CONTAINER_REGISTRY_ENDPOINT string = streamer
+  ? streamerApp!.outputs.registryEndpoint
+  : ''
+
+@description('Container app of the streamer; empty without streamer.')
+output STREAMER_APP_NAME string = streamer ? streamerApp!.outputs.name : ''
 
 @description('Address the exchange sees, to bind the API key to; empty without staticEgress.')
 output EGRESS_ADDRESS string = staticEgress ? network!.outputs.egressAddress : ''

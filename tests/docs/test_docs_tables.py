@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from shared import telemetry
 from shared.security.secrets import SECRETS, environment_name
 from shared.settings import SETTINGS, load
 from shared.strategies.config import decode_config
+from streamer import settings as streamer
 
 # ---------------------------------------------------------------- settings
 
@@ -30,6 +32,24 @@ def test_settings_are_those_of_the_code() -> None:
 def test_ranges_are_those_of_the_code() -> None:
     """What lies just outside a documented range of numbers is refused; its ends are taken."""
     table = rows(section(text("settings.md"), "Settings of the application"))
+    assert judged_ranges(table, load) >= 9
+
+
+def test_settings_of_the_streamer_are_those_of_its_code() -> None:
+    table = rows(section(text("streamer.md"), "Settings"))
+    documented = {quoted(r[0])[0]: (quoted(r[1]) or [""])[0] for r in table}
+    assert documented == {s.name: s.default or "" for s in streamer.SETTINGS}
+
+    def load_it(environment: dict[str, str]) -> None:
+        streamer.load(environment, sends=False)
+
+    assert judged_ranges(table, load_it) == 7
+    (streams,) = (r[3] for r in table if quoted(r[0]) == ["STREAMER_STREAMS"])
+    assert streams == "out of " + ", ".join(streamer.STREAMS)
+
+
+def judged_ranges(table: list[list[str]], load: Callable[[dict[str, str]], object]) -> int:
+    """How many documented ranges of numbers are those that a loader keeps."""
     sound = {"BINANCE_ENVIRONMENT": "demo", "TRADING_STAGE": "testnet"}
     judged = 0
     for name, _, _, told in table:
@@ -48,7 +68,7 @@ def test_ranges_are_those_of_the_code() -> None:
         for value in bad:
             with pytest.raises(Exception, match=name):
                 load({**sound, name: value})
-    assert judged >= 9
+    return judged
 
 
 def test_the_sample_holds_every_documented_setting_and_no_other() -> None:

@@ -39,3 +39,16 @@ ACCEPTED: dict[tuple[str, str], str] = {
         "Flex Consumption ignores healthCheckPath; the heartbeat rule watches instead"
     ),
 }
+
+#: The same of a deployment with the streamer.
+ACCEPTED_OF_STREAMER: dict[tuple[str, str], str] = {
+    ("CKV_AZURE_139", "Microsoft.ContainerRegistry/registries"): _NETWORK,
+    ("CKV_AZURE_163", "Microsoft.ContainerRegistry/registries"): (
+        "Scanning images is Defender for Containers, a plan of the whole subscription; whoever has "
+        "it switched on has it here too"
+    ),
+    ("CKV_AZURE_166", "Microsoft.ContainerRegistry/registries"): (
+        "Quarantine needs Premium and somebody who releases images; one image, built from this "
+        "repository, is pulled by one identity"
+    ),
+}

@@ -11,7 +11,7 @@ from typing import Any
 import bicep_project
 import pytest
 from bicep_project import Prediction
-from infra_cases import FULL, MINIMAL
+from infra_cases import FULL, MINIMAL, STREAMING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,3 +62,9 @@ def minimal(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pr
 def full(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     """What a deployment with every option deploys."""
     return bicep_project.predict(compiler, tmp_path_factory.mktemp("full"), FULL)
+
+
+@pytest.fixture(scope="session")
+def streaming(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
+    """What a deployment with the streamer deploys."""
+    return bicep_project.predict(compiler, tmp_path_factory.mktemp("streaming"), STREAMING)

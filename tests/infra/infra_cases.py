@@ -11,6 +11,14 @@ MINIMAL = {
     "location": "westeurope",
     "alertEmail": "operator@example.com",
 }
+#: The streamer with all that it can be given.
+STREAMING = {
+    **MINIMAL,
+    "streamer": True,
+    "streamerStreams": "klines,bookTicker,userData",
+    "streamerImage": "registry.example/streamer:1",
+    "staticEgress": True,
+}
 FULL = {
     **MINIMAL,
     **SECRETS,

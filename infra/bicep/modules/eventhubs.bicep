@@ -43,14 +43,22 @@ param maximumCapacity int
 @maxValue(32)
 param marketPartitions int
 
+@description('There is a stream of quotes: mark price and order book, for consumers of one\'s own.')
+param quotes bool
+
 // An old candle must not be traded, so market events live a day; what the other streams carry is
 // evidence and survives a long weekend of a stopped app.
-var hubs hub[] = [
+var read hub[] = [
   { name: 'market', consumerGroup: 'trader', partitions: marketPartitions, retentionHours: 24 }
   { name: 'executions', consumerGroup: 'recorder', partitions: 2, retentionHours: 168 }
   { name: 'risk', consumerGroup: 'responder', partitions: 2, retentionHours: 168 }
   { name: 'compliance', consumerGroup: 'monitor', partitions: 2, retentionHours: 168 }
 ]
+// No function reads it; what is older than an hour is no quote.
+var published hub[] = [
+  { name: 'quotes', consumerGroup: 'own', partitions: marketPartitions, retentionHours: 1 }
+]
+var hubs = concat(read, quotes ? published : [])
 
 resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
   name: name

@@ -13,6 +13,11 @@ param tags object
 @description('Address space of the virtual network.')
 param addressPrefix string
 
+@description('The streamer sends from here as well.')
+param streamer bool
+
+var users = streamer ? ['functions', 'streamer'] : ['functions']
+
 resource securityGroup 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
   name: 'nsg-${name}'
   location: location
@@ -66,17 +71,17 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   properties: {
     addressSpace: { addressPrefixes: [addressPrefix] }
     subnets: [
-      {
-        name: 'functions'
+      for (user, i) in users: {
+        name: user
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 26, 0)
+          addressPrefix: cidrSubnet(addressPrefix, 26, i)
           natGateway: { id: gateway.id }
           networkSecurityGroup: { id: securityGroup.id }
           defaultOutboundAccess: false
-          // What Flex Consumption asks of a subnet it integrates with.
+          // What Flex Consumption and Container Apps ask of a subnet, each of one of its own.
           delegations: [
             {
-              name: 'flex-consumption'
+              name: user == 'functions' ? 'flex-consumption' : 'container-apps'
               properties: { serviceName: 'Microsoft.App/environments' }
             }
           ]
@@ -88,6 +93,9 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
 
 @description('Resource id of the subnet for the function app.')
 output subnetId string = network.properties.subnets[0].id
+
+@description('Resource id of the subnet for the streamer; empty without it.')
+output streamerSubnetId string = streamer ? network.properties.subnets[1].id : ''
 
 @description('The public address that the exchange sees.')
 output egressAddress string = address.properties.ipAddress
