@@ -46,6 +46,7 @@ PATIENCE = 60.0
 #: Everything that is waited for comes soon, and nothing that is not meant happens by itself.
 FAST = {
     "stall": 600.0,
+    "grace": 0.3,
     "first_wait": 0.01,
     "longest_wait": 0.1,
     "audit": 0.02,
@@ -159,7 +160,8 @@ class Line:
             headers={k: v for k, v in request.headers.items() if k.startswith("X-")},
             data=await request.read(),
         ) as answer:
-            return web.Response(status=answer.status, body=await answer.read())
+            wait = {k: v for k, v in answer.headers.items() if k == "Retry-After"}
+            return web.Response(status=answer.status, headers=wait, body=await answer.read())
 
     async def _pass_socket(self, request: web.Request) -> web.StreamResponse:
         down = web.WebSocketResponse()
@@ -222,6 +224,15 @@ class Floor:
     def advance(self, minutes: float = 1.0) -> None:
         """Exchange time passes at once."""
         self.exchange.clock.advance_to(self.exchange.clock.now_ms() + int(minutes * MINUTE_MS))
+
+    async def listening(self) -> None:
+        """Wait until every market connection has said something: what closes now is told."""
+        await self.until(
+            lambda: all(
+                c.may_be_silent or self.count("messages", c.name) > 0
+                for c in self.streamer.connections
+            )
+        )
 
     async def minutes(self, count: int) -> None:
         """Minute after minute, each seen by the streamer before the next."""
@@ -310,6 +321,7 @@ async def floor(
                 if start:
                     scene.start()
                     await scene.caught_up()
+                    await scene.listening()
                 yield scene
             finally:
                 scene.stop.set()

@@ -8,12 +8,16 @@ import logging
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 from streamer_world import BTC, KEY, Floor, floor, play
+from yarl import URL
 
 from shared.errors import ConfigurationError, ExchangeHalted
 from shared.execution.exchange import OrderRequest
 from streamer import logs
+from streamer.connection import described
 from streamer.events import EXECUTIONS
 from streamer.keys import api_key
 from streamer.messages import KEY_EXPIRED, account_message
@@ -184,6 +188,24 @@ def test_no_key_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None:
     told = "\n".join(logs.JsonLines().format(r) for r in caplog.records if r.name != "aiohttp")
     assert "private" in told
     assert not [s for s in [*found, KEY] if s in told]
+
+
+def test_an_error_is_told_without_its_address() -> None:
+    url = URL("wss://fstream.test/private/ws?listenKey=pqia91ma19a5s61cv6a81va65sdf19v8a65a1")
+    info = aiohttp.RequestInfo(url, "GET", CIMultiDictProxy(CIMultiDict()), url)
+    for error in (
+        aiohttp.WSServerHandshakeError(info, (), status=403, message=f"no {url}"),
+        aiohttp.InvalidURL(url),
+        aiohttp.ServerDisconnectedError(str(url)),
+        ConnectionResetError(104, "reset"),
+        TimeoutError(),
+    ):
+        told = described(error)
+        assert told
+        assert "pqia91ma" not in told
+    assert described(aiohttp.WSServerHandshakeError(info, (), status=403)) == (
+        "refused with HTTP 403"
+    )
 
 
 def test_what_libraries_might_say_is_redacted() -> None:

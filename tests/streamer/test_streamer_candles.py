@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamer_world import BTC, ETH, START, Floor, floor, play
 
-from local.exchange.faults import AnswerLost, Fault, error_answer, on
+from local.exchange.faults import (
+    AnswerLost,
+    ApiRequest,
+    ApiResponse,
+    Fault,
+    error_answer,
+    on,
+)
+from shared.errors import ExchangeThrottled
 from shared.market.candle import Candle
 from shared.market.events import decode
 from shared.market.poll import poll
@@ -32,7 +40,7 @@ async def judged(scene: Floor) -> None:
 
 def test_the_stream_alone_tells_every_closed_candle() -> None:
     async def scenario() -> None:
-        async with floor() as scene:
+        async with floor(timing={"grace": 600.0}) as scene:
             by_rest = scene.count("candles", "rest")
             await scene.minutes(12)
             await judged(scene)
@@ -87,6 +95,18 @@ def test_broken_connections() -> None:
                 await asyncio.sleep(0.01)
             await judged(scene)
             assert scene.count("disconnects", "market-1") >= 1
+
+    play(scenario)
+
+
+def test_what_was_missed_is_asked_for_when_the_connection_is_open_again() -> None:
+    async def scenario() -> None:
+        # Nothing is ever overdue here.
+        async with floor(timing={"grace": 600.0}) as scene:
+            await scene.line.cut()
+            scene.advance(3)
+            await judged(scene)
+            assert scene.count("candles", "stream") == 0
 
     play(scenario)
 
@@ -256,6 +276,38 @@ def test_a_rate_limit_is_obeyed() -> None:
             # The stream itself is not held up by it: what it tells next waits only for the hole.
             await scene.until(lambda: len(scene.line.opened) >= 2)
             assert asked == ["/fapi/v1/time"]
+            # And whoever else asks is told so without a request.
+            assert scene.streamer.feed is not None
+            with pytest.raises(ExchangeThrottled) as told:
+                await scene.streamer.feed._rest.listen_key()
+            assert 0 < told.value.retry_after <= 10
+            assert asked == ["/fapi/v1/time"]
+
+    play(scenario)
+
+
+def test_a_forming_candle_is_never_published() -> None:
+    """Not even if REST shows it where a closed one was asked for."""
+
+    async def scenario() -> None:
+        async with floor() as scene:
+            now = scene.exchange.clock.now_ms() + 2 * MINUTE_MS
+            forming = now - now % MINUTE_MS
+            row = ["100.0", "100.0", "100.0", "100.0", "1.0", 0, "0", 0, "0", "0", "0"]
+            rows = json.dumps([[forming - MINUTE_MS, *row], [forming, *row]]).encode()
+            answer = ApiResponse(200, {"content-type": "application/json"}, rows)
+
+            def of_minutes(request: ApiRequest) -> bool:
+                return request.path == KLINES and "interval=1m" in request.query
+
+            scene.exchange.faults.add(Fault(of_minutes, answer, times=2))
+            await scene.line.cut()
+            scene.advance(2)
+            await scene.caught_up()
+            candles = [decode(b) for b in scene.bodies()]
+            assert max(c.close_time for c in candles) <= now
+            # The one that this answer left out does not exist, as far as anybody can tell.
+            assert {c.open_time for c in candles if c.open == 100.0} == {forming - MINUTE_MS}
 
     play(scenario)
 
@@ -380,6 +432,13 @@ def test_a_candle_that_the_venue_does_not_have_holds_nothing_up() -> None:
     # 2 and 3 are left out between two that are there.
     assert sequence.fill([candle(4), candle(5)]) == [candle(4), candle(5)]
     assert not sequence.has_hole
+
+
+def test_what_rest_leaves_out_and_the_stream_told_is_not_lost() -> None:
+    sequence = CandleSequence(BTC, "1m")
+    sequence.start(MINUTE_MS)
+    assert sequence.offer(candle(2)) == []
+    assert sequence.fill([candle(1), candle(3)]) == [candle(1), candle(2), candle(3)]
 
 
 def test_a_repetition_with_other_values_is_noticed() -> None:

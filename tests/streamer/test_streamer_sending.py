@@ -12,12 +12,14 @@ from typing import Any
 import aiohttp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamer_world import BTC, ETH, FAST, Floor, floor, play
+from streamer_world import BTC, ETH, FAST, PATIENCE, Floor, floor, play
 
 from streamer.events import MARKET, QUOTES, Event
+from streamer.feed import MarketFeed
 from streamer.figures import COUNTERS, Figures
 from streamer.outbox import Outbox
 from streamer.publisher import Publisher, Sink, SinkUnavailable
+from streamer.rest import Rest
 from streamer.timing import Timing
 
 
@@ -264,6 +266,68 @@ def test_lasting_events_all_arrive_in_order_and_of_the_others_the_newest(
             assert mine == sorted(mine)
 
     asyncio.run(run())
+
+
+def test_what_could_not_be_sent_never_takes_the_place_of_what_is_newer() -> None:
+    async def run() -> None:
+        outbox = Outbox(10, Figures())
+        outbox.put(Event("hub", "a", b"old", "ticker"))
+        outbox.put(Event("hub", "a", b"only", "depth"))
+        taken = outbox.take_newest("hub")
+        outbox.put(Event("hub", "a", b"new", "ticker"))
+        outbox.put_back(taken["hub", "a"])
+        (events,) = outbox.take_newest("hub").values()
+        assert {e.body for e in events} == {b"new", b"only"}
+
+    asyncio.run(run())
+
+
+def test_a_sink_that_takes_one_quote_at_a_time_gets_all() -> None:
+    arrived: list[bytes] = []
+
+    class One:
+        async def send(self, hub: str, key: str, bodies: Sequence[bytes]) -> int:
+            arrived.append(bodies[0])
+            return 1
+
+        async def close(self) -> None: ...
+
+    async def run() -> None:
+        figures = Figures()
+        outbox = Outbox(10, figures)
+        timing = Timing(**{**FAST, "conflate": 0.0})
+        publisher = Publisher(outbox, One(), ["hub"], timing, figures)
+        running = asyncio.create_task(publisher.run())
+        for kind in ("ticker", "depth", "mark"):
+            outbox.put(Event("hub", "a", kind.encode(), kind))
+        async with asyncio.timeout(PATIENCE):
+            while len(arrived) < 3:
+                await asyncio.sleep(0)
+        publisher.finish()
+        await running
+        assert sorted(arrived) == [b"depth", b"mark", b"ticker"]
+
+    asyncio.run(run())
+
+
+def test_a_quote_that_comes_late_is_not_published() -> None:
+    def book(update: int) -> str:
+        told = {"u": update, "T": update, "s": BTC, "b": "1", "B": "1", "a": "2", "A": "1"}
+        return json.dumps({"stream": "btcusdt@bookTicker", "data": told})
+
+    async def scenario() -> None:
+        async with floor(start=False) as scene:
+            outbox = Outbox(10, scene.streamer.figures)
+            rest = Rest(None, "")  # type: ignore[arg-type]
+            timing = Timing()
+            feed = MarketFeed({}, rest, outbox, timing, scene.streamer.figures, catch_up_ms=0)
+            for update in (5, 7, 6):
+                await feed.receive("public-1", book(update))
+            ((event,),) = outbox.take_newest(QUOTES).values()
+            assert json.loads(event.body)["update"] == 7
+            assert scene.count("quotes_late") == 1
+
+    play(scenario)
 
 
 def test_health_tells_ages_and_turns_when_nothing_comes() -> None:
