@@ -206,9 +206,8 @@ def test_a_successor_is_heard_before_the_old_one_is_closed() -> None:
                 await scene.minutes(1)
                 assert scene.streamer.connections[0].is_open
             await judged(scene)
-            # None ended unasked, so nothing was ever missed and asked for.
+            # None ended unasked.
             assert scene.count("disconnects", "market-1") == 0
-            assert scene.count("candles", "rest") <= 4 + scene.count("connects", "market-1")
 
     play(scenario)
 
