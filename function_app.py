@@ -19,6 +19,7 @@ from functions import (
     safety,
     stage,
     trading,
+    watch,
     web,
 )
 from functions.durable import df
@@ -30,6 +31,7 @@ for module in (
     trading,
     approvals,
     guardian,
+    watch,
     safety,
     events,
     api,

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
 
-from functions.annotations import Payload
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import Events, emits, flush, shows, signalr
+from functions.watch import watch_account, watch_position
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -46,15 +45,20 @@ async def guardian(
     except ExchangeError as error:
         # Not raised: the outputs of a function that raises are not sent.
         logging.getLogger("borsa").exception("the guardian cannot see the exchange")
+        # Nobody knows what is open: whoever looks first when it is back sees it in a second.
+        await watch_account(client)
         await asyncio.to_thread(watch.blind, desk, error)
         flush(desk.outbox, executions, risk, compliance)
         return
     except StoreError:
+        await watch_account(client)
         # The ledger, perhaps, which a stop that was latched does not need.
         await _resume_if_latched(desk, client)
         raise
     for symbol, decision in round_.near:
-        await _watch(client, symbol, decision)
+        await watch_position(client, symbol, decision)
+    if round_.held:
+        await watch_account(client)
     if watch.sweeps(desk):
         if services().for_exits().settings.alert_escalation:
             await asyncio.to_thread(_escalate, desk)
@@ -83,55 +87,6 @@ def _escalate(desk: Any) -> None:
         escalate(desk, len(settings.alert_escalation), settings.alert_escalation_minutes)
     except StoreError:
         logging.getLogger("borsa").exception("alerts were not escalated; the next sweep does it")
-
-
-async def _watch(client: str, symbol: str, decision: str) -> None:
-    """A price close to its stop: look every two seconds until the next round."""
-    request = {"symbol": symbol, "decision": decision}
-    try:
-        await start_once(client, "stop_watch", f"watch-{decision}", request)
-    except Exception:
-        logging.getLogger("borsa").exception("%s is near its stop and is not watched", symbol)
-
-
-@bp.orchestration_trigger(context_name="context")
-def stop_watch(context: df.DurableOrchestrationContext) -> Any:
-    """Look at one position every few seconds while its stop is near.
-
-    It goes on by itself: left to the guardian's next round it would end just after that round had
-    found it running, and nobody would look for a minute.
-    """
-    from shared.execution.stop_watch import WATCH_EVERY, WATCH_LOOKS
-
-    request = context.get_input()
-    for _ in range(WATCH_LOOKS):
-        seen = yield context.call_activity("watch_stop", request)
-        if not seen["again"]:
-            return {"near": False}
-        # A look of the version before does not say when the next one is due.
-        wait = timedelta(seconds=seen.get("after", WATCH_EVERY))
-        yield context.create_timer(context.current_utc_datetime + wait)
-    context.continue_as_new(request)
-    return None
-
-
-@bp.activity_trigger(input_name="payload")
-@emits(bp)
-def watch_stop(
-    payload: Payload, executions: Events, risk: Events, compliance: Events
-) -> dict[str, Any]:
-    """One look at a position near its stop; failing only means: again."""
-    from shared.errors import BorsaError
-    from shared.execution.stop_watch import WATCH_EVERY, look
-
-    desk = services().exit_desk()
-    try:
-        after = look(desk, payload["symbol"], payload["decision"])
-    except BorsaError as error:
-        logging.getLogger("borsa").error("watch: %s: %s", type(error).__name__, error)
-        after = WATCH_EVERY
-    flush(desk.outbox, executions, risk, compliance)
-    return {"again": bool(after), "after": after}
 
 
 async def _resume_if_latched(desk: Any, client: str) -> None:

@@ -46,10 +46,17 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
             return {**decision, "outcome": verdict["state"]}
     if opened is None:
         opened = yield context.call_activity_with_retry("open_position", RETRY, step)
+    # A run of the version before says nothing of it, and goes on as it was.
+    watched = opened.pop("watch", False)
+    if watched:
+        yield context.call_activity("begin_watch", step)
     if opened["status"] not in ("protected", "flat"):
         return {**decision, "outcome": opened["status"], "reason": opened["reason"]}
     protected = yield context.call_activity_with_retry("protect_position", RETRY, step)
     recorded = yield context.call_activity_with_retry("record_trade", RETRY, step)
+    if watched:
+        # Once more: one that was about to end when it was asked for is over by now.
+        yield context.call_activity("begin_watch", step)
     if not context.is_replaying:
         logging.getLogger("borsa").info("trade %s: %s", request["signal"], recorded["state"])
     return {**decision, "outcome": opened["status"], "protected": protected["protected"]}
@@ -122,13 +129,14 @@ def open_position(
     return opened
 
 
-def _open(desk: Any, payload: Any) -> dict[str, str]:
+def _open(desk: Any, payload: Any) -> dict[str, Any]:
     from shared.execution.entry import open_position as open_it
     from shared.telemetry import span
 
     with span("open", payload["signal"]):
         result = open_it(desk, payload["symbol"], payload["signal"])
-    return {"status": result.status, "reason": result.reason}
+    opened: dict[str, Any] = {"status": result.status, "reason": result.reason}
+    return opened | ({"watch": True} if desk.watch_always else {})
 
 
 @bp.activity_trigger(input_name="payload")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -431,6 +432,7 @@ class Services:
     def _new_desk(self) -> Callable[..., Desk]:
         from shared.execution.desk import Desk
 
+        watched = self.settings.stop_watch
         return partial(
             Desk,
             account=self.settings.account_id,
@@ -449,7 +451,8 @@ class Services:
             histories=self.histories,
             environment=self.settings.binance_environment,
             stops=self.stops,
-            stop_watch=self.settings.stop_watch,
+            stop_watch=Decimal(0) if watched == "always" else Decimal(watched),
+            watch_always=watched == "always",
             entry_style=self.settings.entry_style,
             chase_ms=self.settings.entry_chase_seconds * 1000,
             thresholds=self.thresholds,

@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trail_activation: Decimal
     break_even_at: Decimal
     trail_atr: Decimal
-    stop_watch: Decimal
+    stop_watch: Decimal | Literal["always"]
     entry_style: Literal["ioc", "post_only"]
     entry_chase_seconds: int
     volatility_ratio: Decimal
@@ -132,7 +132,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TRAIL_ATR", "0", "trailing distance in ATRs; 0: as far as the first stop"),
     Setting("ENTRY_STYLE", "ioc", "ioc: at once; post_only: rest as a maker first, then at once"),
     Setting("ENTRY_CHASE_SECONDS", "8", "seconds that a post-only entry rests and is moved"),
-    Setting("STOP_WATCH", "0.1", "part of the stop distance within which a position is watched"),
+    Setting("STOP_WATCH", "always", "always, or the part of the stop distance to be watched in"),
     Setting("VOLATILITY_RATIO", "8", "recent over usual volatility that latches the kill switch"),
     Setting("DISCONNECTION_SECONDS", "300", "silence of the exchange that latches it"),
     Setting(
@@ -232,6 +232,20 @@ class Reader:
     def optional(self, name: str, high: str) -> Decimal:
         """A number, or 0 for off."""
         return self.between(name, "0", high, at_low=" (off)")
+
+    def watch(self, name: str) -> Decimal | Literal["always"]:
+        """``always``, a number up to 1, or 0 for off."""
+
+        def convert(value: str) -> Decimal | Literal["always"]:
+            if value == "always":
+                return "always"
+            number = Decimal(value)
+            if not number.is_finite() or not 0 <= number <= 1:
+                raise ValueError(value)
+            return number
+
+        must = "always, or a number from 0 (off) to 1"
+        return self.parse(name, convert, Decimal(0), must)
 
     def integer(self, name: str, low: int, high: int) -> int:
         def convert(value: str) -> int:
@@ -337,7 +351,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         trail_activation=read.number("TRAIL_ACTIVATION", "0.1", "10"),
         break_even_at=read.optional("BREAK_EVEN_AT", "10"),
         trail_atr=read.optional("TRAIL_ATR", "20"),
-        stop_watch=read.optional("STOP_WATCH", "1"),
+        stop_watch=read.watch("STOP_WATCH"),
         entry_style=read.choice("ENTRY_STYLE", ("ioc", "post_only")),  # type: ignore[arg-type]
         entry_chase_seconds=read.integer("ENTRY_CHASE_SECONDS", 1, 10),
         volatility_ratio=read.number("VOLATILITY_RATIO", "2", "100"),

@@ -180,8 +180,8 @@ param rewardRisk string = '3'
 @description('Profit in stop distances at which trailing begins.')
 param trailActivation string = '2'
 
-@description('Part of the stop distance within which a position is watched every two seconds; 0: never.')
-param stopWatch string = '0.1'
+@description('always: every position is watched every two seconds; else the part of the stop distance within which one is; 0: never.')
+param stopWatch string = 'always'
 
 @description('How positions are entered: at once, or post-only first.')
 @allowed(['ioc', 'post_only'])

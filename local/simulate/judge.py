@@ -61,6 +61,8 @@ class Judge(Watch):
         A symbol in which only people trade.
     stage : StageRules, optional
         A stage in which a person approves every trade.
+    always : bool
+        Whether every position is watched, so that five seconds hold for any stop that fails.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Judge(Watch):
         latches: Callable[[Collection[str]], Latches] | None = None,
         by_hand: str = "",
         stage: StageRules | None = None,
+        always: bool = False,
     ) -> None:
         super().__init__(venue, limits, clock)
         self._store = store
@@ -91,7 +94,7 @@ class Judge(Watch):
         self.verdicts: dict[str, str] = {}
         self.must_be_flat = True
         self._excuses = Excuses()
-        self.vigil = Vigil()
+        self.vigil = Vigil(always=always)
         self._disturbed_until = 0
         self._naked: dict[str, int] = {}
         self._closing: dict[str, int] = {}
@@ -259,7 +262,8 @@ class Judge(Watch):
 
     def _protection(self, at: int) -> None:
         self.checked[4] += 1
-        self.vigil.held({p.symbol for p in self._account.positions.values()})
+        held = {p.symbol for p in self._account.positions.values()}
+        self.vigil.held(held - {self.hand_symbol}, at)
         naked = {
             p.symbol
             for p in self._account.positions.values()
@@ -354,7 +358,7 @@ class Judge(Watch):
     def tick(self) -> None:
         now = self._clock.now_ms()
         for symbol in self.vigil.forgotten(now, self._disturbed_until, self._excuses.within):
-            self.broken(4, f"{symbol} is near its stop and nobody watches it", now)
+            self.broken(4, f"{symbol} is to be watched and nobody looks", now)
         self._reported(now)
         self._protection(self._venue.now)
         self._switch(now)

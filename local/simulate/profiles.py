@@ -59,6 +59,8 @@ RIVALS: Menu = (
 )
 #: A conditional order triggers and stays so for ever, or the matching engine refuses it.
 TRIGGER: Menu = (("stuck", 0.20), ("refused", 0.10))
+#: A conditional order that was accepted ends without a word, asked for every quarter of a minute.
+VANISH: Menu = (("expired", 0.04), ("canceled", 0.03), ("rejected", 0.03))
 #: For some minutes the prices that are served are old.
 PRICES: Menu = (("old", 0.003),)
 #: A post-only order meets a price that has moved: refused, -5022.
@@ -72,8 +74,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
-    ``trigger``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``kill``, ``rival``,
-    ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an
+    ``trigger``, ``vanish``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``kill``,
+    ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an
     emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms``
     bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the
     price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is traded in
@@ -199,11 +201,15 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="watch",
-            meaning="stops that trigger and close nothing, or are refused then; a failing exchange",
-            rates={**{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()}, "trigger": TRIGGER},
-            jump=0.01,
+            meaning="stops that trigger and close nothing, or vanish; jumps; a failing exchange",
+            rates={
+                **{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()},
+                "trigger": TRIGGER,
+                "vanish": VANISH,
+            },
+            jump=0.03,
             sigma=0.004,
-            settings={"STOP_WATCH": "1"},
+            settings={"STOP_WATCH": "always"},
         ),
         Profile(
             name="bursts",

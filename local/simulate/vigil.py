@@ -1,7 +1,11 @@
-"""How soon a stop that fails must be answered: seconds where its position was watched.
+"""How soon a stop that fails must be answered: within seconds, where positions are watched.
 
 A stop that has triggered covers nothing any more. A healthy one closes the position in the same
 moment; one that produces no order leaves it naked, and the exchange says so only to who looks.
+
+Where every position is watched, nothing is added to the five seconds of any other position without
+a stop, and the account is looked at as long as anything is open. Where only those near their stop
+are, one that nobody watched has the guardian's minute.
 
 A watch that has begun goes on until it says that it is over: were a late look only taken for a
 position that nobody watched, a watch that ends by itself would excuse what it misses.
@@ -29,15 +33,26 @@ UNWATCHED_MS = 75_000
 LOOK_DUE_MS = 10_000
 
 
+#: Stands among the symbols for the watch over all of them.
+ACCOUNT = "the account"
+
+
 class _Look(msgspec.Struct, frozen=True):
     at: int
     again: bool
 
 
 class Vigil:
-    """Who watched which position when. All times are UTC milliseconds."""
+    """Who watched which position when. All times are UTC milliseconds.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    always : bool
+        Whether every position is to be watched, from its first moment to its last.
+    """
+
+    def __init__(self, *, always: bool = False) -> None:
+        self._always = always
         self._looks: dict[str, _Look] = {}
         self._failed: dict[str, int] = {}
         #: Since when somebody is to look at a symbol.
@@ -54,13 +69,24 @@ class Vigil:
         else:
             self._due.pop(symbol, None)
 
+    def surveyed(self, at: int, *, again: bool) -> None:
+        """The watch looked at the whole account, and will ``again``."""
+        if again:
+            self._due[ACCOUNT] = at
+        else:
+            # Over for good only if nothing is held, which the next look at the books tells.
+            self._due.pop(ACCOUNT, None)
+
     def near(self, symbol: str, at: int) -> None:
         """A round of the guardian, undisturbed, saw a price near its stop."""
         self._due.setdefault(symbol, at)
 
-    def held(self, symbols: Collection[str]) -> None:
+    def held(self, symbols: Collection[str], now: int = 0) -> None:
         """These have a position just now: what was due on any other has come to its end."""
+        of_account = self._due.pop(ACCOUNT, now)
         self._due = {s: at for s, at in self._due.items() if s in symbols}
+        if self._always and symbols:
+            self._due[ACCOUNT] = of_account
 
     def round(
         self, account: AccountState, core: VenueCore, began: int, now: int, share: Decimal
@@ -91,6 +117,9 @@ class Vigil:
         if self._failed.get(symbol) != since:
             return 0
         self.failures.add((symbol, since))
+        if self._always:
+            self.watched.add((symbol, since))
+            return 0
         look = self._looks.get(symbol)
         if look is None or not look.again or since - look.at > LOOK_MS:
             return UNWATCHED_MS

@@ -43,6 +43,7 @@ from local.simulate.store_faults import FaultyStore
 from local.simulate.watching import observe
 from local.simulate.witness import WitnessedStore
 from shared.errors import BorsaError
+from shared.execution.ids import leg_of
 from shared.market.timeframe import MINUTE_MS
 from shared.simulation.link import set_status
 from shared.simulation.orders import AlgoOrder
@@ -117,6 +118,7 @@ class World:
             ),
             by_hand=BY_HAND,
             stage=APPROVED if profile.approvals else None,
+            always=profile.settings.get("STOP_WATCH") == "always",
         )
         if "prices" in profile.rates:
             self.judge.prices = self.faults.prices
@@ -229,6 +231,7 @@ class World:
                 stop_at = None
             else:
                 self._pass(until)
+            self._lose_a_stop()
             if self.profile.approvals:
                 self._approver.look(self.clock.now_ms())
             self.owner.act(draw, self.clock.now_ms())
@@ -363,7 +366,7 @@ class World:
     def _observe(self, invocation: Invocation) -> None:
         if invocation.function == "assess" and invocation.error is None:
             self.decided += 1
-        observe(self.judge, invocation, Decimal(self.settings["STOP_WATCH"]))
+        observe(self.judge, invocation, self.settings["STOP_WATCH"])
         error = invocation.error
         if error is None:
             return
@@ -371,6 +374,22 @@ class World:
         self.failures[name] += 1
         if not isinstance(error, BorsaError):
             self.judge.broken(0, f"{name}: {error}", self.clock.now_ms())
+
+    def _lose_a_stop(self) -> None:
+        """A stop that was accepted long ago is not there any more, for reasons of the venue's."""
+        struck = self.schedule.draw("vanish", self.profile.rates.get("vanish", ()))
+        if struck is None:
+            return
+        account = self.venue.account()
+        held = {p.symbol for p in account.positions.values()}
+        stops = [
+            algo
+            for symbol in sorted(held)
+            for algo in account.open_algos.get(symbol, {}).values()
+            if algo.status == "NEW" and leg_of(algo.client_algo_id) == "s"
+        ]
+        if stops:
+            set_status(self.venue.core, account, struck[1].choice(stops), struck[0].upper())
 
     def _forwards(self, algo: AlgoOrder) -> bool:
         """Whether the venue makes an order of what has triggered."""

@@ -45,10 +45,10 @@ class Desk:
     for some settings, the stage perhaps among them. ``stops`` are the layers that new
     positions get; ``entry_style`` and ``chase_ms`` say how they are entered and for how long an
     entry may rest. ``stop_watch`` is the share of the stop distance within which a position is
-    watched every few seconds. ``closing_triggers`` are
-    those of the kill switch that also close every position. ``violations_block`` says where a
-    critical violation that is not closed declines entries, ``message_limit`` from how many order
-    messages of ours within ten seconds on they are declined.
+    watched every few seconds; with ``watch_always`` every position is, and that is 0.
+    ``closing_triggers`` are those of the kill switch that also close every position.
+    ``violations_block`` says where a critical violation that is not closed declines entries,
+    ``message_limit`` from how many order messages of ours within ten seconds on they are declined.
     ``environment`` is the venue's.
     """
 
@@ -70,6 +70,7 @@ class Desk:
     environment: str = "simulated"
     stops: StopRules = field(default_factory=StopRules)
     stop_watch: Decimal = Decimal(0)
+    watch_always: bool = False
     entry_style: Literal["ioc", "post_only"] = "ioc"
     chase_ms: int = 8_000
     thresholds: Thresholds = field(default_factory=Thresholds)

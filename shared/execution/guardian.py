@@ -58,7 +58,8 @@ SWEEP_MINUTES = 5
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What one round saw and did.
 
-    ``near``: symbol and decision of positions to be watched. ``closing``: latched, and the account
+    ``held``: a position of ours is open. ``near``: symbol and decision of positions to be watched
+    one by one. ``closing``: latched, and the account
     is to be flat; ``verified`` once an emergency run has found it so.
     """
 
@@ -77,6 +78,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     closing: bool = False
     verified: bool = False
     failures: tuple[str, ...] = ()
+    held: bool = False
     near: tuple[tuple[str, str], ...] = ()
 
 
@@ -158,6 +160,7 @@ def guard(desk: Desk) -> Round:
         closing=switch.state == "latched" and switch.closing,
         verified=switch.flat_at is not None,
         failures=tuple(failures),
+        held=any(p.symbol in records for p in venue),
         near=near,
         **counts,
     )

@@ -18,7 +18,7 @@ from decimal import Decimal
 from shared.errors import ExchangeError
 from shared.execution import flatten, protection
 from shared.execution.desk import Desk
-from shared.execution.exchange import VenueAlgoOrder, VenuePosition
+from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenuePosition
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import stops
@@ -26,6 +26,9 @@ from shared.risk import stops
 #: What the exchange gets to turn a reached stop into a closed position. With a look every two
 #: seconds, and a close of a few requests, five seconds hold.
 GRACE_MS = 2_000
+
+#: At least so much of it from the first look on, however long ago the stop has triggered.
+LEAST_GRACE_MS = 250
 
 #: Seconds between looks while waiting.
 LOOK_EVERY = 0.25
@@ -87,7 +90,7 @@ def see_through(
         ``None`` once the position is gone or was closed here; position and conditional orders as
         they are now when the price came back and no stop is at work any more.
     """
-    deadline = desk.clock.now_ms() + GRACE_MS
+    deadline = desk.clock.now_ms() + _grace(desk, record)
     trouble: ExchangeError | None = None
     while True:
         try:
@@ -107,15 +110,35 @@ def see_through(
         "critical",
         "stop-failed",
         f"{record.id}: the stop did not close the position, it is closed at market",
-        f"Stop {record.stop_price} was reached and the position was still there {GRACE_MS} ms "
-        f"later{f' ({trouble})' if trouble else ''}. Closed: {closed}.",
+        f"Stop {record.stop_price} was reached and the position was still there"
+        f"{f' ({trouble})' if trouble else ''}. Closed: {closed}.",
         correlation=record.decision_id,
     )
     return None
 
 
+def _grace(desk: Desk, record: PositionRecord) -> int:
+    """Milliseconds that the exchange still has to turn the stop into a closed position.
+
+    They count from the moment at which it has triggered, where the exchange tells that. None for
+    a stop that is over without an order: nothing comes of it any more.
+    """
+    mine = protection.algo_id(desk.account, record, "s", record.stop_price, record.quantity)
+    try:
+        stop = desk.exchange.algo_order(mine)
+    except ExchangeError:
+        return GRACE_MS
+    if stop is None or stop.status in ("NEW", "FINISHED"):
+        # At work, done just now, or not at all; it does not say since when it should be.
+        return GRACE_MS
+    if stop.status not in LIVE_ALGO:
+        return 0
+    since = desk.exchange.now_ms() - stop.update_time
+    return min(GRACE_MS, max(LEAST_GRACE_MS, GRACE_MS - since))
+
+
 def look(desk: Desk, symbol: str, decision_id: str) -> int:
-    """One look at a position whose stop is near; seconds until the next one, 0 if it was the last.
+    """One look at a position whose stop is near or has failed; seconds until the next, 0 for none.
 
     Reads two cheap views (weight 6) and repairs what it finds: a due stop is seen through, a
     missing one is placed, and what was to be closed is tried again.

@@ -318,9 +318,9 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "a watch ends by itself after eight looks",
-        "functions/guardian.py",
-        "    context.continue_as_new(request)\n    return None\n",
-        "    return {'near': True}\n",
+        "functions/watch.py",
+        "    context.continue_as_new({})\n    return None\n",
+        "    return {'open': True}\n",
         "watch",
         200,
     ),
