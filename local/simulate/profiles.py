@@ -75,11 +75,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
     ``trigger``, ``vanish``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``kill``,
-    ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time: ``stop`` an
-    emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol. ``skew_ms``
-    bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts of the
-    price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is traded in
-    a minute, in USDT: a resting order gets a tenth of it; 0 is more than any order here takes.
+    ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time:
+    ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol.
+    ``skew_ms`` bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts
+    of the price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is
+    traded in a minute, in USDT: a resting order gets a tenth of it; 0 is more than any order here
+    takes.
     ``burst`` is the probability per symbol that some minutes of an abnormal market begin.
     ``funding`` lets a settlement fall into the episode. ``silence`` is the probability that
     nothing of the market is heard for some minutes. ``strangers`` is the probability that somebody

@@ -97,9 +97,11 @@ def see_through(
             venue = next((p for p in desk.exchange.positions() if p.symbol == record.id), None)
             if venue is None:
                 return None
-            algos = desk.exchange.open_algo_orders(record.id)
-            if not due(desk, record, venue, algos):
-                return venue, algos
+            # With the price beyond the stop no list is needed, which may be what fails.
+            if not stops.breached(record, venue.mark_price):
+                algos = desk.exchange.open_algo_orders(record.id)
+                if not at_work(desk, record, venue, algos):
+                    return venue, algos
         except ExchangeError as error:
             trouble = error
         if desk.clock.now_ms() >= deadline:
@@ -154,14 +156,13 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     venue = next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
     if venue is None:
         return 0
-    try:
-        algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
-    except ExchangeError:
-        # A stop that should be closing is seen through whether it is listed or not.
-        if not stops.breached(record, venue.mark_price):
-            raise
-        return WATCH_EVERY if see_through(desk, record) else _until_closed(desk, symbol)
-    if due(desk, record, venue, algos):
+    algos: Sequence[VenueAlgoOrder] = ()
+    # A stop that should be closing is seen through whether it is listed or not.
+    seen_through = stops.breached(record, venue.mark_price)
+    if not seen_through:
+        algos = desk.exchange.open_algo_orders(symbol)
+        seen_through = at_work(desk, record, venue, algos)
+    if seen_through:
         still = see_through(desk, record)
         if still is None:
             return _until_closed(desk, symbol)

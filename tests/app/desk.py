@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -179,6 +180,8 @@ class Floor:
     durable : bool
         Whether the platform (host, task hub, event log) runs. Without it, use cases are called
         directly through :meth:`desk`.
+    state : Path, optional
+        Where the platform keeps what outlives it; in memory without one.
     """
 
     def __init__(
@@ -196,6 +199,7 @@ class Floor:
         poll: bool = False,
         latency: float = 0.02,
         store: Callable[[VirtualClock], Store] | None = None,
+        state: Path | None = None,
     ) -> None:
         moves = moves or {"BTCUSDT": (), "ETHUSDT": (), "XRPUSDT": ()}
         self.clock = VirtualClock(START)
@@ -229,6 +233,9 @@ class Floor:
                 **configuration(DEMONSTRATION).rest,
                 "SYMBOLS": ",".join(moves),
                 "TIMEFRAMES": "5m",
+                # What the guardian and the workflows do by themselves; the watch over all
+                # positions has scenarios of its own.
+                "STOP_WATCH": "0.1",
                 "BORSA_TELEMETRY": "false",
                 "AzureWebJobs.poll_candles.Disabled": "false" if poll else "true",
                 **(settings or {}),
@@ -247,15 +254,27 @@ class Floor:
         self.loop = VirtualLoop(self.clock)
         asyncio.set_event_loop(self.loop)
         self.platform: Platform | None = None
+        self._state = state
         if durable:
-            self.platform = Platform(
-                self.clock,
-                self.services,
-                self.settings,
-                signalr=lambda hub, messages: self.shown.extend(messages),
-            )
-            self.platform.hub.rpc = self._refusing(self.platform.hub.rpc)  # type: ignore
-            self.wait(self.platform.start())
+            self._start()
+
+    def _start(self) -> None:
+        self.platform = Platform(
+            self.clock,
+            self.services,
+            self.settings,
+            state=self._state,
+            signalr=lambda hub, messages: self.shown.extend(messages),
+        )
+        self.platform.hub.rpc = self._refusing(self.platform.hub.rpc)  # type: ignore
+        self.wait(self.platform.start())
+
+    def restart(self) -> None:
+        """The host ends and another one begins, on what the folder ``state`` holds."""
+        assert self.platform is not None
+        assert self._state is not None
+        self.wait(self.platform.stop())
+        self._start()
 
     def _refusing(self, rpc: Callable[[Request], Any]) -> Callable[[Request], Any]:
         """The task hub as the durable client reaches it, or not."""
