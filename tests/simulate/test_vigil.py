@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.simulate.vigil import LOOK_DUE_MS, UNWATCHED_MS, Vigil
+from local.simulate.vigil import ACCOUNT, LOOK_DUE_MS, UNWATCHED_MS, Vigil
 
 SYMBOL = "BTCUSDT"
 
@@ -75,3 +75,38 @@ def test_a_stop_that_fails_is_met_in_seconds_where_it_was_watched(
     vigil.triggered(SYMBOL, 10_000)
     assert vigil.leeway(SYMBOL, 10_000) == leeway
     assert vigil.leeway(SYMBOL, 9_999) == 0, "it was naked before: no failing stop explains that"
+
+
+def open_since(at: int) -> Vigil:
+    """Every position is to be watched, and there is one."""
+    vigil = Vigil(always=True)
+    vigil.held({SYMBOL}, at)
+    return vigil
+
+
+def test_where_every_position_is_watched_no_stop_that_fails_gets_more_time() -> None:
+    vigil = open_since(1_000)
+    vigil.triggered(SYMBOL, 900_000)
+    assert vigil.leeway(SYMBOL, 900_000) == 0
+    assert vigil.failures == vigil.watched == {(SYMBOL, 900_000)}
+
+
+@pytest.mark.parametrize("again", [None, False, True])
+def test_an_account_that_holds_something_is_looked_at(again: bool | None) -> None:
+    """Also when nobody has begun, or the watch says that it is over though it is not."""
+    vigil = open_since(1_000)
+    last = 1_000
+    if again is not None:
+        last = 5_000
+        vigil.surveyed(last, again=again)
+    vigil.held({SYMBOL, "ETHUSDT"}, last)
+    assert vigil.forgotten(last + LOOK_DUE_MS, 0, nothing) == []
+    assert vigil.forgotten(last + LOOK_DUE_MS + 1, 0, nothing) == [ACCOUNT]
+
+
+def test_an_account_that_holds_nothing_is_not() -> None:
+    vigil = open_since(1_000)
+    vigil.held(set(), 2_000)
+    assert vigil.forgotten(100_000, 0, nothing) == []
+    vigil.held({SYMBOL}, 100_000)
+    assert vigil.forgotten(100_000 + LOOK_DUE_MS, 0, nothing) == []
