@@ -52,7 +52,16 @@ class Ledger:
         self.failed: dict[str, int] = {}
         self.met: dict[str, int] = {}
         self._floor = floor
+        self._rounds: list[tuple[int, int]] = []
         floor.venue.on_event(self._see)
+        assert floor.platform is not None
+        floor.platform.host.on_invocation.append(
+            lambda i: (
+                self._rounds.append((i.started_ms, i.ended_ms))
+                if i.function == "guardian"
+                else None
+            )
+        )
 
     def _see(self, event: VenueEvent) -> None:
         if event.kind not in ("ALGO", "ORDER"):
@@ -81,6 +90,11 @@ class Ledger:
         assert sorted(self.failed) == sorted(symbols)
         assert sorted(took) == sorted(symbols)
         assert max(took.values()) <= PROMISED, took
+        for symbol, at in self.failed.items():
+            # Were it the guardian who happened to look, this would show nothing.
+            assert not any(
+                began <= self.met[symbol] and ended >= at for began, ended in self._rounds
+            ), symbol
 
 
 def lost_from_sight(floor: Floor) -> None:
@@ -220,7 +234,7 @@ def test_a_stop_that_vanishes_is_back_within_seconds(open_floor: Any, status: st
     floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
     ledger = Ledger(floor)
     floor.trade()
-    floor.run(65)  # the guardian has just looked
+    floor.run(65)  # the guardian comes in fifteen seconds
     before = floor.stops()[0].trigger_price
     end(floor, status)
     floor.run(10)
