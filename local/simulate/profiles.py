@@ -58,9 +58,9 @@ RIVALS: Menu = (
     ("flatten", 0.0006),
 )
 #: A conditional order triggers and stays so for ever, or the matching engine refuses it.
-TRIGGER: Menu = (("stuck", 0.20), ("refused", 0.10))
+TRIGGER: Menu = (("stuck", 0.40), ("refused", 0.20))
 #: A conditional order that was accepted ends without a word, asked for every quarter of a minute.
-VANISH: Menu = (("expired", 0.04), ("canceled", 0.03), ("rejected", 0.03))
+VANISH: Menu = (("expired", 0.10), ("canceled", 0.08), ("rejected", 0.08))
 #: For some minutes the prices that are served are old.
 PRICES: Menu = (("old", 0.003),)
 #: A post-only order meets a price that has moved: refused, -5022.
@@ -202,13 +202,15 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="watch",
-            meaning="stops that trigger and close nothing, or vanish; jumps; a failing exchange",
+            meaning="stops that fail or vanish, prices that jump; a failing exchange, deaths",
             rates={
                 **{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()},
                 "trigger": TRIGGER,
                 "vanish": VANISH,
+                "kill": KILL,
             },
-            jump=0.03,
+            redeploy=0.02,
+            jump=0.06,
             sigma=0.004,
             settings={"STOP_WATCH": "always"},
         ),

@@ -325,6 +325,21 @@ DEFECTS: tuple[Defect, ...] = (
         200,
     ),
     Defect(
+        "the watch looks at prices only",
+        "shared/execution/survey.py",
+        "            algos is not None or record.exit_reason or",
+        "            record.exit_reason or",
+        "watch",
+        200,
+    ),
+    Defect(
+        "nobody begins the watch but the guardian",
+        "functions/trading.py",
+        '    return opened | ({"watch": True} if desk.watch_always else {})\n',
+        "    return opened\n",
+        "watch",
+    ),
+    Defect(
         "nobody is asked for approval",
         "functions/trading.py",
         '    if decision["needsApproval"]:\n',
