@@ -548,21 +548,24 @@ def test_positions_that_cannot_be_read_are_no_empty_account(open_floor: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("fail", "seconds", "at_most"),
+    ("fail", "gone", "at_most"),
     [
-        pytest.param(refused_at_trigger, 60, 700, id="refused: nothing to wait for"),
-        pytest.param(stuck, 60, 900, id="at work for a minute: not waited for again"),
+        pytest.param(refused_at_trigger, None, 700, id="refused: nothing to wait for"),
+        pytest.param(stuck, None, 900, id="at work for a minute: not waited for again"),
+        pytest.param(stuck, OPEN_ALGOS, 900, id="nor for the list of what it is not in"),
     ],
 )
 def test_how_long_a_reached_stop_is_still_waited_for(
-    open_floor: Any, fail: Callable[[Floor], None], seconds: float, at_most: int
+    open_floor: Any, fail: Callable[[Floor], None], gone: tuple[str, str] | None, at_most: int
 ) -> None:
     floor = open_floor({"BTCUSDT": JUMP}, durable=False)
     floor.expected = {4, 8}  # nobody looked for minutes, and nobody books it
     signal = opened(floor)
     fail(floor)
-    floor.clock.sleep(180 + seconds)
+    floor.clock.sleep(240)
     floor.api.advance()
+    if gone is not None:
+        floor.break_next(gone, UNAVAILABLE, times=10**6)
     began = floor.clock.now_ms()
     assert stop_watch.look(floor.desk, "BTCUSDT", signal) == 0
     assert floor.held() == 0
