@@ -357,7 +357,7 @@ def place(
     if not fresh:
         known = books.read(lambda: orders.load(desk, request.client_algo_id), otherwise=None)
         doubt = known is None or known[0].state not in orders.DEAD
-        found = _live(desk, request.client_algo_id)
+        found = _live(desk, record.id, request.client_algo_id)
         if found is None and known is not None and not doubt:
             if known[0].state == "cancelled":
                 return "over"
@@ -376,7 +376,7 @@ def place(
             return "over"
         except ExchangeRejected as error:
             # -4116: it is there already, an earlier answer was lost.
-            found = _live(desk, request.client_algo_id) if error.code == -4116 else None
+            found = _live(desk, record.id, request.client_algo_id) if error.code == -4116 else None
             if found is None:
                 # Of two requests under one id the refused one says nothing about the other.
                 settle("unknown" if doubt else "rejected", reason=f"{error.code} {error}")
@@ -384,7 +384,7 @@ def place(
             continue
         except OutcomeUnknown as error:
             doubt = True
-            found = _live(desk, request.client_algo_id)
+            found = _live(desk, record.id, request.client_algo_id)
             if found is None and error.code == -4116:
                 # Its id is taken by an open order, so it is live; only the look-up lags.
                 settle("open", reason="id taken")
@@ -411,13 +411,17 @@ def algo_id(
     return client_id(account, what, leg, revision)
 
 
-def _live(desk: Desk, client_algo_id: str) -> VenueAlgoOrder | None:
+def _live(desk: Desk, symbol: str, client_algo_id: str) -> VenueAlgoOrder | None:
     """The order as the venue shows it; one "not found" proves nothing, two views do more."""
     try:
         found = desk.exchange.algo_order(client_algo_id)
         if found is None:
             found = next(
-                (a for a in desk.exchange.open_algo_orders() if a.client_algo_id == client_algo_id),
+                (
+                    a
+                    for a in desk.exchange.open_algo_orders(symbol)
+                    if a.client_algo_id == client_algo_id
+                ),
                 None,
             )
     except ExchangeError:

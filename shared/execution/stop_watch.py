@@ -38,6 +38,10 @@ LOOK_EVERY = 0.25
 WATCH_EVERY = 2
 WATCH_LOOKS = 8
 
+#: A stop may have been gone for so long when a look finds it missing, milliseconds: what is left of
+#: the five seconds is short, and a position whose stop cannot be placed in it is closed.
+UNSEEN_MS = 2_500
+
 #: Seconds between attempts once a close has failed: every one weighs up to 20, and several
 #: positions at once must not use up the weight that the exits of all others need.
 CLOSE_EVERY = 4
@@ -168,7 +172,8 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
             return _until_closed(desk, symbol)
         venue, algos = still
     if not protection.covering_stop(venue, algos):
-        return WATCH_EVERY if protection.protect(desk, record, venue) else 0
+        since = desk.clock.now_ms() - UNSEEN_MS
+        return WATCH_EVERY if protection.protect(desk, record, venue, since) else 0
     return WATCH_EVERY if near(record, venue, desk.stop_watch) else 0
 
 
