@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from desk import ALGO, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
+from desk import ALGO, NOT_FOUND, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 from test_failing_stops import conditional, opened, refused_at_trigger, stuck
 
 from local.exchange.faults import error_answer
@@ -32,6 +32,7 @@ from shared.simulation.core import VenueEvent
 
 D = Decimal
 ALWAYS = {"STOP_WATCH": "always"}
+GET_ALGO = ("GET", "/fapi/v1/algoOrder")
 #: The clause of the issue, milliseconds of exchange time.
 PROMISED = 5_000
 #: In profit, and within one minute through the stop 2 % on the other side; then it stays there.
@@ -196,12 +197,12 @@ def test_several_at_once(open_floor: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
-    [(OPEN_ALGOS, "orders cannot be listed"), (("GET", "/fapi/v1/algoOrder"), "nor looked up")],
+    "what",
+    [OPEN_ALGOS, GET_ALGO],
     ids=["orders cannot be listed", "single ones cannot be looked up"],
 )
 def test_views_that_fail_do_not_keep_a_reached_stop_from_being_seen(
-    open_floor: Any, what: tuple[str, str], reason: str
+    open_floor: Any, what: tuple[str, str]
 ) -> None:
     floor = open_floor({"BTCUSDT": JUMP}, settings=ALWAYS)
     ledger = Ledger(floor)
@@ -243,19 +244,47 @@ def test_a_stop_that_vanishes_is_back_within_seconds(open_floor: Any, status: st
     assert floor.held()
 
 
-def test_a_stop_that_vanishes_and_cannot_be_placed_again(open_floor: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [error_answer(400, -4045, "Reach max stop order limit."), UNAVAILABLE],
+    ids=["refused", "conditional orders are out of order"],
+)
+def test_a_stop_that_vanishes_and_cannot_be_placed_again(open_floor: Any, answer: Any) -> None:
     floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
     ledger = Ledger(floor)
+    at = looks(floor)
     floor.trade()
     floor.run(65)
-    refused = error_answer(400, -4045, "Reach max stop order limit.")
-    floor.break_next(ALGO, refused, times=10**6)
+    seen = len(at)
+    while len(at) == seen:
+        floor.run(0.1)  # at the worst moment: somebody has just looked
+    floor.break_next(ALGO, answer, times=10**6)
     end(floor, "EXPIRED")
     floor.run(10)
     ledger.check("BTCUSDT")
     assert floor.held() == 0
     assert "protection-failed" in floor.alerts()
     floor.minutes(2)
+
+
+def test_looking_for_a_stop_reads_one_symbol_s_list(open_floor: Any) -> None:
+    """That of all symbols weighs forty times as much, and look-ups that lag ask again and again."""
+    floor = open_floor(durable=False)
+    signal = opened(floor)
+    end(floor, "EXPIRED")
+    asked: list[str] = []
+    whole = floor.faults.before
+
+    def before(request: Any) -> Any:
+        asked.append(f"{request.path}?{request.query}")
+        return whole(request)
+
+    floor.faults.before = before
+    floor.break_next(GET_ALGO, NOT_FOUND, times=3)
+    assert stop_watch.look(floor.desk, "BTCUSDT", signal)
+    lists = [url for url in asked if "openAlgoOrders" in url]
+    assert len(lists) > 1
+    assert all("symbol=BTCUSDT" in url for url in lists)
 
 
 def test_one_of_several_vanishes_while_another_fails(open_floor: Any) -> None:
