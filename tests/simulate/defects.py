@@ -98,8 +98,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "latch ignored",
         SWITCH,
-        "                condition=_ARMED,\n",
-        "",
+        "Patch(\"set\", f\"outstanding.{key}\", now)],\n                condition=_ARMED,\n",
+        "Patch(\"set\", f\"outstanding.{key}\", now)],\n",
         "stops",
     ),
     Defect(
