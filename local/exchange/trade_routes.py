@@ -50,7 +50,7 @@ def trades(call: Call) -> Any:
     return [_trade_row(one) for one in newest(call.venue.core, symbol, p.limit(500, 1000))]
 
 
-@endpoint("GET", "/fapi/v1/historicalTrades", weight=20, security=Security.KEY)
+@endpoint("GET", "/fapi/v1/historicalTrades", weight=200, security=Security.KEY)
 def historical_trades(call: Call) -> Any:
     p = call.parameters
     symbol, limit = p.text("symbol"), p.limit(100, 500)

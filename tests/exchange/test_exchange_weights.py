@@ -49,6 +49,7 @@ COSTS: list[tuple[str, dict[str, str], int, tuple[int, int]]] = [
         ("GET /fapi/v1/klines", {**MINUTE, "limit": "1001"}, 10),
         ("GET /fapi/v1/continuousKlines", {**PAIR, "contractType": "PERPETUAL"}, 5),
         ("GET /fapi/v1/markPriceKlines", {**MINUTE, "limit": "1500"}, 10),
+        ("GET /fapi/v1/historicalTrades", BTC, 200),
         ("GET /fapi/v1/premiumIndex", BTC, 1),
         ("GET /fapi/v1/premiumIndex", {}, 10),
         # These two have a pool of their own.
@@ -170,13 +171,6 @@ def test_a_request_costs_what_is_published(
     assert (used - 1, (ten - 1, minute - 1)) == (weight, orders)
 
 
-@pytest.mark.xfail(strict=True, reason="20 is charged, the figure of an older documentation")
-def test_old_trades_cost_two_hundred() -> None:
-    world = World({"BTCUSDT": flat(100_000, 5)})
-    headers = ask(world, "GET /fapi/v1/historicalTrades", BTC)[1]
-    assert headers["x-mbx-used-weight-1m"] == "200"
-
-
 def test_every_endpoint_is_in_the_table() -> None:
     told = {tuple(endpoint.split()) for endpoint, *_ in COSTS}
-    assert set(TABLE) == told | UNPUBLISHED | {("GET", "/fapi/v1/historicalTrades")}
+    assert set(TABLE) == told | UNPUBLISHED

@@ -98,8 +98,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "latch ignored",
         SWITCH,
-        "Patch(\"set\", f\"outstanding.{key}\", now)],\n                condition=_ARMED,\n",
-        "Patch(\"set\", f\"outstanding.{key}\", now)],\n",
+        'Patch("set", f"outstanding.{key}", now)],\n                condition=_ARMED,\n',
+        'Patch("set", f"outstanding.{key}", now)],\n',
         "stops",
     ),
     Defect(
@@ -115,8 +115,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "cleared without the second factor",
         SWITCH,
-        "        self._second_factor.verify(totp_code)\n",
-        "",
+        "        self._clearable()\n        second_factor.verify(totp_code)\n",
+        "        self._clearable()\n",
         "stops",
     ),
     Defect(
@@ -271,6 +271,26 @@ DEFECTS: tuple[Defect, ...] = (
         "maker",
         4000,
         ("tests/app/test_store_outage.py::test_the_stop_does_not_wait_for_the_store",),
+    ),
+    Defect(
+        "a refusal that only a person can put right halts nothing",
+        "shared/execution/halting.py",
+        "        desk.kill_switch.halt(halt)\n",
+        "",
+        tests=(
+            "tests/app/test_halted_entries.py"
+            "::test_an_emergency_stop_latches_a_halted_switch_and_its_clear_ends_both",
+        ),
+    ),
+    Defect(
+        "a trade is settled though the order that closed it is hidden",
+        SETTLEMENT,
+        "    return order is None and desk.clock.now_ms() - fill.time < SETTLE_MS\n",
+        "    return False\n",
+        tests=(
+            "tests/app/test_store_outage.py"
+            "::test_a_close_that_nobody_wrote_down_is_adopted_though_the_venue_hides_it_at_first",
+        ),
     ),
     Defect(
         "a late sale does not look at the price again",
