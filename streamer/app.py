@@ -111,12 +111,7 @@ class Streamer:
         streams = {
             c.name: {"open": c.is_open, "age": round(now - c.last, 1)} for c in self.connections
         }
-        silent = [
-            c.name
-            for c in self.connections
-            if (now - c.last > UNHEALTHY and not c.may_be_silent)
-            or (c.may_be_silent and not c.is_open and now - self._started > UNHEALTHY)
-        ]
+        silent = [c.name for c in self.connections if c.quiet_for(now) > UNHEALTHY]
         return {
             "healthy": not silent,
             "environment": self.settings.binance_environment,

@@ -84,6 +84,7 @@ class Connection:
         self.may_be_silent = may_be_silent
         #: ``loop.time()`` of the last message, or of the start while there was none.
         self.last = asyncio.get_running_loop().time()
+        self._ended = self.last
         self._address = address
         self._receive = receive
         self._http = http
@@ -97,6 +98,12 @@ class Connection:
     def is_open(self) -> bool:
         """Whether a websocket is open now."""
         return any(not line.task.done() for line in self._lines)
+
+    def quiet_for(self, now: float) -> float:
+        """Seconds without a sign of life; without a connection where silence is none."""
+        if not self.may_be_silent:
+            return now - self.last
+        return 0.0 if self.is_open else now - self._ended
 
     async def run(self) -> None:
         """Open, read, open again."""
@@ -180,7 +187,8 @@ class Connection:
     async def _mourn(self, line: _Line) -> None:
         """The line has ended by itself: say why, and wait before the next attempt."""
         reason = await line.task
-        lived = asyncio.get_running_loop().time() - line.opened
+        self._ended = asyncio.get_running_loop().time()
+        lived = self._ended - line.opened
         if lived >= self._timing.stable:
             self._backoff.reset()
         await self._close(line)

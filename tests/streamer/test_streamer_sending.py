@@ -352,6 +352,15 @@ def test_health_tells_ages_and_turns_when_nothing_comes() -> None:
                 assert (await asked(http, url))[0] == 200
                 silent(scene, "public-1")
                 assert (await asked(http, url))[0] == 503
+                silent(scene, "public-1", -301)
+                assert (await asked(http, url))[0] == 200
+                # The account may be silent, and not without a connection for so long.
+                await scene.exchange.server.stop()
+                (private,) = (c for c in scene.streamer.connections if c.name == "private")
+                await scene.until(lambda: not private.is_open)
+                assert (await asked(http, url))[0] == 200
+                private._ended -= 301
+                assert (await asked(http, url))[0] == 503
 
     play(scenario)
 
@@ -362,15 +371,13 @@ async def asked(http: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, A
         return answer.status, found
 
 
-def silent(scene: Floor, name: str) -> None:
-    """Move the last message of a connection into the past, and let nothing new in."""
+def silent(scene: Floor, name: str, seconds: float = 301.0) -> None:
+    """As if the last message of a connection had come so much earlier.
+
+    No book changes while the exchange's clock stands, so nothing new comes meanwhile.
+    """
     (connection,) = (c for c in scene.streamer.connections if c.name == name)
-
-    async def nothing(_: str) -> None:
-        connection.last = asyncio.get_running_loop().time() - 301
-
-    connection._receive = nothing  # type: ignore[assignment]
-    connection.last -= 301
+    connection.last -= seconds
 
 
 def test_counters_have_a_meaning_and_their_labels() -> None:
