@@ -30,6 +30,9 @@ _ALL: tuple[Family, ...] = (
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 
+#: Bars that rows look back on, whichever models are trained: so all are judged on the same rows.
+LONGEST = max(family.lookback for family in FAMILIES.values())
+
 
 def chosen(names: Sequence[str]) -> list[Family]:
     """The families of some names, or all.

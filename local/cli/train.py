@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
                 "pip install -r training/requirements.txt"
             ]
         )
-    from training.catalogue import chosen
+    from training.catalogue import LONGEST, chosen
     from training.dataset import dataset, from_folder
     from training.labels import Barriers
     from training.pipeline import Plan, train, write
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     data = dataset(
         runs,
         barriers,
-        lookback=max(family.lookback for family in families),
+        lookback=LONGEST,
         start_ms=options.start,
         end_ms=options.end,
     )
