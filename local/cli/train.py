@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
                 "pip install -r training/requirements.txt"
             ]
         )
+    # Read when OpenMP is loaded: its threads must not spin while they wait on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training.catalogue import LONGEST, chosen
     from training.dataset import dataset, from_folder
     from training.labels import Barriers
