@@ -111,7 +111,9 @@ class Timeline:
         for account in core.accounts.values():
             if account.is_idle():
                 continue
-            for symbol in account.symbols():
+            # In an order that does not change with the hash of a name: what is due at one moment
+            # comes in the same order in every process.
+            for symbol in sorted(account.symbols()):
                 self._watch_symbol(account, symbol)
             if any(not account.setting(s).isolated for s, _ in account.positions):
                 self._cross.append(account)

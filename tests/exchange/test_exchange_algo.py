@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 from exchange_world import MIDNIGHT, World, code, flat, refused
+
+from shared.simulation.contracts import DEFAULT_CONTRACTS
 
 BTC = "BTCUSDT"
 #: Minutes 0-2 at 100000, minute 3 falls to 98000 and closes there.
@@ -78,6 +81,26 @@ def test_a_gap_is_filled_at_the_worse_price() -> None:
     done = get(world, "s")
     assert done["triggerTime"] == MIDNIGHT + 3 * 60_000
     assert 96_900 < D(done["actualPrice"]) < 97_000
+
+
+def test_what_triggers_at_one_moment_does_so_in_the_same_order_in_every_process() -> None:
+    """By name, whatever the hashes of the names are: episodes are replayed in other processes."""
+    names = [f"{letters}USDT" for letters in ("ETC", "UNI", "LTC", "DOT", "SOL", "BCH", "TRX")]
+    model = DEFAULT_CONTRACTS["ETHUSDT"]
+    made = {
+        name: msgspec.structs.replace(
+            model, instrument=msgspec.structs.replace(model.instrument, symbol=name)
+        )
+        for name in names
+    }
+    falls = flat(2_500, 3) + flat(2_400, 6)
+    world = World(dict.fromkeys(names, falls), contracts=made)
+    seen = statuses(world)
+    for name in names:
+        stop(world, "2450", symbol=name, quantity="0.1", clientAlgoId=name)
+    seen.clear()
+    world.at_minute(5)
+    assert [id_ for id_, status in seen if status == "TRIGGERING"] == sorted(names)
 
 
 @pytest.mark.parametrize(
