@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import requests
@@ -173,6 +174,14 @@ async def _start(platform: Platform, signal: Signal) -> None:
     await platform.host.handle(Request("POST", path, headers, body))
 
 
+@cache
+def _market() -> SyntheticMarket:
+    """The same prices for all; it keeps the days it has made."""
+    listed = contracts(WORKFLOWS)
+    ticks = {s: c.instrument.tick_size for s, c in listed.items()}
+    return SyntheticMarket(5, tuple(listed), ticks=ticks)
+
+
 class Trade(NamedTuple):
     """What one order took, (real, processor) time in milliseconds."""
 
@@ -196,8 +205,7 @@ def run(rounds: int, positions: int = 10, *, over_http: bool = False) -> list[Tr
     clock = VirtualClock(START_MS)
     listed = contracts(WORKFLOWS)
     symbols = tuple(listed)
-    ticks = {s: c.instrument.tick_size for s, c in listed.items()}
-    venue = Venue(SyntheticMarket(5, symbols, ticks=ticks), start_ms=START_MS, contracts=listed)
+    venue = Venue(_market(), start_ms=START_MS, contracts=listed)
     for symbol in symbols:
         # Daily candles are asked for once a day; making a year of them is this market's work.
         venue.klines(symbol, "1d", limit=HISTORY_DAYS + 1)
