@@ -67,8 +67,10 @@ def stream(bench: Bench) -> None:
 def emergency_stop(bench: Bench) -> None:
     from shared.execution import emergency
 
-    foreign = {p.symbol for p in bench.exchange.positions()} - {bench.symbol, bench.second}
-    foreign |= {o.symbol for o in bench.exchange.open_orders()} - {bench.symbol, bench.second}
+    foreign = {p.symbol for p in bench.exchange.positions()}
+    foreign |= {o.symbol for o in bench.exchange.open_orders()}
+    foreign |= {a.symbol for a in bench.exchange.open_algo_orders()}
+    foreign -= {bench.symbol, bench.second}
     if foreign:
         raise Skip(f"the account holds {', '.join(sorted(foreign))}: it would be closed too")
     quantity = bench.quantity()

@@ -26,7 +26,8 @@ from local.exchange.faults import (
 )
 from shared.errors import ConfigurationError, InvalidInput
 from shared.execution.binance import PRODUCTION
-from shared.simulation.orders import NewOrder
+from shared.simulation.orders import NewAlgoOrder, NewOrder
+from shared.simulation.venue import MAIN
 
 START = 1_746_403_260_000
 
@@ -235,6 +236,26 @@ def test_failure_3_a_change_of_the_exchange_fails_its_cards_before_anything_is_t
     # Whatever a card had opened is closed again: nothing is left over to look after.
     if change != "market orders are refused":
         assert place.venue.ledger().positions == ()
+
+
+def test_the_card_that_closes_everything_leaves_an_account_alone_that_others_use() -> None:
+    """A conditional order in another symbol is enough: the card would cancel it."""
+    place = InProcess(START)
+    place.venue.place_algo_order(
+        place.venue.account(MAIN),
+        NewAlgoOrder(
+            symbol="ETHUSDT",
+            side="SELL",
+            type="STOP_MARKET",
+            quantity=Decimal(1),
+            trigger_price=Decimal(1000),
+            client_algo_id="theirs",
+        ),
+    )
+    row = execute(place, chosen(["TC-27"]), second="BTCUSDT")["cards"][-1]
+    assert row["verdict"] == "skipped"
+    [theirs] = place.venue.account(MAIN).open_algos["ETHUSDT"].values()
+    assert theirs.status == "NEW"
 
 
 class TestDemoKeys:
