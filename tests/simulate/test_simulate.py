@@ -160,7 +160,7 @@ def test_the_page_lists_every_defect_with_its_finder_and_all_are_found() -> None
         if line.startswith("| ") and not line.startswith("| defect ")
     ]
     assert [row[:2] for row in listed] == [[d.name, d.finder] for d in DEFECTS]
-    assert {row[-1] for row in listed} == {"clean"}
+    assert all(row[-1].startswith("clean") for row in listed)
     for row, defect in zip(listed, DEFECTS, strict=True):
         by_itself = row[5] if defect.finder == "simulation" else row[6]
         assert by_itself not in ("-", "none"), defect.name
