@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamer_world import BTC, ETH, START, Floor, floor, play
 
@@ -394,6 +394,7 @@ def candle(number: int, close: float = 1.0) -> Candle:
     )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_is_told_in_whatever_order_comes_out_once_and_ascending(data: Any) -> None:
     """The stream may lose, double and disorder; REST has all of it, now and then."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamer_world import BTC, ETH, FAST, PATIENCE, Floor, floor, play
 
@@ -212,7 +212,7 @@ def test_quotes_are_those_of_the_venue_and_the_newest_only() -> None:
     play(scenario)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
