@@ -126,6 +126,9 @@ def run(
                     held=total.executed,
                 )
             else:
+                if may_place and step and _holds_more(desk, plan, total):
+                    reason, unsent = "more is held than its orders are said to have executed", step
+                    break
                 last = step == MAX_ORDERS - 1 or desk.clock.now_ms() >= deadline
                 next_ = _next(desk, plan, total, id_, last=last) if may_place else None
                 if next_ is None:
@@ -287,6 +290,15 @@ def _next(
         quantity=remaining,
         client_order_id=id_,
     )
+
+
+def _holds_more(desk: Desk, plan: OrderPlan, total: Tally) -> bool:
+    """Whether the account shows more of an entry than its orders told: one that was said to be
+    cancelled had filled. What is missing must not be sent for again."""
+    held = held_position(desk, plan.symbol)
+    if held is None or (held.quantity > 0) != (plan.side == "BUY"):
+        return False
+    return abs(held.quantity) > total.executed
 
 
 def _worse(side: Side, price: Decimal, than: Decimal) -> bool:

@@ -287,7 +287,8 @@ def _enter(
         status: Status = "expired" if isinstance(error, Expired) else "declined"
         return EntryResult(decision_id=plan.decision_id, status=status, reason=str(error))
     record("borsa.order.latency", desk.clock.now_ms() - decided_at, outcome=outcome.state)
-    if outcome.state in orders.DEAD:
+    belied = outcome.state == "cancelled" and sighted(desk, plan) is not None  # it outweighs that
+    if outcome.state in orders.DEAD and not belied:
         books.catch_up()
         return nothing_opened(desk, position, outcome.reason)
     filled = outcome.state == "filled"
@@ -328,7 +329,7 @@ def _enter(
             guarded = protection.protect(desk, position, venue, since, books, entering=True)
     finally:
         books.catch_up()
-    if chased and not filled:
+    if chased and not filled and not belied:
         # One of its orders may still rest: the guardian ends it, and frees what is held then.
         return EntryResult(
             decision_id=plan.decision_id,

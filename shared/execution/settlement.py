@@ -6,7 +6,7 @@ was. Runs again after any crash with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -54,6 +54,8 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         held = record.state != "opening" or record.exit_reason or any(entered.values())
         if not held and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
             _never_opened(desk, record)
+        return None
+    if not record.late_of and _incomplete(entered, fills):
         return None
     mine = fees.in_usdt(desk, round_trip(fills[first:], entered))
     why = _exit_reason(desk, record, mine)
@@ -138,6 +140,13 @@ def _first_fill(
     if record.state == "opening":
         return None
     return next((i for i, f in enumerate(fills) if f.side == record.side), None)
+
+
+def _incomplete(entered: Mapping[int, Decimal], fills: Sequence[Fill]) -> bool:
+    """Whether the list of fills lacks some of what the entry's orders are known to have executed:
+    what is there could look like a round trip of its own."""
+    listed = sum((f.quantity for f in fills if f.order_id in entered), Decimal(0))
+    return listed < sum(entered.values(), Decimal(0))
 
 
 def round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:

@@ -145,21 +145,17 @@ def test_8_an_order_that_is_reported_as_cancelled_had_filled_and_is_not_sent_aga
 ):
     """freqtrade#11461: "cancelled on exchange, partially filled"; created again, filled again."""
     floor = open_floor()
-    floor.expected = {4} if seen == "0" else set()
     told = as_cancelled(floor, seen, 20)
     floor.trade()
     floor.run(30)
     assert told
     assert len(floor.entries()) == 1
     floor.minutes(10)
-    # Whatever the order was said to be, the position counts: covered in full, or, where nothing
-    # was said to have filled, closed by the guardian when it meets it.
+    # Whatever the order was said to be, the position counts, and is covered in full.
     assert len(floor.entries()) == 1
-    assert sum((f.quantity for f in floor.fills() if f.side == "BUY"), D(0)) == FULL
-    assert floor.held() == (D(0) if seen == "0" else FULL)
-    assert [s.quantity for s in floor.stops()] == ([floor.held()] if floor.held() else [])
+    assert floor.held() == FULL
+    assert [s.quantity for s in floor.stops()] == [FULL]
     assert floor.leaked()[0] == {}
-    assert len(floor.trades()) == (1 if seen == "0" else 0)
 
 
 @pytest.mark.parametrize("executed", [True, False], ids=["executed", "not executed"])
@@ -385,3 +381,17 @@ def test_9_nor_does_its_position_wait_for_an_order_that_cannot_be_looked_up(open
     # Two requests that hang for two seconds each are no time in which anybody could act.
     assert exposure.longest <= (7_000 if how == "timeout" else 2_000)
     assert len(floor.entries()) == 1
+
+
+def test_8_a_resting_order_that_is_reported_as_cancelled_had_filled(open_floor):
+    """The same with the entry that does send further orders for one decision."""
+    from test_chased_entry import AWAY, Meanwhile, begun, chasing, enter, fill, planned
+
+    floor = chasing(open_floor, AWAY)
+    told = as_cancelled(floor, "0", 3)
+    signal = begun(floor)
+    Meanwhile(floor, 2, fill(floor, str(planned(floor, signal))))
+    enter(floor, signal)
+    assert told
+    assert sum((o.executed for o in floor.entries()), D(0)) <= planned(floor, signal)
+    assert entry.open_position(floor.desk, "BTCUSDT", signal).status == "protected"

@@ -1,8 +1,7 @@
 """A trade is booked from its fills, however the exchange lists them: one trade, and a true one.
 
 The list of fills passes through the real client; on its way rows are split as a book with several
-levels splits them, the newest are missing for some reads, some are doubled, and all are in any
-order.
+levels splits them, left out for some reads, doubled, and put in any order.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def in_levels(rows: Rows, levels: int) -> Rows:
 class Torn:
     """Tears the list of fills: each read is given the rows that its turn keeps."""
 
-    def __init__(self, floor: Floor, levels: int, turns: list[tuple[int, int, int]]) -> None:
+    def __init__(self, floor: Floor, levels: int, turns: list[tuple[set[int], int, int]]) -> None:
         self.levels, self.turns = levels, turns
         self.reads = 0
         self._after = floor.faults.after
@@ -61,11 +60,11 @@ class Torn:
         if (request.method, request.path) != FILLS or response.status != 200:
             return response
         rows = in_levels(json.loads(response.body), self.levels)
-        behind, doubled, turned = (
-            self.turns[self.reads] if self.reads < len(self.turns) else (0, 3, 5)
+        missing, doubled, turned = (
+            self.turns[self.reads] if self.reads < len(self.turns) else (set(), 3, 5)
         )
         self.reads += 1
-        rows = rows[: max(0, len(rows) - behind)]
+        rows = [row for n, row in enumerate(rows) if n not in missing]
         rows += rows[:doubled]
         cut = turned % max(1, len(rows))
         rows = [*rows[cut:], *rows[:cut]][:: -1 if turned % 2 else 1]
@@ -98,7 +97,7 @@ def closed(floor: Floor) -> None:
     assert floor.held() == 0
 
 
-turn = st.tuples(st.integers(0, 8), st.integers(0, 4), st.integers(0, 9))
+turn = st.tuples(st.sets(st.integers(0, 7), max_size=6), st.integers(0, 4), st.integers(0, 9))
 
 
 @settings(
@@ -106,7 +105,7 @@ turn = st.tuples(st.integers(0, 8), st.integers(0, 4), st.integers(0, 9))
 )
 @given(levels=st.integers(1, 4), turns=st.lists(turn, max_size=4))
 def test_fills_that_are_missing_doubled_and_unordered_book_one_true_trade(
-    levels: int, turns: list[tuple[int, int, int]]
+    levels: int, turns: list[tuple[set[int], int, int]]
 ) -> None:
     floor = Floor({"BTCUSDT": [(2, 0), (6, -0.03), (60, -0.03)]}, durable=False)
     try:
@@ -124,11 +123,20 @@ def test_fills_that_are_missing_doubled_and_unordered_book_one_true_trade(
         floor.close()
 
 
-@pytest.mark.parametrize("behind", [1, 2, 3, 4])
-def test_a_trade_whose_fills_are_incomplete_is_not_booked_yet(open_floor, behind):
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param({0}, id="the first of the entry"),
+        pytest.param({1}, id="the last of the entry"),
+        pytest.param({2, 3}, id="the exit"),
+        pytest.param({3}, id="the last of the exit"),
+        pytest.param({0, 1, 2, 3}, id="all"),
+    ],
+)
+def test_a_trade_whose_fills_are_incomplete_is_not_booked_yet(open_floor, missing):
     floor = open_floor({"BTCUSDT": [(2, 0), (6, -0.03), (60, -0.03)]}, durable=False)
     closed(floor)
-    Torn(floor, 2, [(behind, 0, 0)] * 2)
+    Torn(floor, 2, [(missing, 0, 0)] * 2)
     guard(floor.desk)
     later(floor)
     guard(floor.desk)
