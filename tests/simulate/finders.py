@@ -26,7 +26,10 @@ from local.simulate.campaign import CODE  # noqa: E402
 #: Decisions of one episode: short ones tell sooner.
 PER_EPISODE = 50
 
-#: What scenario tests need besides the code.
+#: What the command line needs besides the code of an episode.
+COMMANDS = ("streamer", "training", "models")
+
+#: What scenario tests need besides that.
 TESTS = ("tests", "pyproject.toml")
 
 _RUN = """
@@ -53,7 +56,7 @@ def copy_of_tree(root: Path = ROOT, *, tests: bool = False) -> Iterator[Path]:
     """The parts of the tree that run, in a folder of their own; with the tests where asked for."""
     with tempfile.TemporaryDirectory(prefix="defects-") as name:
         folder = Path(name)
-        for part in (*CODE, *(TESTS if tests else ())):
+        for part in (*CODE, *COMMANDS, *(TESTS if tests else ())):
             source = root / part
             if source.is_dir():
                 shutil.copytree(
