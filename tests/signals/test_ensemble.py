@@ -349,10 +349,10 @@ def test_every_problem_of_a_configuration_is_named(text: str, expected: list[str
 
 
 def test_a_model_may_be_named_when_it_is_known() -> None:
-    text = '{"default": {"members": [{"strategy": "lstm"}]}}'
-    assert decode_config(text, models=frozenset({"lstm"})).default.members[0].strategy == "lstm"
-    with pytest.raises(ConfigurationError, match="lstm"):
-        Ensemble(decode_config(text, models=frozenset({"lstm"})).default)
+    text = '{"default": {"members": [{"strategy": "oracle"}]}}'
+    assert decode_config(text, models=frozenset({"oracle"})).default.members[0].strategy == "oracle"
+    with pytest.raises(ConfigurationError, match="oracle"):
+        Ensemble(decode_config(text, models=frozenset({"oracle"})).default)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real market data beside the checkout")
