@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from shared.errors import InvalidInput, MarketDataError
 from shared.intelligence.features import feature_history, matrix
+from shared.intelligence.labels import NONE, Barriers, triple_barrier
 from shared.market.candle import Columns
 from shared.market.files import candle_files, candle_runs
 from shared.market.resample import resample
 from shared.market.timeframe import duration_ms
-from training.labels import NONE, Barriers, triple_barrier
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]

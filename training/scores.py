@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from shared.errors import InvalidInput
 from shared.intelligence.card import CLASSES, Bin, Figures
+from shared.intelligence.labels import DOWN, FLAT, UP
 from shared.market.timeframe import DAY_MS
-from training.labels import DOWN, FLAT, UP
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int8]

@@ -40,9 +40,9 @@ def run(options: argparse.Namespace) -> int:
         )
     # Read when OpenMP is loaded: its threads must not spin while they wait on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from shared.intelligence.labels import Barriers
     from training.catalogue import LONGEST, chosen
     from training.dataset import dataset, from_folder
-    from training.labels import Barriers
     from training.pipeline import Plan, train, write
 
     families = chosen(options.models)

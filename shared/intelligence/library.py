@@ -28,6 +28,13 @@ MODELS = (
     "svm_rbf",
 )
 
+#: What automated machine learning comes to, whatever model that is: a name of its own, and none of
+#: the fourteen that vote together.
+AUTOML = "automl"
+
+#: Every name that a version can have in the registry.
+SLOTS = (*MODELS, AUTOML)
+
 #: Where the application's own models are; deployed with it.
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
 

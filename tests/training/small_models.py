@@ -9,10 +9,10 @@ from typing import Any
 from learnable import tides
 
 from shared.intelligence.features import feature_history
+from shared.intelligence.labels import Barriers
 from training.catalogue import FAMILIES
 from training.dataset import Dataset, dataset
 from training.families.nets import Net, Training
-from training.labels import Barriers
 from training.pipeline import Plan
 
 _BOOSTED = {"rounds": 40, "rate": 0.15, "depth": 2, "leaf_rows": 20, "patience": 10}

@@ -9,8 +9,8 @@ import numpy as np
 from learnable import HOUR, tides
 
 from shared.intelligence.features import feature_history, window
+from shared.intelligence.labels import Barriers
 from training.dataset import dataset
-from training.labels import Barriers
 
 BARRIERS = Barriers(1.5, 1.0, 6)
 LOOKBACK = 5

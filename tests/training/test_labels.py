@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from learnable import candles, tides
 
 from shared.errors import InvalidInput
+from shared.intelligence.labels import DOWN, FLAT, NONE, UP, Barriers, outcomes, triple_barrier
 from shared.market.candle import Columns
-from training.labels import DOWN, FLAT, NONE, UP, Barriers, outcomes, triple_barrier
 
 Row = tuple[float, float, float, float]
 

@@ -12,10 +12,10 @@ from learnable import HOUR, START, tides
 
 from shared.errors import BorsaError, InvalidInput
 from shared.intelligence.features import feature_history, window
+from shared.intelligence.labels import Barriers, triple_barrier
 from shared.market.candle import Columns
 from shared.market.resample import resample
 from training.dataset import dataset, from_folder
-from training.labels import Barriers, triple_barrier
 
 BARRIERS = Barriers(1.5, 1.0, 6)
 LOOKBACK = 5
