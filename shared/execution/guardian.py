@@ -266,6 +266,7 @@ def _positions(
 
     ``served`` names decisions that still hold a permit or a reservation.
     """
+    looked = desk.clock.now_ms()
     try:
         algos = desk.exchange.open_algo_orders()
     except ExchangeError as error:
@@ -286,7 +287,7 @@ def _positions(
                 counts["foreign"] += 1
                 strangers.report_position(desk, position)
                 continue
-            unprotected += _position(desk, record, position, algos, counts, served)
+            unprotected += _position(desk, record, position, algos, counts, served, looked)
         except BorsaError as error:
             failures.append(f"{position.symbol}: {type(error).__name__}: {error}")
     for symbol, record in records.items():
@@ -314,8 +315,12 @@ def _position(
     algos: Sequence[VenueAlgoOrder],
     counts: dict[str, int],
     served: Collection[str],
+    looked: int,
 ) -> bool:
-    """Look after one position of ours; whether it was found without a full stop."""
+    """Look after one position of ours; whether it was found without a full stop.
+
+    ``looked`` is when the orders were asked for, UTC ms: others may have been seen to since.
+    """
     naked = protection.uncovered(position, algos) > 0
     opening = record.state == "opening"
     if opening and _in_workflow(desk, record):
@@ -328,7 +333,8 @@ def _position(
         position, algos = still
         naked = protection.uncovered(position, algos) > 0
     if naked or opening:
-        counts["repaired"] += protection.protect(desk, record, position)
+        since = looked if opening else looked - stop_watch.UNSEEN_MS
+        counts["repaired"] += protection.protect(desk, record, position, since)
         if not _in_workflow(desk, record):
             _entry_done(desk, record)
         return naked
@@ -452,6 +458,7 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
     position = held_position(desk, symbol)
     if position is None:
         return False
+    looked = desk.clock.now_ms()
     algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
     if stop_watch.due(desk, record, position, algos):
         still = stop_watch.see_through(desk, record)
@@ -460,4 +467,5 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
         position, algos = still
     if protection.covering_stop(position, algos):
         return True
-    return protection.protect(desk, record, position)
+    since = looked if record.state == "opening" else looked - stop_watch.UNSEEN_MS
+    return protection.protect(desk, record, position, since)

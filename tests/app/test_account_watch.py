@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from desk import ALGO, NOT_FOUND, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
-from test_failing_stops import conditional, opened, refused_at_trigger, stuck
+from test_failing_stops import conditional, later, opened, refused_at_trigger, stuck
 
 from local.exchange.faults import error_answer
 from local.simulate.listing import PRICES as MANY
@@ -24,6 +24,7 @@ from local.simulate.listing import contracts_of
 from shared.errors import ConfigurationError, ExchangeHalted, ExchangeThrottled, ExchangeUnavailable
 from shared.execution import stop_watch, survey
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
+from shared.execution.guardian import confirm_protection, guard
 from shared.execution.ids import client_id, leg_of
 from shared.portfolio import positions
 from shared.settings import load
@@ -55,7 +56,8 @@ class Ledger:
         self._floor = floor
         self._rounds: list[tuple[int, int]] = []
         floor.venue.on_event(self._see)
-        assert floor.platform is not None
+        if floor.platform is None:
+            return
         floor.platform.host.on_invocation.append(
             lambda i: (
                 self._rounds.append((i.started_ms, i.ended_ms))
@@ -265,6 +267,33 @@ def test_a_stop_that_vanishes_and_cannot_be_placed_again(open_floor: Any, answer
     assert floor.held() == 0
     assert "protection-failed" in floor.alerts()
     floor.minutes(2)
+
+
+@pytest.mark.parametrize("who", ["the guardian", "the look after an entry"])
+def test_whoever_finds_it_gone_has_what_is_left_of_the_five_seconds(
+    open_floor: Any, who: str
+) -> None:
+    """It may have gone just after the last look; the next position waits for the one before it."""
+    floor = open_floor({"BTCUSDT": QUIET, "ETHUSDT": QUIET}, durable=False)
+    signals = {symbol: opened(floor, symbol) for symbol in ("BTCUSDT", "ETHUSDT")}
+    floor.clock.sleep(70)
+    ledger = Ledger(floor)
+    floor.break_next(ALGO, UNAVAILABLE, times=10**6)
+    gone = ("BTCUSDT", "ETHUSDT") if who == "the guardian" else ("BTCUSDT",)
+    for symbol in gone:
+        end(floor, "REJECTED", symbol)
+    floor.clock.sleep(survey.SURVEY_EVERY - 0.5)
+    if who == "the guardian":
+        guard(floor.desk)
+    else:
+        assert not confirm_protection(floor.desk, "BTCUSDT", signals["BTCUSDT"])
+    took = ledger.took()
+    assert sorted(took) == sorted(gone)
+    assert max(took.values()) <= PROMISED, took
+    for _ in range(2):
+        later(floor)
+        guard(floor.desk)
+    assert len(floor.trades()) == len(gone)
 
 
 def test_looking_for_a_stop_reads_one_symbol_s_list(open_floor: Any) -> None:
