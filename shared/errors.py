@@ -20,6 +20,9 @@
     │   └── ExchangeHalted        keys, ban or compliance: no new exposure until a human looked
     ├── KillSwitchLatched         no order that adds exposure may be sent
     ├── MarketDataError           a candle is out of order, doubled with other values, or missing
+    ├── JobError
+    │   ├── JobRefused            the training job was not started, for certain
+    │   └── JobUnknown            it may or may not have been started
     └── AuditBroken               the hash chain does not verify
 """
 
@@ -131,6 +134,18 @@ class KillSwitchLatched(BorsaError):
 
 class MarketDataError(BorsaError):
     """Market data that cannot be used: gap, disorder, contradiction."""
+
+
+class JobError(BorsaError):
+    """A training job that was not started as asked."""
+
+
+class JobRefused(JobError):
+    """It was not started, for certain."""
+
+
+class JobUnknown(JobError):
+    """It may or may not have been started; starting again may run it twice."""
 
 
 class AuditBroken(BorsaError):

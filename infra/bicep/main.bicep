@@ -318,6 +318,38 @@ param streamerStreams string = 'klines'
 @description('Image of the streamer; azd fills it in once it has pushed one.')
 param streamerImage string = ''
 
+// --------------------------------------------------------------------------------------- training
+
+@description('Create the job that trains the models again. It runs when it is started, and on its schedule.')
+param training bool = false
+
+@description('When it runs by itself: five fields of cron, UTC, for example 0 3 1 * * for the first of every month. Empty: only when it is started.')
+param trainingSchedule string = ''
+
+@description('Models that it trains, separated by commas. Empty: all.')
+param trainingModels string = ''
+
+@description('Hours after which it is ended.')
+@minValue(1)
+@maxValue(24)
+param trainingHours int = 8
+
+@description('Image of the training; azd fills it in once it has pushed one.')
+param trainingImage string = ''
+
+@description('Judge once a day whether the models still know what their cards say.')
+@allowed(['off', 'on'])
+param modelDrift string = 'off'
+
+@description('Verdict on a champion at which the app starts the training job.')
+@allowed(['failing', 'drifting'])
+param retrainingOn string = 'failing'
+
+@description('Days between two starts by the app at least.')
+@minValue(3)
+@maxValue(180)
+param retrainingDays int = 14
+
 // ----------------------------------------------------------------------------------------- alerts
 
 @description('Seconds after which the newest closed candle counts as stale. Longer than the longest time frame: so old may be the candle that a start finds.')
@@ -356,6 +388,12 @@ var schedulerName = 'dts-borsa-${token}'
 var signalRName = 'sigr-borsa-${token}'
 var functionAppName = 'func-borsa-${token}'
 var registryName = 'crborsa${token}'
+var containersName = 'cae-borsa-${token}'
+var cosmosName = 'cosmos-borsa-${token}'
+var streamerIdentityName = 'id-borsa-streamer-${token}'
+var trainingIdentityName = 'id-borsa-training-${token}'
+var trainingJobName = 'caj-borsa-${token}'
+var containerised = streamer || training
 var streamed = split(streamerStreams, ',')
 var quotesStreamed = streamer && !empty(intersection(streamed, ['markPrice', 'bookTicker', 'depth']))
 var accountStreamed = contains(streamed, 'userData')
@@ -412,7 +450,7 @@ module eventHubs 'modules/eventhubs.bicep' = {
 module cosmos 'modules/cosmos.bicep' = {
   scope: group
   params: {
-    name: 'cosmos-borsa-${token}'
+    name: cosmosName
     location: location
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
@@ -474,7 +512,7 @@ module network 'modules/network.bicep' = if (staticEgress) {
     location: location
     tags: tags
     addressPrefix: addressPrefix
-    streamer: streamer
+    containers: containerised
   }
 }
 
@@ -568,6 +606,13 @@ var tradingSettings = {
   ALERT_ESCALATION_MINUTES: string(alertEscalationMinutes)
   AZURE_CLIENT_ID: identity.outputs.clientId
   BORSA_TELEMETRY: 'true'
+  MODEL_DRIFT: modelDrift
+  // Without an image there is nothing that could train.
+  RETRAINING_JOB: training && !empty(trainingImage)
+    ? '${alertAudience}${resourceId(subscription().subscriptionId, group.name, 'Microsoft.App/jobs', trainingJobName)}'
+    : ''
+  RETRAINING_ON: retrainingOn
+  RETRAINING_DAYS: string(retrainingDays)
 }
 
 // What the Functions host, its extensions and the worker read: addresses and the identity to use,
@@ -619,23 +664,34 @@ module functionApp 'modules/functionapp.bicep' = {
   dependsOn: [roles]
 }
 
+module containers 'modules/containers.bicep' = if (containerised) {
+  scope: group
+  params: {
+    environmentName: containersName
+    registryName: registryName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    subnetId: staticEgress ? network!.outputs.containersSubnetId : ''
+  }
+}
+
 module streamerIdentity 'modules/identity.bicep' = if (streamer) {
   scope: group
-  params: { name: 'id-borsa-streamer-${token}', location: location, tags: tags }
+  params: { name: streamerIdentityName, location: location, tags: tags }
 }
 
 module streamerApp 'modules/containerapp.bicep' = if (streamer) {
   scope: group
   params: {
     name: 'ca-borsa-streamer-${token}'
-    environmentName: 'cae-borsa-${token}'
+    environmentName: containersName
     registryName: registryName
     location: location
     tags: tags
-    workspaceId: monitoring.outputs.workspaceId
     serviceName: 'streamer'
     image: streamerImage
-    identityName: 'id-borsa-streamer-${token}'
+    identityName: streamerIdentityName
     eventHubsName: eventHubsName
     hubs: concat(
       contains(streamed, 'klines') ? ['market'] : [],
@@ -644,7 +700,6 @@ module streamerApp 'modules/containerapp.bicep' = if (streamer) {
     )
     keyVaultName: keyVaultName
     opensAccount: accountStreamed
-    subnetId: staticEgress ? network!.outputs.streamerSubnetId : ''
     // What streamer/settings.py reads; the rest keeps its default.
     settings: union(
       {
@@ -659,6 +714,39 @@ module streamerApp 'modules/containerapp.bicep' = if (streamer) {
       accountStreamed ? { KEY_VAULT_URI: keyVault.outputs.uri } : {}
     )
   }
+  dependsOn: [containers]
+}
+
+module trainingIdentity 'modules/identity.bicep' = if (training) {
+  scope: group
+  params: { name: trainingIdentityName, location: location, tags: tags }
+}
+
+module trainingJob 'modules/training.bicep' = if (training) {
+  scope: group
+  params: {
+    name: trainingJobName
+    environmentName: containersName
+    registryName: registryName
+    location: location
+    tags: tags
+    serviceName: 'training'
+    image: trainingImage
+    schedule: trainingSchedule
+    mostHours: trainingHours
+    identityName: trainingIdentityName
+    appIdentityName: identityName
+    cosmosName: cosmosName
+    databaseName: databaseName
+    // What training/settings.py reads; the rest keeps its default.
+    settings: {
+      CosmosDbConnection__accountEndpoint: cosmos.outputs.endpoint
+      COSMOS_DATABASE: cosmos.outputs.databaseName
+      AZURE_CLIENT_ID: trainingIdentity!.outputs.clientId
+      TRAINING_MODELS: trainingModels
+    }
+  }
+  dependsOn: [containers]
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -730,10 +818,13 @@ output COSMOS_ENDPOINT string = cosmos.outputs.endpoint
 @description('Namespace of the event streams.')
 output EVENT_HUBS_NAMESPACE string = eventHubs.outputs.fullyQualifiedNamespace
 
-@description('Registry that azd pushes the streamer\'s image to; empty without streamer.')
-output AZURE_CONTAINER_REGISTRY_ENDPOINT string = streamer
-  ? streamerApp!.outputs.registryEndpoint
+@description('Registry that azd pushes images to; empty without streamer and training.')
+output AZURE_CONTAINER_REGISTRY_ENDPOINT string = containerised
+  ? containers!.outputs.registryEndpoint
   : ''
+
+@description('Job that trains the models again; empty without training.')
+output TRAINING_JOB_NAME string = training ? trainingJob!.outputs.name : ''
 
 @description('Container app of the streamer; empty without streamer.')
 output STREAMER_APP_NAME string = streamer ? streamerApp!.outputs.name : ''

@@ -28,8 +28,14 @@ _PACKAGES = {
 }
 
 
-def run(options: argparse.Namespace) -> int:
-    """0 when every model was written."""
+def needed() -> None:
+    """Nothing, where everything is installed that training needs.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what is missing.
+    """
     missing = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise ConfigurationError(
@@ -38,6 +44,11 @@ def run(options: argparse.Namespace) -> int:
                 "pip install -r training/requirements.txt"
             ]
         )
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when every model was written."""
+    needed()
     # Read when OpenMP is loaded: its threads must not spin while they wait on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from shared.intelligence.labels import Barriers

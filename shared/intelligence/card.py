@@ -212,8 +212,22 @@ class ModelCard(_Part, frozen=True, kw_only=True):
         """End of what the training has seen in UTC milliseconds: its last bar, and those by which
         that bar's label was decided.
         """
-        last = _milliseconds(self.trained_to) or 0
+        last = milliseconds(self.trained_to)
         return last + (1 + self.horizon_bars) * duration_ms(self.timeframe)
+
+
+def milliseconds(time: str) -> int:
+    """A time of a card as UTC milliseconds.
+
+    Raises
+    ------
+    ValueError
+        When it is none, which a card that was read does not have.
+    """
+    found = _milliseconds(time)
+    if found is None:
+        raise ValueError(f"{time!r} is no time in UTC, as 2025-01-31T12:00:00Z")
+    return found
 
 
 def _milliseconds(time: str) -> int | None:

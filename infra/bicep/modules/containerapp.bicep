@@ -16,9 +16,6 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Resource id of the Log Analytics workspace that receives the logs.')
-param workspaceId string
-
 @description('Value of the azd-service-name tag by which azd finds where to deploy.')
 param serviceName string
 
@@ -39,9 +36,6 @@ param keyVaultName string
 
 @description('It opens the account\'s own stream, and reads the API key for that. The key must be in the vault already.')
 param opensAccount bool
-
-@description('Subnet it sends from; empty: Azure\'s own changing addresses.')
-param subnetId string
 
 @description('Settings of the streamer.')
 param settings object
@@ -79,16 +73,12 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   }
 }
 
-resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing = {
   name: registryName
-  location: location
-  tags: tags
-  sku: { name: 'Basic' }
-  properties: {
-    adminUserEnabled: false
-    anonymousPullEnabled: false
-    publicNetworkAccess: 'Enabled'
-  }
+}
+
+resource environment 'Microsoft.App/managedEnvironments@2025-07-01' existing = {
+  name: environmentName
 }
 
 resource mayPull 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
@@ -121,33 +111,6 @@ resource mayReadKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (o
     roleDefinitionId: subscriptionResourceId(definitions, keyVaultSecretsUser)
     principalId: identity.properties.principalId
     principalType: 'ServicePrincipal'
-  }
-}
-
-resource environment 'Microsoft.App/managedEnvironments@2025-07-01' = {
-  name: environmentName
-  location: location
-  tags: tags
-  properties: {
-    // Through diagnostic settings: the other way needs the workspace's key.
-    appLogsConfiguration: { destination: 'azure-monitor' }
-    workloadProfiles: [{ name: 'Consumption', workloadProfileType: 'Consumption' }]
-    vnetConfiguration: empty(subnetId) ? null : { infrastructureSubnetId: subnetId, internal: true }
-  }
-}
-
-// The newest version there is; the only stable one knows no dedicated tables.
-#disable-next-line use-recent-api-versions
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'to-log-analytics'
-  scope: environment
-  properties: {
-    workspaceId: workspaceId
-    logAnalyticsDestinationType: 'Dedicated'
-    logs: [
-      { category: 'ContainerAppConsoleLogs', enabled: true }
-      { category: 'ContainerAppSystemLogs', enabled: true }
-    ]
   }
 }
 
@@ -194,6 +157,3 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
 
 @description('Name of the container app.')
 output name string = app.name
-
-@description('Host name of the registry that azd pushes to.')
-output registryEndpoint string = registry.properties.loginServer

@@ -13,10 +13,10 @@ param tags object
 @description('Address space of the virtual network.')
 param addressPrefix string
 
-@description('The streamer sends from here as well.')
-param streamer bool
+@description('Containers (the streamer, the training job) send from here as well.')
+param containers bool
 
-var users = streamer ? ['functions', 'streamer'] : ['functions']
+var users = containers ? ['functions', 'streamer'] : ['functions']
 
 resource securityGroup 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
   name: 'nsg-${name}'
@@ -94,8 +94,8 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
 @description('Resource id of the subnet for the function app.')
 output subnetId string = network.properties.subnets[0].id
 
-@description('Resource id of the subnet for the streamer; empty without it.')
-output streamerSubnetId string = streamer ? network.properties.subnets[1].id : ''
+@description('Resource id of the subnet for containers; empty without them.')
+output containersSubnetId string = containers ? network.properties.subnets[1].id : ''
 
 @description('The public address that the exchange sees.')
 output egressAddress string = address.properties.ipAddress

@@ -1,0 +1,73 @@
+"""The training job: ``python -m training`` in its container.
+
+Fetches candles from Binance's public archive, trains the models that serve, and offers what is
+better than nothing to the registry in the store. One JSON object a line on standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared.clock import Clock, SystemClock, iso
+from shared.errors import BorsaError
+from training.settings import load
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """0 when every model was trained and what is good enough is registered."""
+    clock = SystemClock()
+    try:
+        settings = load(environment)
+        return _run(environment, settings, clock)
+    except BorsaError as error:
+        _say(clock, "failed", error=f"{type(error).__name__}: {error}")
+        return 1
+
+
+def _run(environment: Mapping[str, str], settings: Any, clock: Clock) -> int:
+    # Read when OpenMP is loaded: its threads must not spin while they wait.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from shared.bootstrap import Services
+    from shared.intelligence.registry import Registry
+    from training.dataset import from_folder
+    from training.pipeline import Plan
+    from training.retrain import as_before, fetch, offer, retrain, source_of
+    from training.serving import cards_that_serve, public_sources
+
+    services = Services(environment, clock=clock)
+    registry = Registry(services.store, clock)
+    again = as_before(cards_that_serve(registry, settings.models), settings.start_ms)
+    _say(clock, "begin", models=again.models, symbols=again.symbols, since=iso(again.start_ms))
+    refused = 0
+    with tempfile.TemporaryDirectory() as folder, public_sources(clock) as sources:
+        fetched = fetch(again, Path(folder), sources, clock)
+        _say(clock, "candles", months=fetched.fetched, missing=len(fetched.missing))
+        runs = from_folder(Path(folder), again.symbols, again.timeframe)
+        plan = Plan(holdout_ms=settings.holdout_ms, seed=settings.seed)
+
+        def finished(one: Any) -> None:
+            nonlocal refused
+            offered = offer(one, registry, source_of("training job", clock.now_ms()))
+            refused += offered.state == "refused"
+            _say(clock, "model", **msgspec.to_builtins(offered))
+
+        done = retrain(again, runs, plan, now_ms=clock.now_ms(), finished=finished)
+    _say(clock, "end", trained=len(done), refused=refused)
+    return 0
+
+
+def _say(clock: Clock, what: str, **fields: Any) -> None:
+    line = {"time": iso(clock.now_ms()), "event": what, **fields}
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))
