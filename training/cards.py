@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from shared.clock import iso
 from shared.intelligence.card import Fold, Histogram, ModelCard
 from shared.intelligence.features import FEATURE_SET, NAMES
+from shared.intelligence.quality import calibration, figures
 from training.dataset import Dataset
 from training.families.family import Family, Places, Probabilities
-from training.scores import calibration, figures
 
 Floats = NDArray[np.float32]
 

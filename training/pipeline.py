@@ -21,6 +21,7 @@ import numpy as np
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.intelligence.card import CLASSES, Fold, ModelCard, encoded
+from shared.intelligence.quality import base_rates
 from shared.market.timeframe import duration_ms
 from shared.research.data.store import write_whole
 from training.cards import card, fold
@@ -28,7 +29,6 @@ from training.dataset import Dataset
 from training.families.family import Family, Fitted, Places, Probabilities, inputs
 from training.graph import INPUT, Graph
 from training.parity import Parity, Served, check_contract, check_parity
-from training.scores import base_rates
 from training.splits import Split, training, walk_forward
 
 #: Told how much is done, of how much, and what is being done.

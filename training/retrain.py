@@ -148,9 +148,7 @@ def retrain(
         raise InvalidInput("a model that is trained again needs a holdout to be judged on")
     barriers = Barriers(again.take_atr, again.stop_atr, again.horizon_bars)
     data = dataset(runs, barriers, lookback=LONGEST, start_ms=again.start_ms)
-    return train(
-        data, families(again.models), plan, now_ms=now_ms, tell=tell, finished=finished
-    )
+    return train(data, families(again.models), plan, now_ms=now_ms, tell=tell, finished=finished)
 
 
 def shortcoming(card: ModelCard) -> str:

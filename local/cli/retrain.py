@@ -60,9 +60,7 @@ def run(options: argparse.Namespace) -> int:
             offers.append(offer(one, registry, source))
 
         with counted("models", options.quiet, "steps") as tell:
-            done = retrain(
-                again, runs, plan, now_ms=clock.now_ms(), tell=tell, finished=finished
-            )
+            done = retrain(again, runs, plan, now_ms=clock.now_ms(), tell=tell, finished=finished)
     finally:
         store.close()
     show([one.card for one in done])

@@ -108,7 +108,7 @@ def exchanged_blocks(values: ArrayLike, block: ArrayLike, recent: ArrayLike, see
         When a block is both, or all are the same.
     """
     number = np.unique(np.asarray(block), return_inverse=True)[1]
-    blocks = int(number.max()) + 1 if len(number) else 0
+    blocks = int(np.max(number)) + 1 if len(number) else 0
     late = np.asarray(recent, dtype=bool)
     chosen = np.flatnonzero(np.bincount(number, weights=late, minlength=blocks))
     if np.bincount(number, weights=~late, minlength=blocks)[chosen].any():

@@ -31,7 +31,7 @@ from shared.intelligence.distributions import (
 )
 from shared.intelligence.labels import DOWN, NONE, UP
 from shared.intelligence.quality import calibration, calibration_error, figures
-from shared.intelligence.scored_bars import RECENT_DAYS, Recent, ScoredBars
+from shared.intelligence.scored_bars import Recent, ScoredBars
 from shared.intelligence.uncertainty import mean_with_error
 from shared.market.timeframe import DAY_MS, duration_ms
 
@@ -188,7 +188,7 @@ def judge(card: ModelCard, bars: ScoredBars, key: str, *, since: int, until: int
     said = bars.probabilities.get(key, np.empty((0, len(CLASSES))))
     there = np.flatnonzero(np.isfinite(said).all(axis=1)) if len(said) else np.empty(0, np.int64)
     closed = bars.closed_at[there]
-    days = float(closed.max() - closed.min()) / DAY_MS if len(there) else 0.0
+    days = float(np.max(closed) - np.min(closed)) / DAY_MS if len(there) else 0.0
     expected = expectation(card)
     features = _inputs(card, bars, there)
     known = there[bars.label[there] != NONE]
@@ -242,7 +242,8 @@ def conclude(
     shifted, features : int
         Features that have shifted, 0 with too short a window; and how many there are.
     """
-    failing, drifting = [], []
+    failing: list[str] = []
+    drifting: list[str] = []
     if shifted > SHIFTED_SHARE * features:
         drifting.append(f"{shifted} of {features} features have shifted (PSI 0.25 or more)")
     if performance is not None and enough:

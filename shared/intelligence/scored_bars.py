@@ -70,7 +70,7 @@ class ScoredBars:
         """
         if not len(self.closed_at):
             return []
-        week = (int(self.closed_at.max()) - self.closed_at) // _WEEK_MS
+        week = (int(np.max(self.closed_at)) - self.closed_at) // _WEEK_MS
         if len(np.unique(week)) * 7 < RECENT_OF:
             return []
         late = week < RECENT_DAYS // 7

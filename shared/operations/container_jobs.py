@@ -74,7 +74,7 @@ class ContainerJobs:
 
         try:
             token = self._token(self._audience)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever the identity service does: nothing was sent. Its text may have a secret.
             raise JobRefused(f"no token: {type(error).__name__}") from None
         with requests.Session() as session:

@@ -101,9 +101,7 @@ class Retraining:
             return None
         claimed = Start(at=self._clock.now_ms(), state="claimed", reason=reason)
         try:
-            done = msgspec.structs.replace(
-                claimed, state="started", execution=self._jobs.start()
-            )
+            done = msgspec.structs.replace(claimed, state="started", execution=self._jobs.start())
         except JobRefused as error:
             done = msgspec.structs.replace(claimed, state="refused", error=str(error))
         except JobUnknown as error:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import ConfigurationError
+from shared.intelligence.quality import base_rates
 from training.dataset import Dataset
 from training.families.family import Floats, Places, Probabilities, threads
 from training.forest import Forest, Tree
 from training.graph import CLASS_COUNT, Graph
-from training.scores import base_rates
 
 Array = NDArray[np.float64]
 

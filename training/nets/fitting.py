@@ -17,12 +17,12 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from shared.intelligence.quality import base_rates, log_loss
 from training.dataset import Dataset
 from training.families.family import Floats, Places, Probabilities, inputs, thinned
 from training.families.nets import Net, Training
 from training.graph import CLASS_COUNT, Graph, Scaler
 from training.nets.layers import Chain, Dense, Weights
-from training.scores import base_rates, log_loss
 
 #: Rows that are predicted at once: one shape is compiled once.
 _CHUNK = 2048

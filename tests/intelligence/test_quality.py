@@ -1,4 +1,4 @@
-"""Scores against figures worked out by hand and against definitions applied literally."""
+"""How good probabilities are, against figures worked out by hand and definitions applied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidInput
-from training.scores import (
+from shared.intelligence.quality import (
     auc,
     base_rates,
     brier,
