@@ -81,6 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     alert_escalation_minutes: int
     azure_client_id: str
     telemetry: bool
+    model_drift: bool
+    retraining_job: str
+    retraining_on: Literal["failing", "drifting"]
+    retraining_days: int
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -153,6 +157,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ALERT_ESCALATION_MINUTES", "10", "until the first of them, and between two, 5-120"),
     Setting("AZURE_CLIENT_ID", "", "client id of the user-assigned identity"),
     Setting("BORSA_TELEMETRY", "true", "record spans and metrics"),
+    Setting("MODEL_DRIFT", "off", "on: judge once a day whether models still know what they knew"),
+    Setting("RETRAINING_JOB", "", "address of the training job to start; empty: none is started"),
+    Setting("RETRAINING_ON", "failing", "verdict on a champion that starts it: failing, drifting"),
+    Setting("RETRAINING_DAYS", "14", "days between two starts at least, 3-180"),
 )
 
 #: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
@@ -376,6 +384,12 @@ def load(environment: Mapping[str, str]) -> Settings:
         alert_escalation_minutes=read.integer("ALERT_ESCALATION_MINUTES", 5, 120),
         azure_client_id=read.text("AZURE_CLIENT_ID"),
         telemetry=read.choice("BORSA_TELEMETRY", ("true", "false")) == "true",
+        model_drift=read.choice("MODEL_DRIFT", ("off", "on")) == "on",
+        retraining_job=read.url("RETRAINING_JOB"),
+        retraining_on=read.choice(  # type: ignore[arg-type]
+            "RETRAINING_ON", ("failing", "drifting")
+        ),
+        retraining_days=read.integer("RETRAINING_DAYS", 3, 180),
     )
     problems = read.problems
     if settings.binance_environment == "simulated" and not settings.binance_base_url:

@@ -40,15 +40,15 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ),
 }
 
-#: The same of a deployment with the streamer.
-ACCEPTED_OF_STREAMER: dict[tuple[str, str], str] = {
+#: The same of a deployment with containers: the streamer, the training job.
+ACCEPTED_OF_REGISTRY: dict[tuple[str, str], str] = {
     ("CKV_AZURE_139", "Microsoft.ContainerRegistry/registries"): _NETWORK,
     ("CKV_AZURE_163", "Microsoft.ContainerRegistry/registries"): (
         "Scanning images is Defender for Containers, a plan of the whole subscription; whoever has "
         "it switched on has it here too"
     ),
     ("CKV_AZURE_166", "Microsoft.ContainerRegistry/registries"): (
-        "Quarantine needs Premium and somebody who releases images; one image, built from this "
-        "repository, is pulled by one identity"
+        "Quarantine needs Premium and somebody who releases images; each image is built from this "
+        "repository and pulled by one identity"
     ),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import bicep_project
 import pytest
 from bicep_project import Prediction
-from infra_cases import FULL, MINIMAL, STREAMING
+from infra_cases import FULL, MINIMAL, STREAMING, TRAINING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,3 +68,9 @@ def full(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Predi
 def streaming(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     """What a deployment with the streamer deploys."""
     return bicep_project.predict(compiler, tmp_path_factory.mktemp("streaming"), STREAMING)
+
+
+@pytest.fixture(scope="session")
+def training(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
+    """What a deployment with the training job deploys."""
+    return bicep_project.predict(compiler, tmp_path_factory.mktemp("training"), TRAINING)

@@ -19,6 +19,15 @@ STREAMING = {
     "streamerImage": "registry.example/streamer:1",
     "staticEgress": True,
 }
+#: The training job alone, with its image.
+TRAINING = {
+    **MINIMAL,
+    "training": True,
+    "trainingImage": "registry.example/training:1",
+    "trainingSchedule": "0 3 1 * *",
+    "trainingModels": "gru,xgboost",
+    "modelDrift": "on",
+}
 FULL = {
     **MINIMAL,
     **SECRETS,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bicep_project import ROOT, Prediction
-from checkov_accepted import ACCEPTED, ACCEPTED_OF_STREAMER
+from checkov_accepted import ACCEPTED, ACCEPTED_OF_REGISTRY
 from conftest import without
 
 # Checkov pins old versions of packages that the application uses, hence an environment of its own.
@@ -80,14 +80,16 @@ def _scan(checkov: Path, resources: list[dict[str, Any]], folder: Path) -> tuple
     }
 
 
-@pytest.mark.parametrize("case", ["minimal", "full", "streaming"])
+@pytest.mark.parametrize("case", ["minimal", "full", "streaming", "training"])
 def test_no_finding_but_the_accepted(
     checkov: Path, case: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     prediction: Prediction = request.getfixturevalue(case)
     passed, found = _scan(checkov, prediction.resources, tmp_path)
     assert passed >= 30
-    assert found == set(ACCEPTED) | (set(ACCEPTED_OF_STREAMER) if case == "streaming" else set())
+    assert found == set(ACCEPTED) | (
+        set(ACCEPTED_OF_REGISTRY) if case in ("streaming", "training") else set()
+    )
 
 
 def test_a_finding_is_found(checkov: Path, minimal: Prediction, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_the_application_is_uploaded_and_nothing_else(tmp_path: Path) -> None:
 
 def test_azd_finds_template_and_app() -> None:
     text = (ROOT / "azure.yaml").read_text()
-    # The first service is the application; the streamer has a test of its own.
+    # The first service is the application; the streamer and the training have tests of their own.
     text = text.split("  streamer:")[0]
     found = dict(re.findall(r"^\s*(path|module|project|language|host): (\S+)$", text, re.MULTILINE))
     assert (ROOT / found["path"] / f"{found['module']}.bicep").samefile(BICEP / "main.bicep")

@@ -131,6 +131,7 @@ def test_outputs_and_settings_hold_nothing_secret(prediction: Prediction) -> Non
         "DEPLOYER_CLIENT_ID",
         "AZURE_CONTAINER_REGISTRY_ENDPOINT",
         "STREAMER_APP_NAME",
+        "TRAINING_JOB_NAME",
     }
     forbidden = re.compile(
         r"AccountKey=|SharedAccess(Key|Signature)|[?&]sig=|@Microsoft\.KeyVault|securestring", re.I

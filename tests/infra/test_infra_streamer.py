@@ -167,7 +167,7 @@ def test_the_streams_that_a_parameter_names_are_those_of_the_code() -> None:
 
 def test_azd_finds_the_container_app(streaming: Prediction) -> None:
     text = (ROOT / "azure.yaml").read_text()
-    part = text.split("services:")[1].split("  streamer:")[1].split("\nhooks:")[0]
+    part = text.split("services:")[1].split("  streamer:")[1].split("  training:")[0]
     found = dict(re.findall(r"^\s*(\w+): (\S+)$", part, re.MULTILINE))
     assert found["host"] == "containerapp"
     assert found["condition"] == "${BORSA_STREAMER}"

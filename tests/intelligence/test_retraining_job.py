@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -89,8 +90,10 @@ def test_the_call_is_the_documented_one(arm: Arm) -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(400, JobRefused), (403, JobRefused), (404, JobRefused), (409, JobRefused)]
-    + [(429, JobRefused), (302, JobRefused), (500, JobUnknown), (503, JobUnknown)],
+    [
+        *((status, JobRefused) for status in (302, 400, 403, 404, 409, 429)),
+        *((status, JobUnknown) for status in (500, 503)),
+    ],
 )
 def test_what_is_refused_was_not_started(arm: Arm, status: int, error: type[Exception]) -> None:
     arm.status, arm.body = status, {"error": {"code": "AuthorizationFailed", "message": "no"}}
@@ -250,7 +253,7 @@ def test_never_two_starts_within_the_days(steps: list[tuple[int, str]], least: i
             Retraining(store, clock, Once(), least_days=least).start("drift")
     finally:
         store.close()
-    assert all(b - a >= least * DAY for a, b in zip(happened, happened[1:], strict=False))
+    assert all(b - a >= least * DAY for a, b in pairwise(happened))
 
 
 def test_the_note_of_a_start_that_changed_meanwhile_is_not_overwritten(store: SqliteStore) -> None:
