@@ -17,6 +17,8 @@ from shared.errors import (
     InvalidInput,
     MarketDataError,
     NotFound,
+    ServiceError,
+    ServiceThrottled,
     StoreUnavailable,
     TooManyRequests,
 )
@@ -34,6 +36,8 @@ _STATUS: tuple[tuple[type[BorsaError], int], ...] = (
     (ConfigurationError, 503),
     (StoreUnavailable, 503),
     (ExchangeError, 502),
+    (ServiceThrottled, 429),
+    (ServiceError, 502),
     (MarketDataError, 502),
 )
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
     from shared.intelligence.predictions import Predictor
+    from shared.opinions import Opinions
     from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets
     from shared.risk.kill_switch import KillSwitch
@@ -393,6 +394,13 @@ class Services:
         from shared.intelligence.predictions import Predictor
 
         return Predictor(self.exchange, self.clock, self.settings.symbols)
+
+    @cached_property
+    def opinions(self) -> Opinions:
+        """Language model, sentiment and documents: asked by people, never on an order's way."""
+        from shared.opinions import Opinions
+
+        return Opinions(self)
 
     @cached_property
     def markets(self) -> Markets:

@@ -18,6 +18,10 @@
     │   ├── ExchangeUnavailable   known not executed; the venue cannot be used right now
     │   ├── OutcomeUnknown        the request may or may not have been executed: query, never guess
     │   └── ExchangeHalted        keys, ban or compliance: no new exposure until a human looked
+    ├── ServiceError              an outside service (language model, Azure AI, feed); ``status``
+    │   ├── ServiceRefused        final for this request: wrong key, unknown model, bad content
+    │   ├── ServiceThrottled      asked too often; again after ``retry_after`` seconds
+    │   └── ServiceUnavailable    no usable answer; ``sent``: the work may have been done
     ├── KillSwitchLatched         no order that adds exposure may be sent
     ├── MarketDataError           a candle is out of order, doubled with other values, or missing
     ├── JobError
@@ -126,6 +130,41 @@ class ExchangeHalted(ExchangeError):
     ``retry_after`` is above 0 where it ends by itself (a ban). The reaction is
     :func:`shared.execution.halting.heed`.
     """
+
+
+class ServiceError(BorsaError):
+    """An outside service other than exchange and store did not answer as asked.
+
+    Parameters
+    ----------
+    message : str
+    status : int
+        HTTP status, 0 where no response arrived.
+    retry_after : float
+        Seconds that it asks to wait, 0 where it named none.
+    sent : bool
+        Whether the service may have done the work, and may charge for it.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 0, retry_after: float = 0.0, sent: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+        self.sent = sent
+
+
+class ServiceRefused(ServiceError):
+    """Final for this request: the service refused it."""
+
+
+class ServiceThrottled(ServiceError):
+    """Asked too often; nothing was done."""
+
+
+class ServiceUnavailable(ServiceError):
+    """No usable answer."""
 
 
 class KillSwitchLatched(BorsaError):

@@ -14,6 +14,7 @@ import msgspec
 
 from shared.errors import ConfigurationError
 from shared.market.timeframe import TIMEFRAMES
+from shared.service_settings import SERVICE_SETTINGS, ServiceSettings, read_services
 
 Environment = Literal["simulated", "demo", "production"]
 StageName = Literal["paper", "testnet", "limited", "full"]
@@ -85,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retraining_job: str
     retraining_on: Literal["failing", "drifting"]
     retraining_days: int
+    services: ServiceSettings
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -161,6 +163,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RETRAINING_JOB", "", "address of the training job to start; empty: none is started"),
     Setting("RETRAINING_ON", "failing", "verdict on a champion that starts it: failing, drifting"),
     Setting("RETRAINING_DAYS", "14", "days between two starts at least, 3-180"),
+    *(Setting(*setting) for setting in SERVICE_SETTINGS),
 )
 
 #: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
@@ -390,6 +393,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             "RETRAINING_ON", ("failing", "drifting")
         ),
         retraining_days=read.integer("RETRAINING_DAYS", 3, 180),
+        services=read_services(read),
     )
     problems = read.problems
     if settings.binance_environment == "simulated" and not settings.binance_base_url:

@@ -47,7 +47,7 @@ _MEANING = {
     413: "the body is larger than is read",
     429: "too often within a minute",
     500: "a defect",
-    502: "the exchange could not be asked, or refused",
+    502: "the exchange, or an outside service, could not be asked or refused",
     503: "settings or state cannot be used",
 }
 

@@ -83,7 +83,9 @@ def configured(services: Services) -> Configured:
 
 def settings_in_force(services: Services) -> list[InForce]:
     """Every setting of the application as the environment has it."""
-    withholding = Withholding(services.environment, services.for_exits().secrets)
+    sound = services.for_exits()
+    key = sound.settings.services.llm_key_secret
+    withholding = Withholding(services.environment, sound.secrets, (key,))
     found = []
     for setting in SETTINGS:
         default = setting.default or ""

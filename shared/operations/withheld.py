@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +13,18 @@ from shared.security.secrets import SECRETS, Secrets
 
 #: Stands where something was taken out.
 WITHHELD = "(withheld)"
-#: Settings that are addresses: their paths and queries may hold a signature.
+#: Settings that are addresses, or several separated by commas: their paths and queries may hold a
+#: signature.
 ADDRESSES = frozenset(
     {
         "ALERT_LOGIC_APP_URL",
+        "DOCUMENT_ENDPOINT",
+        "LANGUAGE_ENDPOINT",
+        "LLM_BASE_URL",
         "BINANCE_BASE_URL",
         "CosmosDbConnection__accountEndpoint",
         "KEY_VAULT_URI",
+        "SENTIMENT_FEEDS",
     }
 )
 #: Shorter values would take harmless words along.
@@ -52,9 +57,13 @@ class Withholding:
         Where settings are read from; values of what is named like a secret are taken out.
     secrets : Secrets
         Where the application's own secrets are read from.
+    also : sequence of str
+        Names of secrets that this application has besides.
     """
 
-    def __init__(self, environment: Mapping[str, str], secrets: Secrets) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], secrets: Secrets, also: Sequence[str] = ()
+    ) -> None:
         #: Secrets that could not be read, and so are not searched for.
         self.unread: list[str] = []
         known = {
@@ -62,7 +71,7 @@ class Withholding:
             for name, value in environment.items()
             if _NAMES.search(name) and not _HARMLESS.search(name)
         }
-        for name in (*SECRETS, *CHANNELS.values()):
+        for name in (*SECRETS, *CHANNELS.values(), *also):
             try:
                 known.add(secrets.get(name))
             except BorsaError:
@@ -96,6 +105,10 @@ class Withholding:
     def setting(self, name: str, value: str) -> str:
         """The value of a setting: of an address the host only."""
         if name in ADDRESSES and value:
-            parts = urlsplit(value)
-            return f"{parts.scheme}://{parts.hostname}" if parts.hostname else WITHHELD
+            return ",".join(_host(one.strip()) for one in value.split(","))
         return self.text(value)
+
+
+def _host(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else WITHHELD

@@ -72,6 +72,7 @@ var containers container[] = [
   { name: 'alerts', partition: 'account', ttl: 180 * day }
   { name: 'approvals', partition: 'account', ttl: 30 * day }
   { name: 'models', partition: 'name' }
+  { name: 'intelligence', partition: 'subject', ttl: 180 * day }
   { name: 'deadletter', partition: 'source', ttl: 30 * day }
   { name: 'research', partition: 'sweep', ttl: 90 * day }
   { name: 'leases', partition: 'id' }

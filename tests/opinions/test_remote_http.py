@@ -1,0 +1,129 @@
+"""The client of outside services against a real server: bounded, patient, and never followed."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.clock import VirtualClock
+from shared.errors import ServiceThrottled, ServiceUnavailable
+from shared.remote.http import PATIENCE_S, RemoteHttp, retry_after
+from tests.opinions.conftest import START
+from tests.opinions.remote_server import Remote, Reply
+
+
+def asked(server: Remote, clock: VirtualClock, **options: object) -> RemoteHttp:
+    return RemoteHttp("the service", clock, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_sent_and_what_comes_back(server: Remote, clock: VirtualClock) -> None:
+    server.will(Reply(b"hello", 200, {"X-Thing": "7"}))
+    answer = asked(server, clock).ask("POST", f"{server.url}/a?b=c", headers={"K": "v"}, body=b"in")
+    assert (answer.status, answer.body, answer.headers["x-thing"]) == (200, b"hello", "7")
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.headers["k"], seen.body) == ("POST", "/a?b=c", "v", b"in")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 302, 400, 401, 404, 422])
+def test_these_are_for_the_caller_to_judge(
+    server: Remote, clock: VirtualClock, status: int
+) -> None:
+    # A redirect among them: the key of this service goes nowhere else.
+    server.will(Reply(b"x", status, {"Location": f"{server.url}/elsewhere"}))
+    assert asked(server, clock).ask("GET", server.url).status == status
+    assert len(server.seen) == 1
+    assert clock.now_ms() == START
+
+
+def test_a_pause_that_is_asked_for_is_kept(server: Remote, clock: VirtualClock) -> None:
+    server.will(Reply(b"", 429, {"Retry-After": "7"}), Reply(b"done"))
+    answer = asked(server, clock).ask("POST", server.url, body=b"{}", repeatable=False)
+    assert answer.body == b"done"
+    assert clock.now_ms() - START == 7_000
+
+
+def test_a_pause_that_is_too_long_is_told(server: Remote, clock: VirtualClock) -> None:
+    server.will(Reply(b"", 429, {"Retry-After": str(PATIENCE_S + 1)}))
+    with pytest.raises(ServiceThrottled) as told:
+        asked(server, clock).ask("GET", server.url)
+    assert told.value.retry_after == PATIENCE_S + 1
+    assert (len(server.seen), clock.now_ms()) == (1, START)
+
+
+def test_no_more_than_three_tries(server: Remote, clock: VirtualClock) -> None:
+    server.always(lambda _: Reply(b"", 503))
+    with pytest.raises(ServiceUnavailable, match="answered 503"):
+        asked(server, clock).ask("POST", server.url, body=b"{}", repeatable=False)
+    assert len(server.seen) == 3
+    assert clock.now_ms() - START == 1_000 + 2_000
+
+
+def test_what_may_have_been_done_is_not_done_twice(server: Remote, clock: VirtualClock) -> None:
+    server.will(Reply(b"x" * 100, cut=3))
+    with pytest.raises(ServiceUnavailable) as told:
+        asked(server, clock).ask("POST", server.url, body=b"{}", repeatable=False)
+    assert told.value.sent
+    server.will(Reply(b"", 500))
+    with pytest.raises(ServiceUnavailable) as told:
+        asked(server, clock).ask("POST", server.url, body=b"{}", repeatable=False)
+    assert told.value.sent
+    assert len(server.seen) == 2
+
+
+def test_a_lost_answer_is_asked_for_again_where_that_is_harmless(
+    server: Remote, clock: VirtualClock
+) -> None:
+    server.will(Reply(b"x" * 100, cut=3), Reply(b"whole"))
+    assert asked(server, clock).ask("GET", server.url).body == b"whole"
+
+
+def test_nobody_listens(clock: VirtualClock) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/?key=hidden"
+        with pytest.raises(ServiceUnavailable) as told:
+            RemoteHttp("the service", clock).ask("POST", url, body=b"{}", repeatable=False)
+    assert not told.value.sent
+    assert "hidden" not in str(told.value)
+
+
+def test_a_long_answer_is_refused(server: Remote, clock: VirtualClock) -> None:
+    server.will(Reply(b"x" * 1001))
+    with pytest.raises(ServiceUnavailable, match="more than 1000 bytes"):
+        asked(server, clock, most_bytes=1000).ask("GET", server.url, repeatable=False)
+    server.will(Reply(b"x" * 1000))
+    assert len(asked(server, clock, most_bytes=1000).ask("GET", server.url).body) == 1000
+
+
+def test_the_whole_call_has_a_limit(server: Remote, clock: VirtualClock) -> None:
+    server.always(lambda _: Reply(b"", 503, {"Retry-After": "8"}))
+    with pytest.raises(ServiceUnavailable):
+        asked(server, clock, limit_s=10).ask("GET", server.url)
+    assert clock.now_ms() - START == 8_000  # a second pause would go beyond
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("12", 12),
+        ("1.5", 1.5),
+        ("Sun, 04 May 2025 10:00:30 GMT", 30),
+        ("Sun, 04 May 2025 09:59:30 GMT", 0),
+        ("", 0),
+        ("soon", 0),
+        ("-4", 0),
+        ("nan", 0),
+        ("inf", 0),
+    ],
+)
+def test_retry_after(told: str, seconds: float) -> None:
+    assert retry_after({"retry-after": told}, START) == seconds
+    assert retry_after({}, START) == 0
+
+
+@given(st.text(st.characters(max_codepoint=255, exclude_categories=("Cc",)), max_size=40))
+def test_retry_after_is_a_pause_whatever_it_says(told: str) -> None:
+    assert retry_after({"retry-after": told}, START) >= 0
