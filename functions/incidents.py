@@ -34,7 +34,7 @@ def incident_bundle(req: func.HttpRequest) -> Any:
     body = bundle(
         found,
         Withholding(
-            now.environment, sound.secrets, (sound.settings.services.llm_key_secret,)
+            now.environment, sound.secrets, (sound.settings.services.llm_key_name,)
         ),
         now_ms=clock,
         settings=settings_in_force(now),

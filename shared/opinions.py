@@ -55,11 +55,11 @@ class Opinions:
             LlmConfig(
                 base_url=s.llm_base_url,
                 model=s.llm_model,
-                key_secret=s.llm_key_secret,
+                key_secret=s.llm_key_name,
                 max_output_tokens=s.llm_max_output_tokens,
             ),
             self.http("the language model", limit_s=s.llm_timeout_seconds),
-            lambda: self._services.secrets.get(s.llm_key_secret),
+            lambda: self._services.secrets.get(s.llm_key_name),
             self.llm_budget,
             self.redaction,
         )
@@ -83,7 +83,7 @@ class Opinions:
         services, now = self._services, self._services.clock.now_ms()
         kept = self._redaction
         if kept is None or not 0 <= now - kept[0] < CACHE_SECONDS * 1000 or kept[1].blind:
-            key = services.settings.services.llm_key_secret
+            key = services.settings.services.llm_key_name
             kept = (now, Redaction(services.environment, services.secrets, (key,)))
             self._redaction = kept
         return kept[1]

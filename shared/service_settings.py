@@ -25,7 +25,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     llm_base_url: str
     llm_model: str
-    llm_key_secret: str
+    llm_key_name: str
     llm_timeout_seconds: int
     llm_max_output_tokens: int
     llm_daily_tokens: int
@@ -42,7 +42,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 SERVICE_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("LLM_BASE_URL", "https://api.groq.com/openai/v1", "OpenAI-compatible endpoint"),
     ("LLM_MODEL", "llama-3.3-70b-versatile", "model that is asked there"),
-    ("LLM_KEY_SECRET", "llm-api-key", "name of the secret with its key; none: it needs no key"),
+    ("LLM_KEY_NAME", "llm-api-key", "name of the secret with its key; none: it needs no key"),
     ("LLM_TIMEOUT_SECONDS", "60", "for one answer of the model, 5-120"),
     ("LLM_MAX_OUTPUT_TOKENS", "1200", "tokens of one answer, 100-8000"),
     ("LLM_DAILY_TOKENS", "300000", "tokens of a UTC day, read and written; 0: none"),
@@ -67,8 +67,8 @@ def read_services(read: Reader) -> ServiceSettings:
     return ServiceSettings(
         llm_base_url=read.url("LLM_BASE_URL"),
         llm_model=read.text("LLM_MODEL"),
-        llm_key_secret=read.parse(
-            "LLM_KEY_SECRET",
+        llm_key_name=read.parse(
+            "LLM_KEY_NAME",
             _secret,
             "none",
             "the name of a secret of its own (letters, digits, dashes), or none",

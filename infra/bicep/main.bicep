@@ -219,6 +219,62 @@ param messageLimit int = 150
 @description('Folder of candle files for parameter sweeps, for example a mounted share; empty: the venue\'s history.')
 param researchData string = ''
 
+// --------------------------------------------------------------------------------------- opinions
+// Asked by people; nothing that trades waits for any of it. See docs/intelligence.md.
+
+@description('OpenAI-compatible endpoint of the language model.')
+param llmBaseUrl string = 'https://api.groq.com/openai/v1'
+
+@description('Model that is asked there.')
+param llmModel string = 'llama-3.3-70b-versatile'
+
+@description('Name of the secret in the vault with its key, stored by hand; without the secret no language model is asked. none: the endpoint needs no key.')
+param llmKeyName string = 'llm-api-key'
+
+@description('Seconds for one answer of the language model.')
+@minValue(5)
+@maxValue(120)
+param llmTimeoutSeconds int = 60
+
+@description('Tokens of one answer.')
+@minValue(100)
+@maxValue(8000)
+param llmMaxOutputTokens int = 1200
+
+@description('Tokens that language models may read and write in a UTC day; 0: none.')
+@minValue(0)
+@maxValue(100000000)
+param llmDailyTokens int = 300000
+
+@description('USD that they may cost in a UTC day, at most 100; 0: none.')
+param llmDailyCost string = '1'
+
+@description('USD for a million tokens read.')
+param llmPricePrompt string = '0.59'
+
+@description('USD for a million tokens written.')
+param llmPriceCompletion string = '0.79'
+
+@description('RSS or Atom feeds of news, separated by commas. Empty: none is read.')
+param sentimentFeeds string = ''
+
+@description('Hours after which a text counts half.')
+param sentimentHalfLifeHours string = '6'
+
+@description('Make an Azure AI Language account for the sentiment of texts; otherwise the built-in lexicon judges them.')
+param languageService bool = false
+
+@description('Make an Azure AI Document Intelligence account for reading documents; otherwise the built-in reader does.')
+param documentService bool = false
+
+@description('Price tier of the Language account: F0 is free up to 5,000 records a month, S is paid.')
+@allowed(['F0', 'S'])
+param languageSku string = 'F0'
+
+@description('Price tier of the Document Intelligence account: F0 is free, reads the first two pages and 500 pages a month; S0 is paid.')
+@allowed(['F0', 'S0'])
+param documentSku string = 'F0'
+
 // ------------------------------------------------------------------------------------------- size
 
 @description('Python of the worker. 3.13 is what the tests run through Microsoft\'s own worker library and keeps the worker\'s packages apart from the app\'s; 3.12 is the way back.')
@@ -536,6 +592,34 @@ module notifier 'modules/notifier.bicep' = {
   dependsOn: [keyVault]
 }
 
+module language 'modules/aiservice.bicep' = if (languageService) {
+  scope: group
+  params: {
+    name: 'lang-borsa-${token}'
+    kind: 'TextAnalytics'
+    sku: languageSku
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    identityName: identityName
+  }
+  dependsOn: [identity]
+}
+
+module documents 'modules/aiservice.bicep' = if (documentService) {
+  scope: group
+  params: {
+    name: 'docs-borsa-${token}'
+    kind: 'FormRecognizer'
+    sku: documentSku
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    identityName: identityName
+  }
+  dependsOn: [identity]
+}
+
 module roles 'modules/roles.bicep' = {
   scope: group
   params: {
@@ -613,6 +697,19 @@ var tradingSettings = {
     : ''
   RETRAINING_ON: retrainingOn
   RETRAINING_DAYS: string(retrainingDays)
+  LLM_BASE_URL: llmBaseUrl
+  LLM_MODEL: llmModel
+  LLM_KEY_NAME: llmKeyName
+  LLM_TIMEOUT_SECONDS: string(llmTimeoutSeconds)
+  LLM_MAX_OUTPUT_TOKENS: string(llmMaxOutputTokens)
+  LLM_DAILY_TOKENS: string(llmDailyTokens)
+  LLM_DAILY_COST: llmDailyCost
+  LLM_PRICE_PROMPT: llmPricePrompt
+  LLM_PRICE_COMPLETION: llmPriceCompletion
+  SENTIMENT_FEEDS: sentimentFeeds
+  SENTIMENT_HALF_LIFE_HOURS: sentimentHalfLifeHours
+  LANGUAGE_ENDPOINT: languageService ? language!.outputs.endpoint : ''
+  DOCUMENT_ENDPOINT: documentService ? documents!.outputs.endpoint : ''
 }
 
 // What the Functions host, its extensions and the worker read: addresses and the identity to use,

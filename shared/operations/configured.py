@@ -84,7 +84,7 @@ def configured(services: Services) -> Configured:
 def settings_in_force(services: Services) -> list[InForce]:
     """Every setting of the application as the environment has it."""
     sound = services.for_exits()
-    key = sound.settings.services.llm_key_secret
+    key = sound.settings.services.llm_key_name
     withholding = Withholding(services.environment, sound.secrets, (key,))
     found = []
     for setting in SETTINGS:
