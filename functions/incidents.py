@@ -33,9 +33,7 @@ def incident_bundle(req: func.HttpRequest) -> Any:
     found = gather(sound.store, sound.settings.account_id, since, until)
     body = bundle(
         found,
-        Withholding(
-            now.environment, sound.secrets, (sound.settings.services.llm_key_name,)
-        ),
+        Withholding(now.environment, sound.secrets, (sound.settings.services.llm_key_name,)),
         now_ms=clock,
         settings=settings_in_force(now),
         notes=[f"a setting is wrong: {problem}" for problem in sound.wrong_settings],

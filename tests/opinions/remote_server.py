@@ -96,7 +96,7 @@ def remote() -> Iterator[Remote]:
                 return
             self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = _answer
 
         def log_message(self, *_: Any) -> None:
             """Nothing: pytest shows what failed."""

@@ -361,7 +361,9 @@ def test_without_usage_the_reservation_stays(
     assert asked.budget.spent().tokens > 500
 
 
-def test_many_at_once_never_take_more_than_there_is(clock: VirtualClock, store: SqliteStore) -> None:
+def test_many_at_once_never_take_more_than_there_is(
+    clock: VirtualClock, store: SqliteStore
+) -> None:
     budget = DailyBudget(store, clock, tokens=1_000, cost=9, prices=Prices(1, 1))
 
     def take(_: int) -> bool:
@@ -411,9 +413,7 @@ def test_no_secret_leaves(
     messages = {
         "content": [user(text)],
         "part": [Message(role="user", content=(text_part(text),))],
-        "arguments": [
-            Message(role="assistant", tool_calls=asked.complete([user("?")]).tool_calls)
-        ],
+        "arguments": [Message(role="assistant", tool_calls=asked.complete([user("?")]).tool_calls)],
         "result": [Message(role="tool", content=text, tool_call_id="c")],
     }[place]
     asked.complete(messages)
