@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     Column = NDArray[np.float64]
 
 
+#: Prices on the exchange have at most eight decimals, so times this they are whole numbers and
+#: sums of them are exact in any order.
+PRICE_UNITS = 1e8
+
+
 class Candle(msgspec.Struct, frozen=True, kw_only=True):
     """One closed candle. Prices and volume are analytics, hence floats.
 

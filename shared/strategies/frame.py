@@ -18,12 +18,8 @@ import numpy as np
 from shared.errors import InvalidInput
 from shared.indicators.catalogue import Number, function, indicator
 from shared.indicators.history import history
-from shared.market.candle import Columns
+from shared.market.candle import PRICE_UNITS, Columns
 from shared.strategies.arithmetic import Figure, choose
-
-#: Prices on the exchange have at most eight decimals, so times this they are whole numbers and
-#: sums of them are exact in any order.
-PRICE_UNITS = 1e8
 
 #: Below this share of the price an ATR is no market: a halted symbol, not a calm one.
 STILL = 1e-7

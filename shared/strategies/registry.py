@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import ConfigurationError
-from shared.strategies import ai, breakout, candlesticks, mean_reversion, momentum, trend
+from shared.strategies import (
+    ai,
+    breakout,
+    candlesticks,
+    chart_patterns,
+    mean_reversion,
+    momentum,
+    trend,
+)
 from shared.strategies.strategy import Strategy
 
 FORMULAS: tuple[Strategy[Any], ...] = (
@@ -14,6 +22,7 @@ FORMULAS: tuple[Strategy[Any], ...] = (
     breakout.STRATEGY,
     momentum.STRATEGY,
     candlesticks.STRATEGY,
+    chart_patterns.STRATEGY,
 )
 
 #: By name. Those of :mod:`shared.strategies.ai` are always named here and can be used where their

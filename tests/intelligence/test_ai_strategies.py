@@ -35,7 +35,7 @@ from shared.strategies import ai
 from shared.strategies.config import EnsembleConfig, Member, SignalConfig, decode_config
 from shared.strategies.ensemble import Ensemble, ensemble, signal_at_last
 from shared.strategies.frame import Frame
-from shared.strategies.registry import STRATEGIES, available, strategy
+from shared.strategies.registry import FORMULAS, STRATEGIES, available, strategy
 from shared.strategies.signal import Signal, Vote
 from tests.intelligence.made_onnx import LOOKBACK, MAKERS, lstm, mlp, save, serving
 
@@ -208,7 +208,7 @@ def test_what_cannot_vote_cannot_be_configured(member: dict[str, Any], told: str
 def test_without_models_none_can_be_named(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     with serving(nothing):
-        formulas = ["trend", "mean_reversion", "breakout", "momentum", "candlesticks"]
+        formulas = [formula.name for formula in FORMULAS]
         assert available() == formulas
         assert len(STRATEGIES) == len(formulas) + 15
         for name in ai.NAMES:
