@@ -5,6 +5,7 @@ import azure.functions as func
 from functions import (
     api,
     approvals,
+    charts,
     compliance,
     events,
     guardian,
@@ -38,6 +39,7 @@ for module in (
     reports,
     research,
     models,
+    charts,
     risk,
     stage,
     compliance,

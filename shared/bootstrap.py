@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from shared.security.totp import SecondFactor
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
+    from shared.strategies.recent import RecentCandles
 
 
 class Services:
@@ -388,6 +389,12 @@ class Services:
         from shared.strategies.engine import Engine
 
         return Engine(self.plan, self.exchange, self.store, self.clock)
+
+    @cached_property
+    def recent_candles(self) -> RecentCandles:
+        from shared.strategies.recent import RecentCandles
+
+        return RecentCandles(self.exchange, self.clock)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -10,6 +10,7 @@ import msgspec
 
 from functions.openapi import (
     account,
+    charts,
     compliance,
     models,
     records,
@@ -31,6 +32,7 @@ AREAS: dict[str, tuple[Operation, ...]] = {
     "compliance": compliance.OPERATIONS,
     "records": records.OPERATIONS,
     "models": models.OPERATIONS,
+    "charts": charts.OPERATIONS,
     "research": research.OPERATIONS,
 }
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from local.cli.backtest_options import add_backtest
+from local.cli.chart_options import add_charts
 from local.cli.compliance_options import add_compliance
 from local.cli.config_option import add_config
 from local.cli.data_options import add_compare, add_data, add_download
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add_searches(commands, STATE)
     add_lookahead(commands)
     add_training(commands)
+    add_charts(commands)
 
     explain = commands.add_parser(
         "explain",

@@ -87,6 +87,7 @@ def test_every_endpoint_answers_what_is_described(lived) -> None:
         "config",
         "instruments",
         "models",
+        "patterns/BTCUSDT",
     ):
         ask(lived, "GET", path)
     alert = ask(lived, "GET", "alerts")["alerts"][0]["id"]

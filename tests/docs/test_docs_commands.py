@@ -26,6 +26,7 @@ _NEEDED = {
     "compare": ["--live", "PATH", "--synthetic", "--out", "DIR"],
     "download": ["--out", "DIR"],
     "train": ["--candles", "DIR"],
+    "patterns": ["--candles", "DIR"],
     "data audit": ["DIR"],
     "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
 }

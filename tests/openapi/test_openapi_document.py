@@ -129,6 +129,7 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "POST /api/kill-switch/clear": [],
     "Parameter sweeps": [("start_sweep", "body"), ("get_sweep", 200)],
     "Models and predictions": [("models", 200), ("predict", 200), ("predict_batch", 200)],
+    "Chart patterns": [("chart_patterns", 200)],
     "GET /api/checklist": [("checklist", 200)],
     "POST /api/stage/promote": [],
     "Compliance": [("list_violations", 200), ("scan_history", 200)],

@@ -18,11 +18,10 @@ from shared.research.equity import curve, daily
 from shared.research.luck import Luck, assess
 from shared.research.report import overview, risk, searching, trading
 from shared.research.report.extras import Extras
+from shared.research.report.shell import shell
 from shared.research.report.words import day, safe
 from shared.research.result import EXIT_REASONS, Result, Trades
 from shared.research.statistics import Statistics, statistics
-
-_HERE = Path(__file__).parent
 
 #: Anchors of the sections with their names in the bar on top.
 _NAMES = {
@@ -136,26 +135,14 @@ def page(
         for anchor, name in _NAMES.items()
         if f'id="{anchor}"' in body
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # Nothing may be fetched, whatever found its way into a name.
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
-        f"<title>{safe(title)}</title><style>{_asset('report.css')}</style></head><body><main>"
-        f'<header class="top"><h1>{safe(title)}</h1><p class="dim">'
+    return shell(
+        title,
         f"{safe(', '.join(result.symbols))} \u00b7 {safe(result.timeframe)} \u00b7 "
-        f"{day(first)} to {day(last)} \u00b7 "
-        f"{safe(', '.join(result.strategies))}</p></header>"
-        f'{overview.headline(whole)}<nav aria-label="sections"><ul>{links}</ul></nav>{body}'
-        "<footer>Borsa Quantum Bot. Results of a simulation on past prices: fills, depth and the "
-        "order of prices inside a bar are assumptions, and the past need not repeat.</footer>"
-        f"</main><script>{_asset('report.js')}</script></body></html>\n"
+        f"{day(first)} to {day(last)} \u00b7 {safe(', '.join(result.strategies))}",
+        f'{overview.headline(whole)}<nav aria-label="sections"><ul>{links}</ul></nav>{body}',
+        "Borsa Quantum Bot. Results of a simulation on past prices: fills, depth and the order of "
+        "prices inside a bar are assumptions, and the past need not repeat.",
     )
-
-
-def _asset(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
 
 
 def _settings(result: Result) -> str:
