@@ -16,7 +16,7 @@ from shared.intelligence.card import Fold, Histogram, ModelCard
 from shared.intelligence.features import FEATURE_SET, NAMES
 from shared.intelligence.quality import calibration, figures
 from training.dataset import Dataset
-from training.families.family import Family, Places, Probabilities
+from training.families.family import Described, Places, Probabilities
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ def fold(
 
 
 def card(
-    family: Family,
+    family: Described,
     source: bytes,
     data: Dataset,
     train: Places,
@@ -96,7 +96,7 @@ def card(
     )
 
 
-def versions(family: Family) -> dict[str, str]:
+def versions(family: Described) -> dict[str, str]:
     """What trained and exported it."""
     names = (*family.packages, "onnx", "onnxruntime", "numpy", "TA-Lib")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

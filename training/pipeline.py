@@ -77,7 +77,7 @@ class Trained:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spans:
+class Spans:
     """Which rows are used for what, the same for all models."""
 
     splits: Sequence[Split]
@@ -109,7 +109,7 @@ def train(
     ParityBroken
         When an export does not give what was trained; nothing is written of that model.
     """
-    spans = _spans(data, plan)
+    parts = spans(data, plan)
     steps = plan.folds + 1
     done = []
     for number, family in enumerate(families):
@@ -117,7 +117,7 @@ def train(
         def told(step: int, text: str, number: int = number, family: Family = family) -> None:
             tell(number * steps + step, len(families) * steps, f"{family.name}: {text}")
 
-        one = _one(data, family, plan, spans, now_ms, told)
+        one = _one(data, family, plan, parts, now_ms, told)
         finished(one)
         done.append(one)
     tell(len(families) * steps, len(families) * steps, "")
@@ -137,7 +137,14 @@ def exported(family: Family, fitted: Fitted, data: Dataset) -> bytes:
     return graph.finished(fitted.emit(graph, INPUT), _shape(family, data))
 
 
-def _spans(data: Dataset, plan: Plan) -> _Spans:
+def spans(data: Dataset, plan: Plan) -> Spans:
+    """Rows of the walk-forward, of the final training and of the holdout.
+
+    Raises
+    ------
+    InvalidInput
+        When the rows are too few, or a class does not occur in them.
+    """
     step = duration_ms(data.timeframe)
     embargo = plan.embargo_bars * step
     start, end = int(np.min(data.time)), int(np.max(data.time)) + 1
@@ -155,7 +162,7 @@ def _spans(data: Dataset, plan: Plan) -> _Spans:
         for rows, least in zip(parts, _LEAST, strict=True):
             _refuse_few(data, rows, least)
     holdout = np.flatnonzero(data.time >= split)
-    return _Spans(splits, fit, validation, holdout)
+    return Spans(splits, fit, validation, holdout)
 
 
 def _refuse_few(data: Dataset, rows: Places, least: int) -> None:
@@ -175,44 +182,44 @@ def _one(
     data: Dataset,
     family: Family,
     plan: Plan,
-    spans: _Spans,
+    parts: Spans,
     now_ms: int,
     told: Callable[[int, str], None],
 ) -> Trained:
     folds: list[Fold] = []
     predicted: list[Probabilities] = []
     baselines: list[Any] = []
-    for number, split in enumerate(spans.splits):
-        told(number, f"fold {number + 1} of {len(spans.splits)}")
+    for number, split in enumerate(parts.splits):
+        told(number, f"fold {number + 1} of {len(parts.splits)}")
         fitted = family.fit(data, split.fit, split.validation, plan.seed)
         p = _predict(family, data, split.test, fitted.probabilities)
-        baseline = _baseline(data, split.train, split.test)
+        baseline = known_nothing(data, split.train, split.test)
         folds.append(fold(data, split.train, split.test, p, baseline))
         predicted.append(p)
         baselines.append(baseline)
-    told(len(spans.splits), "final training")
-    fitted = family.fit(data, spans.fit, spans.validation, plan.seed)
+    told(len(parts.splits), "final training")
+    fitted = family.fit(data, parts.fit, parts.validation, plan.seed)
     source = exported(family, fitted, data)
     served = Served(source)
     check_contract(served, _shape(family, data))
     # Rows that were not fitted; with a holdout those of the holdout.
-    held = spans.holdout if len(spans.holdout) else spans.validation
+    held = parts.holdout if len(parts.holdout) else parts.validation
     some = held[np.linspace(0, len(held) - 1, min(len(held), _PARITY_ROWS)).astype(np.int64)]
     x = inputs(family, data, some)
     parity = check_parity(served, x, fitted.probabilities(x))
-    trained_on = np.concatenate((spans.fit, spans.validation))
+    trained_on = np.concatenate((parts.fit, parts.validation))
     unseen = None
-    if len(spans.holdout):
-        p = _predict(family, data, spans.holdout, served.probabilities)
-        baseline = _baseline(data, trained_on, spans.holdout)
-        unseen = fold(data, trained_on, spans.holdout, p, baseline)
+    if len(parts.holdout):
+        p = _predict(family, data, parts.holdout, served.probabilities)
+        baseline = known_nothing(data, trained_on, parts.holdout)
+        unseen = fold(data, trained_on, parts.holdout, p, baseline)
     made = card(
         family,
         source,
         data,
         trained_on,
         splits=folds,
-        tested=np.concatenate([split.test for split in spans.splits]),
+        tested=np.concatenate([split.test for split in parts.splits]),
         probabilities=np.concatenate(predicted),
         baseline=np.concatenate(baselines),
         holdout=unseen,
@@ -229,7 +236,8 @@ def _shape(family: Family, data: Dataset) -> tuple[int, ...]:
     return (width,) if family.kind == "tabular" else (family.lookback, width)
 
 
-def _baseline(data: Dataset, train: Places, test: Places) -> Any:
+def known_nothing(data: Dataset, train: Places, test: Places) -> Any:
+    """What knowing nothing but the shares of the training would say of every test row."""
     return np.tile(base_rates(data.label[train]), (len(test), 1))
 
 

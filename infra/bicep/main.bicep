@@ -406,6 +406,19 @@ param retrainingOn string = 'failing'
 @maxValue(180)
 param retrainingDays int = 14
 
+// ----------------------------------------------------------------------------------------- automl
+
+@description('An Azure Machine Learning workspace with a compute cluster for ./run automl, in a resource group of its own.')
+param automl bool = false
+
+@description('Size of a node of that cluster; your quota for Azure Machine Learning must have it.')
+param automlVmSize string = 'Standard_DS3_v2'
+
+@description('Most nodes of that cluster; at rest there is none.')
+@minValue(1)
+@maxValue(20)
+param automlMaximumNodes int = 1
+
 // ----------------------------------------------------------------------------------------- alerts
 
 @description('Seconds after which the newest closed candle counts as stale. Longer than the longest time frame: so old may be the candle that a start finds.')
@@ -846,6 +859,29 @@ module trainingJob 'modules/training.bicep' = if (training) {
   dependsOn: [containers]
 }
 
+resource automlGroup 'Microsoft.Resources/resourceGroups@2024-11-01' = if (automl) {
+  name: 'rg-${environmentName}-automl'
+  location: location
+  tags: tags
+}
+
+module machineLearning 'modules/machinelearning.bicep' = if (automl) {
+  scope: automlGroup
+  params: {
+    name: 'mlw-borsa-${token}'
+    storageName: 'stml${token}'
+    keyVaultName: 'kv-ml-${token}'
+    identityName: 'id-borsa-automl-${token}'
+    computeName: 'automl'
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    vmSize: automlVmSize
+    maximumNodes: automlMaximumNodes
+    operatorPrincipalId: principalType == 'User' ? principalId : ''
+  }
+}
+
 module alerts 'modules/alerts.bicep' = {
   scope: group
   params: {
@@ -931,3 +967,9 @@ output EGRESS_ADDRESS string = staticEgress ? network!.outputs.egressAddress : '
 
 @description('Client id that a pipeline deploys with; empty without deployerSubject.')
 output DEPLOYER_CLIENT_ID string = empty(deployerSubject) ? '' : deployer!.outputs.clientId
+
+@description('Resource id of the Azure Machine Learning workspace; empty without automl.')
+output AUTOML_WORKSPACE_ID string = automl ? machineLearning!.outputs.id : ''
+
+@description('Its compute cluster; empty without automl.')
+output AUTOML_COMPUTE string = automl ? machineLearning!.outputs.computeName : ''

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from local.cli.automl_options import add_automl
 from local.cli.backtest_options import add_backtest
 from local.cli.chart_options import add_charts
 from local.cli.compliance_options import add_compliance
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add_lookahead(commands)
     add_training(commands)
     add_charts(commands)
+    add_automl(commands)
 
     explain = commands.add_parser(
         "explain",

@@ -12,6 +12,46 @@ from local.cli.dates import count, end_moment, moment, names
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
+def add_rows(command: argparse.ArgumentParser) -> None:
+    """What rows are made of, and how they are divided."""
+    command.add_argument(
+        "--candles",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="candle files, as ./run download writes them",
+    )
+    command.add_argument("--timeframe", default="1h", metavar="1h", help="default: %(default)s")
+    command.add_argument(
+        "--symbols", type=names, default=(), metavar="A,B", help="default: all of the folder"
+    )
+    command.add_argument("--from", dest="start", type=moment, metavar="DATE")
+    command.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
+    command.add_argument(
+        "--horizon", type=count, default=24, metavar="BARS", help="a trade ends then (24)"
+    )
+    command.add_argument(
+        "--take", type=float, default=2.0, metavar="ATR", help="distance of the take (2)"
+    )
+    command.add_argument(
+        "--stop", type=float, default=2.0, metavar="ATR", help="distance of the stop (2)"
+    )
+    command.add_argument("--folds", type=count, default=4, help="steps of the walk-forward (4)")
+    command.add_argument(
+        "--embargo",
+        type=count,
+        default=24,
+        metavar="BARS",
+        help="between what training knows and what it is judged on (24)",
+    )
+    command.add_argument(
+        "--holdout",
+        default="52w",
+        metavar="52w",
+        help="the end of the data, looked at once (default: %(default)s; 0d: none)",
+    )
+
+
 def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
     """``./run train`` and ``./run models``."""
     train = commands.add_parser(
@@ -22,44 +62,9 @@ def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
         "NAME.onnx and NAME.json, the model card with all figures, for every model. The first "
         "time it installs the training packages into .venv.",
     )
-    train.add_argument(
-        "--candles",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="candle files, as ./run download writes them",
-    )
+    add_rows(train)
     train.add_argument(
         "--models", type=names, default=(), metavar="A,B", help="only these (default: all)"
-    )
-    train.add_argument("--timeframe", default="1h", metavar="1h", help="default: %(default)s")
-    train.add_argument(
-        "--symbols", type=names, default=(), metavar="A,B", help="default: all of the folder"
-    )
-    train.add_argument("--from", dest="start", type=moment, metavar="DATE")
-    train.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
-    train.add_argument(
-        "--horizon", type=count, default=24, metavar="BARS", help="a trade ends then (24)"
-    )
-    train.add_argument(
-        "--take", type=float, default=2.0, metavar="ATR", help="distance of the take (2)"
-    )
-    train.add_argument(
-        "--stop", type=float, default=2.0, metavar="ATR", help="distance of the stop (2)"
-    )
-    train.add_argument("--folds", type=count, default=4, help="steps of the walk-forward (4)")
-    train.add_argument(
-        "--embargo",
-        type=count,
-        default=24,
-        metavar="BARS",
-        help="between what training knows and what it is judged on (24)",
-    )
-    train.add_argument(
-        "--holdout",
-        default="52w",
-        metavar="52w",
-        help="the end of the data, looked at once (default: %(default)s; 0d: none)",
     )
     train.add_argument("--seed", type=count, default=7)
     train.add_argument(

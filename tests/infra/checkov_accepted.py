@@ -52,3 +52,12 @@ ACCEPTED_OF_REGISTRY: dict[tuple[str, str], str] = {
         "repository and pulled by one identity"
     ),
 }
+
+#: The same of a deployment with the workspace for AutoML.
+ACCEPTED_OF_AUTOML: dict[tuple[str, str], str] = {
+    ("CKV_AZURE_243", "Microsoft.MachineLearningServices/workspaces"): _NETWORK,
+    ("CKV2_AZURE_49", "Microsoft.MachineLearningServices/workspaces"): (
+        "As the private endpoint: rows come from wherever they are made, nodes fetch Microsoft's "
+        "images and nothing else, and storage and vault of the workspace hold no secret of ours"
+    ),
+}

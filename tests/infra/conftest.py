@@ -11,7 +11,7 @@ from typing import Any
 import bicep_project
 import pytest
 from bicep_project import Prediction
-from infra_cases import FULL, MINIMAL, STREAMING, TRAINING
+from infra_cases import FULL, MINIMAL, SEARCHING, STREAMING, TRAINING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,3 +74,9 @@ def streaming(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 def training(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     """What a deployment with the training job deploys."""
     return bicep_project.predict(compiler, tmp_path_factory.mktemp("training"), TRAINING)
+
+
+@pytest.fixture(scope="session")
+def searching(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Prediction:
+    """What a deployment with the workspace for AutoML deploys."""
+    return bicep_project.predict(compiler, tmp_path_factory.mktemp("searching"), SEARCHING)

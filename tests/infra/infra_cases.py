@@ -28,6 +28,12 @@ TRAINING = {
     "trainingModels": "gru,xgboost",
     "modelDrift": "on",
 }
+#: The workspace for AutoML, made by a person.
+SEARCHING = {
+    **MINIMAL,
+    "automl": True,
+    "principalId": "11111111-1111-1111-1111-111111111111",
+}
 FULL = {
     **MINIMAL,
     **SECRETS,

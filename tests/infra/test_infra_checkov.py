@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bicep_project import ROOT, Prediction
-from checkov_accepted import ACCEPTED, ACCEPTED_OF_REGISTRY
+from checkov_accepted import ACCEPTED, ACCEPTED_OF_AUTOML, ACCEPTED_OF_REGISTRY
 from conftest import without
 
 # Checkov pins old versions of packages that the application uses, hence an environment of its own.
@@ -80,16 +80,19 @@ def _scan(checkov: Path, resources: list[dict[str, Any]], folder: Path) -> tuple
     }
 
 
-@pytest.mark.parametrize("case", ["minimal", "full", "streaming", "training"])
+@pytest.mark.parametrize("case", ["minimal", "full", "streaming", "training", "searching"])
 def test_no_finding_but_the_accepted(
     checkov: Path, case: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     prediction: Prediction = request.getfixturevalue(case)
     passed, found = _scan(checkov, prediction.resources, tmp_path)
     assert passed >= 30
-    assert found == set(ACCEPTED) | (
-        set(ACCEPTED_OF_REGISTRY) if case in ("streaming", "training") else set()
-    )
+    more = {
+        "streaming": ACCEPTED_OF_REGISTRY,
+        "training": ACCEPTED_OF_REGISTRY,
+        "searching": ACCEPTED_OF_AUTOML,
+    }
+    assert found == set(ACCEPTED) | set(more.get(case, {}))
 
 
 def test_a_finding_is_found(checkov: Path, minimal: Prediction, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_outputs_and_settings_hold_nothing_secret(prediction: Prediction) -> Non
         "AZURE_CONTAINER_REGISTRY_ENDPOINT",
         "STREAMER_APP_NAME",
         "TRAINING_JOB_NAME",
+        "AUTOML_WORKSPACE_ID",
+        "AUTOML_COMPUTE",
     }
     forbidden = re.compile(
         r"AccountKey=|SharedAccess(Key|Signature)|[?&]sig=|@Microsoft\.KeyVault|securestring", re.I

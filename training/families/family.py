@@ -43,8 +43,8 @@ class Fitted(Protocol):
         ...
 
 
-class Family(Protocol):
-    """A kind of model before training."""
+class Described(Protocol):
+    """What a card says of a kind of model."""
 
     @property
     def name(self) -> str: ...
@@ -66,6 +66,10 @@ class Family(Protocol):
     def params(self) -> dict[str, Any]:
         """What was chosen beforehand, for the card."""
         ...
+
+
+class Family(Described, Protocol):
+    """A kind of model before training."""
 
     def fit(self, data: Dataset, fit: Places, validation: Places, seed: int) -> Fitted:
         """Train on the rows of ``fit``; ``validation`` may say when to stop and how to scale."""
