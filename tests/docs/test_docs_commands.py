@@ -27,6 +27,7 @@ _NEEDED = {
     "download": ["--out", "DIR"],
     "train": ["--candles", "DIR"],
     "patterns": ["--candles", "DIR"],
+    "automl": ["cancel"],
     "data audit": ["DIR"],
     "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
 }

@@ -1,6 +1,13 @@
-"""Files as AutoML makes them become files of the contract, or are refused in words."""
+"""Files as AutoML makes them become files of the contract, or are refused in words.
+
+``automl_files/`` holds what Microsoft's own converter has made; ``automl_models`` builds the same
+shapes with known weights, and such as nobody could serve.
+"""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import automl_models as made
 import numpy as np
@@ -18,6 +25,8 @@ X: NDArray[np.float32] = (
     np.random.default_rng(3).normal(0.0, 1.0, (64, len(NAMES))).astype(np.float32)
 )
 
+FILES = Path(__file__).parent / "automl_files"
+
 
 def served(source: bytes, columns: bytes | None = None) -> NDArray[np.float64]:
     """What the converted file says, after every check that a file of ours has to pass."""
@@ -28,6 +37,30 @@ def served(source: bytes, columns: bytes | None = None) -> NDArray[np.float64]:
     check_parity(one, X, theirs)
     assert label == [("down", "flat", "up")[n] for n in theirs.argmax(axis=1)]
     return one.probabilities(X)
+
+
+@pytest.mark.parametrize("name", ["logistic", "lightgbm", "ensemble", "unencoded"])
+def test_files_of_microsofts_converter_say_what_their_python_models_said(name: str) -> None:
+    said = json.loads((FILES / "said.json").read_text())
+    x = np.zeros((len(said["rows"]), len(NAMES)), np.float32)
+    x[:, [NAMES.index(column) for column in said["columns"]]] = said["rows"]
+    original = Original(
+        (FILES / f"{name}.onnx").read_bytes(), (FILES / "columns.json").read_bytes()
+    )
+    made_of = converted(original)
+    assert (made_of.producer, made_of.used) == ("AutoML 1.60.0", NAMES)
+    one = Served(made_of.source)
+    check_contract(one, (len(NAMES),))
+    label, theirs = original.run(x)
+    check_parity(one, x, theirs)
+    wanted = np.array(said["probabilities"][name])
+    assert one.probabilities(x) == pytest.approx(wanted, abs=1e-6)
+    assert label == [("down", "flat", "up")[n] for n in wanted.argmax(axis=1)]
+
+
+def test_microsofts_neighbours_take_one_row_at_a_time() -> None:
+    with pytest.raises(NotConvertible, match="one row at a time"):
+        Original((FILES / "neighbours.onnx").read_bytes())
 
 
 def test_an_encoded_label_and_one_input_per_column() -> None:
