@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from local.cli.models import show
+from local.cli.open_state import open_store
 from shared.clock import Clock, SystemClock, iso
 from shared.errors import InvalidInput
 from shared.intelligence.features import FEATURE_SET
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from training.automl.job import Progress, Search
     from training.automl.record import Rows, Submitted
     from training.dataset import Dataset
-    from training.pipeline import Plan
+    from training.pipeline import Plan, Trained
 
     #: Makes the connection to the workspace of an id, at a Resource Manager.
     Connect = Callable[[str, str, Clock], Azure]
@@ -146,7 +149,29 @@ def _fetch(options: argparse.Namespace, connect: Connect, clock: Clock) -> int:
         f"version {made.card.version}, in {out}; no probability differs from AutoML's own file by "
         f"more than {made.parity.largest:.1e}"
     )
+    if options.register:
+        _register(made, options, clock)
     return 0
+
+
+def _register(made: Trained, options: argparse.Namespace, clock: Clock) -> None:
+    """Offer a model to the registry, as what was trained again is; it promotes nothing."""
+    from shared.intelligence.registry import Registry
+    from training.retrain import offer, source_of
+
+    with ExitStack() as after:
+        if options.cosmos:
+            from shared.bootstrap import Services
+
+            there = {**os.environ, "CosmosDbConnection__accountEndpoint": options.cosmos}
+            store = Services(there, clock=clock).store
+        else:
+            local = open_store(options.state, clock)
+            after.callback(local.close)
+            store = local
+        source = source_of("./run automl", clock.now_ms())
+        offered = offer(made, Registry(store, clock), source)
+    print(f"{offered.model} {offered.version}: {offered.state}; {offered.why}")
 
 
 def _cancel(options: argparse.Namespace, connect: Connect, clock: Clock) -> int:

@@ -9,11 +9,8 @@ from local.cli.data_options import Commands
 from local.cli.dates import count, hours, names
 from local.cli.train_options import add_rows
 
-#: Where what is known of a job is kept.
-JOB = Path(".local") / "automl"
 
-
-def add_automl(commands: Commands[argparse.ArgumentParser]) -> None:
+def add_automl(commands: Commands[argparse.ArgumentParser], state: Path) -> None:
     """``./run automl submit|status|fetch|cancel``."""
     automl = commands.add_parser(
         "automl",
@@ -90,13 +87,29 @@ def add_automl(commands: Commands[argparse.ArgumentParser]) -> None:
         "--columns", type=Path, metavar="FILE", help="with --onnx: the model_onnx.json beside it"
     )
 
+    fetch.add_argument(
+        "--register",
+        action="store_true",
+        help="offer it to the registry of the run, if it beats the base rates on its holdout",
+    )
+    fetch.add_argument(
+        "--state", type=Path, default=state, metavar="DIR", help="folder of that run (%(default)s)"
+    )
+    fetch.add_argument(
+        "--cosmos",
+        metavar="URL",
+        default="",
+        help="instead: the store of a deployed application; whoever is logged in needs the right "
+        "to write its container models",
+    )
+
     cancel = actions.add_parser("cancel", help="end it", description="What it has tried is lost.")
 
     for one in (submit, status, fetch, cancel):
         one.add_argument(
             "--job",
             type=Path,
-            default=JOB,
+            default=state / "automl",
             metavar="DIR",
             help="where what is known of the job is kept (default: %(default)s)",
         )

@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add_lookahead(commands)
     add_training(commands)
     add_charts(commands)
-    add_automl(commands)
+    add_automl(commands, STATE)
 
     explain = commands.add_parser(
         "explain",

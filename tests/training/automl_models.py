@@ -89,10 +89,16 @@ class Maker:
         return self.node("Scaler", [x], "variable", scale=[1.0] * count, offset=[0.0] * count)
 
     def linear(
-        self, x: str, *, seed: int = 1, labels: Sequence[str] | None = None, name: str = ""
+        self,
+        x: str,
+        *,
+        seed: int = 1,
+        labels: Sequence[str] | None = None,
+        name: str = "",
+        weighed: tuple[Array, Array] | None = None,
     ) -> str:
         """A logistic regression; its outputs are called as sklearn's converter calls them."""
-        coefficients, intercepts = weights(len(self.columns), seed)
+        coefficients, intercepts = weighed or weights(len(self.columns), seed)
         classes: dict[str, Any] = (
             {"classlabels_strings": list(labels)} if labels else {"classlabels_ints": [0, 1, 2]}
         )

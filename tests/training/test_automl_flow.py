@@ -22,7 +22,10 @@ from local.clock import VirtualClock
 from shared.errors import BorsaError, InvalidInput
 from shared.intelligence.card import CLASSES, decoded
 from shared.intelligence.features import NAMES, feature_history
+from shared.intelligence.library import AUTOML
 from shared.intelligence.model import OnnxModel
+from shared.intelligence.registry import Registry
+from shared.storage.sqlite import SqliteStore
 from training.automl import job, table
 from training.automl.failures import JobEnded, NotConvertible
 from training.automl.judge import auc_weighted, given_away
@@ -379,6 +382,62 @@ def test_a_job_is_written_down_before_it_is_sent(desk: Desk) -> None:
     assert one.workspace == WORKSPACE.id
     with pytest.raises(InvalidInput, match="has no job"):
         desk.run("status")
+
+
+def knowing(candles: Path) -> bytes:
+    """A logistic regression that has learnt the time of day, by which these candles go."""
+    data, plan = rows(candles)
+    split = given_away(data, plan)
+    x, label = data.tabular(split.fit).astype(np.float64), data.label[split.fit]
+    columns = [NAMES.index("day_sin"), NAMES.index("day_cos")]
+    coefficients, intercepts = np.zeros((2, 3)), np.zeros(3)
+    for _ in range(300):
+        logits = x[:, columns] @ coefficients + intercepts
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        wrong = odds / odds.sum(axis=1, keepdims=True) - np.eye(3)[label]
+        coefficients -= x[:, columns].T @ wrong / len(x)
+        intercepts -= wrong.mean(axis=0)
+    maker = made.Maker(["day_sin", "day_cos"])
+    p = maker.linear(maker.joined(), weighed=(coefficients, intercepts))
+    return maker.encoded("label", p)
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_what_is_better_than_nothing_is_offered_to_the_registry(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], better: bool
+) -> None:
+    store = SqliteStore(str(tmp_path / "state.db"), clock=desk.clock)
+    registry = Registry(store, desk.clock)
+    source = knowing(desk.candles) if better else made.logistic()
+    desk.finishes(source)
+    desk.submit()
+    desk.run("status", "--wait", "1")
+    assert desk.fetch("--register", "--state", str(tmp_path)) == 0
+    told = capsys.readouterr().out
+    card = decoded((desk.job / "automl.json").read_bytes(), "automl")
+    slot = registry.slots().get(AUTOML)
+    if better:
+        assert f"automl {card.version}: challenger" in told
+        assert slot is not None
+        assert slot.versions[card.version].state == "challenger"
+        assert slot.versions[card.version].source.startswith("./run automl, 20")
+        assert registry.onnx(AUTOML, card.version)[1] == card
+        # Nothing was promoted: nobody votes with it.
+        assert slot.latest() == ""
+    else:
+        assert f"automl {card.version}: refused" in told
+        assert slot is None
+    store.close()
+
+
+def test_registering_needs_a_run(desk: Desk, tmp_path: Path) -> None:
+    desk.finishes(made.logistic())
+    desk.submit()
+    desk.run("status", "--wait", "1")
+    with pytest.raises(InvalidInput, match="holds no run"):
+        desk.fetch("--register", "--state", str(tmp_path / "none"))
+    # The files are there all the same.
+    assert (desk.job / "automl.onnx").exists()
 
 
 @pytest.mark.parametrize(
