@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from shared.clock import iso
+
+if TYPE_CHECKING:
+    from shared.research.config import BacktestConfig
+
+
+def sentiment_notes(config: BacktestConfig) -> list[str]:
+    """That sentiment, which the plan makes use of live, is none here."""
+    used = [
+        f"{symbol} {timeframe}"
+        for symbol in config.symbols
+        for timeframe in config.timeframes
+        if config.signals.ensemble(symbol, timeframe).sentiment is not msgspec.UNSET
+    ]
+    if not used:
+        return []
+    return [
+        f"the plan lets sentiment scale the signal ({', '.join(used)}); there are no recorded "
+        "texts of the past, so here it is none, and live signals will differ"
+    ]
 
 
 def latched_notes(latches: Sequence[int], clear_after_ms: int) -> list[str]:

@@ -20,6 +20,7 @@ from shared.errors import InvalidInput
 from shared.market.timeframe import duration_ms
 from shared.research.alarms import Alarms, alarms, joined
 from shared.research.market import history
+from shared.research.notes import sentiment_notes
 from shared.research.prepared import prepared
 from shared.research.seen import seen_notes
 from shared.strategies.ensemble import ATR_PERIOD, VOLATILITY_RETURNS, ensemble
@@ -119,7 +120,7 @@ def signals(
         )
     )
     parts: list[dict[str, Any]] = []
-    notes = seen_notes(config)
+    notes = seen_notes(config) + sentiment_notes(config)
     bars = 0
     odd: list[Alarms] = []
     for s, symbol in enumerate(config.symbols):

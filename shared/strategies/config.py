@@ -9,6 +9,7 @@ import msgspec
 
 from shared.errors import ConfigurationError
 from shared.market.timeframe import TIMEFRAMES
+from shared.strategies.sentiment import SentimentUse
 
 #: In ``symbols``: the configuration of a symbol for every time frame it does not name.
 ANY_TIMEFRAME = "*"
@@ -28,13 +29,16 @@ class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     A side is taken when the weighted mean of the votes reaches ``threshold``. Voters without an
     opinion are left out of the mean; when those that remain hold less than ``quorum`` of the
     weight, there is no side. With ``crossing`` only the bar that reaches the threshold has a side,
-    not those that merely stay beyond it, so one move makes one signal.
+    not those that merely stay beyond it, so one move makes one signal. ``sentiment`` scales the
+    mean by what texts say, see :mod:`shared.strategies.sentiment`; left out, texts play no part.
     """
 
     members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1)]
     threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.4
     quorum: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     crossing: bool = True
+    # Not written where it is not set: digests of configurations stay what they were.
+    sentiment: SentimentUse | msgspec.UnsetType = msgspec.UNSET
 
 
 def shipped_ensemble() -> EnsembleConfig:

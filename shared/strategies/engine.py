@@ -8,7 +8,7 @@ nothing but the window's last bars.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from shared.market.timeframe import last_closed
 from shared.storage.store import Store
 from shared.strategies.config import EnsembleConfig
 from shared.strategies.ensemble import required_history, signal_at_last
+from shared.strategies.sentiment import NONE, Reading, Readings
 from shared.strategies.signal import SIGNAL_VERSION, Signal, signal_id
 from shared.strategies.window import CandleWindow
 from shared.telemetry import record, span
@@ -39,13 +40,23 @@ class Engine:
     ----------
     plan : mapping
         Symbol -> time frame -> ensemble.
+    sentiment : callable, optional
+        Gives the reading of a symbol at a moment; asked only where an ensemble makes use of it.
     """
 
-    def __init__(self, plan: Plan, exchange: Exchange, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        exchange: Exchange,
+        store: Store,
+        clock: Clock,
+        sentiment: Callable[[str, int], Reading] | None = None,
+    ) -> None:
         self.plan = plan
         self._exchange = exchange
         self._store = store
         self._clock = clock
+        self._sentiment = sentiment
         self._windows: dict[tuple[str, str], CandleWindow] = {}
 
     def on_candle(self, candle: Candle) -> Signal | None:
@@ -76,7 +87,7 @@ class Engine:
             return None
         id_ = signal_id(candle.symbol, candle.timeframe, candle.close_time, SIGNAL_VERSION)
         with span("signal", id_):
-            signal = signal_at_last(window.columns(), config)
+            signal = signal_at_last(window.columns(), config, self._readings(candle, config))
         record("borsa.signals", symbol=signal.symbol, side=signal.side or "none")
         age = (self._clock.now_ms() - signal.bar_close_time) / 1000
         record("borsa.data.age", age, symbol=signal.symbol, timeframe=signal.timeframe)
@@ -116,6 +127,13 @@ class Engine:
         newest = last_closed(self._clock.now_ms(), timeframe)
         window = self._windows.get((symbol, timeframe))
         return newest if window is None or window.last_open_time != newest else None
+
+    def _readings(self, candle: Candle, config: EnsembleConfig) -> Readings:
+        """Sentiment at the close of this bar and of the one before, where it is made use of."""
+        if config.sentiment is msgspec.UNSET or self._sentiment is None:
+            return NONE
+        moments = (candle.open_time, candle.close_time)
+        return {at: self._sentiment(candle.symbol, at) for at in moments}
 
     def _config(self, symbol: str, timeframe: str) -> EnsembleConfig:
         try:

@@ -26,6 +26,7 @@ from shared.strategies.arithmetic import Figure, choose, greater, sign
 from shared.strategies.config import EnsembleConfig
 from shared.strategies.frame import Frame
 from shared.strategies.registry import strategy
+from shared.strategies.sentiment import NONE, Readings, scaled
 from shared.strategies.signal import SIGNAL_VERSION, Signal, Vote, signal_id
 from shared.strategies.strategy import Voter, Votes, needed
 
@@ -142,8 +143,15 @@ class Ensemble:
         by_name = {voter.name: v for (_, voter), v in zip(self._members, asked(), strict=True)}
         return Evaluation(strength, side, by_name)
 
-    def signal(self, columns: Columns) -> Signal:
+    def signal(self, columns: Columns, sentiment: Readings = NONE) -> Signal:
         """The signal at the last bar, from exactly the last ``history`` bars.
+
+        Parameters
+        ----------
+        columns : Columns
+        sentiment : mapping
+            Readings by the close of the bar; used, and recorded, where the configuration says so.
+            One that is missing counts as none.
 
         Raises
         ------
@@ -156,15 +164,18 @@ class Ensemble:
         self._check(window)
         frame = Frame(window, self._bars)
         votes = [voter.votes(frame) for _, voter in self._members]
-        mean = self._mean([v.vote for v in votes])
+        opened = int(window.open_time[-1])
+        closed = opened + duration_ms(window.timeframe)
+        use, mean = self.config.sentiment, self._mean([v.vote for v in votes])
+        mean = (scaled(mean[0], use, sentiment.get(closed)), mean[1])
         side = self._state(mean)
         if self.config.crossing and side:
             before = frame.at(1)
             earlier = self._mean([voter.votes(before).vote for _, voter in self._members])
+            # The bar before closed when this one opened.
+            earlier = (scaled(earlier[0], use, sentiment.get(opened)), earlier[1])
             if self._state(earlier) == side:
                 side = 0.0
-        opened = int(window.open_time[-1])
-        closed = opened + duration_ms(window.timeframe)
         (atr,) = frame.indicator("ATR", timeperiod=ATR_PERIOD)
         return Signal(
             id=signal_id(window.symbol, window.timeframe, closed, SIGNAL_VERSION),
@@ -184,6 +195,11 @@ class Ensemble:
                 if not math.isnan(v.vote)
             ],
             window_digest=window_digest(window),
+            sentiment=(
+                msgspec.UNSET
+                if use is msgspec.UNSET
+                else [sentiment[at] for at in (opened, closed) if at in sentiment]
+            ),
         )
 
     def _mean(self, votes: list[Figure]) -> tuple[Figure, Figure]:
@@ -267,6 +283,6 @@ def evaluate(columns: Columns, config: EnsembleConfig) -> Evaluation:
     return ensemble(config).evaluate(columns)
 
 
-def signal_at_last(columns: Columns, config: EnsembleConfig) -> Signal:
+def signal_at_last(columns: Columns, config: EnsembleConfig, sentiment: Readings = NONE) -> Signal:
     """The signal at the last bar; see :meth:`Ensemble.signal`."""
-    return ensemble(config).signal(columns)
+    return ensemble(config).signal(columns, sentiment)

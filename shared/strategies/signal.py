@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.strategies.sentiment import Reading
+
 #: Raised whenever strategies, weights or their meaning change: part of every signal id.
 SIGNAL_VERSION = 1
 
@@ -30,7 +32,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     default) was beyond it on the same side at the bar before. ``strength`` is the weighted mean
     of the votes in [-1, 1]; a voter without an opinion is not among them. ``atr`` is the ATR(14)
     at the bar in price units and ``volatility`` the standard deviation of the last 96 log returns
-    per bar. ``window_digest`` is the SHA-256 of the candles used.
+    per bar. ``window_digest`` is the SHA-256 of the candles used. ``sentiment`` has the readings
+    that went into ``strength`` and ``side``, at this bar's close and the one before; it is not
+    written where the plan makes no use of them.
     """
 
     id: str
@@ -47,6 +51,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     votes: list[Vote]
     window_digest: str
     version: int = SIGNAL_VERSION
+    sentiment: list[Reading] | msgspec.UnsetType = msgspec.UNSET
 
 
 def signal_id(symbol: str, timeframe: str, bar_close_time: int, version: int) -> str:
