@@ -7,7 +7,7 @@ and its text is never logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import msgspec
 from shared.errors import (
     BorsaError,
     ConfigurationError,
+    ServiceError,
     ServiceRefused,
     ServiceThrottled,
     ServiceUnavailable,
@@ -34,6 +35,10 @@ BYTES_PER_TOKEN = 2
 IMAGE_TOKENS = 3_000
 #: Where a key may go without TLS: this machine.
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Codes of a model that is not there, or not any more.
+_NO_MODEL = frozenset({"model_not_found", "model_decommissioned"})
+#: Models that are named then, at most.
+_MODELS_TOLD = 20
 #: Codes of a 400 that the model itself caused, and may not cause again: Groq's for a tool call or
 #: JSON that it did not manage to write.
 _OWN_FAULT = frozenset({"tool_use_failed", "json_validate_failed"})
@@ -68,6 +73,14 @@ class _Error(msgspec.Struct):
 
 class _Failure(msgspec.Struct):
     error: _Error
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
 
 
 class LlmConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +255,7 @@ class LlmClient:
             raise
         if answer.status != 200:
             self.budget.release(reserved)
-            raise self._refusal(answer)
+            raise self._refusal(answer, headers)
         try:
             found = msgspec.json.decode(answer.body, type=_Response)
             said = found.choices[0]
@@ -290,7 +303,7 @@ class LlmClient:
             ) from None
         return headers | {"Authorization": f"Bearer {key}"}
 
-    def _refusal(self, answer: Answer) -> BorsaError:
+    def _refusal(self, answer: Answer, headers: Mapping[str, str]) -> BorsaError:
         try:
             error = msgspec.json.decode(answer.body, type=_Failure).error
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -303,10 +316,25 @@ class LlmClient:
         if answer.status in (401, 403):
             # Some endpoints repeat a part of the key in this message.
             told = f"secret {self.config.key_secret} is not taken there"
+        if kind in _NO_MODEL:
+            told = f"{told} {self._served(headers)}"
         return ServiceRefused(
             f"{service} refused with {answer.status} {kind}: {told}".strip(": "),
             status=answer.status,
         )
+
+    def _served(self, headers: Mapping[str, str]) -> str:
+        """What to set instead of a model that is not served there: providers retire theirs."""
+        said = "Set LLM_MODEL to one that is served there"
+        try:
+            answer = self._http.ask(
+                "GET", f"{self.config.base_url.rstrip('/')}/models", headers=headers
+            )
+            names = [one.id for one in msgspec.json.decode(answer.body, type=_Models).data]
+        except (ServiceError, msgspec.MsgspecError, UnicodeDecodeError):
+            return f"{said}."
+        known = ", ".join(sorted(n[:60] for n in names if n.isprintable())[:_MODELS_TOLD])
+        return f"{said}: {known}." if known else f"{said}."
 
 
 class _Again(BorsaError):

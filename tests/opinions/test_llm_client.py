@@ -237,7 +237,7 @@ def test_a_key_never_goes_out_unencrypted(
     ("reply", "error", "word"),
     [
         (failure(401, "invalid_api_key", f"Invalid API Key: {KEY}"), ServiceRefused, "not taken"),
-        (failure(404, "model_not_found", "no model x"), ServiceRefused, "model_not_found"),
+        (failure(404, "not_found", "no such path"), ServiceRefused, "no such path"),
         (failure(413, "request_too_large", "too large"), ServiceRefused, "too large"),
         (Reply(b"<html>no</html>", 400), ServiceRefused, "400"),
         (failure(429, "rate_limit_exceeded", "x", retry_after="999"), ServiceThrottled, "999"),
@@ -258,6 +258,32 @@ def test_a_refusal_costs_nothing_and_tells_no_key(
         asked.complete([user("?")])
     assert KEY not in str(told.value)
     assert (asked.budget.spent().tokens, asked.budget.spent().cost) == (0, 0.0)
+
+
+def test_a_model_that_was_retired_is_told_with_those_that_are_served(
+    server: Remote, clock: VirtualClock, store: SqliteStore
+) -> None:
+    """As Groq answers for its llama-3.3-70b-versatile since 2026-08-16."""
+    message = "The model `llama-3.3-70b-versatile` does not exist or you do not have access to it."
+    gone = failure(404, "model_not_found", message)
+    served = {
+        "object": "list",
+        "data": [
+            {"id": "openai/gpt-oss-120b", "object": "model", "active": True},
+            {"id": "bad\nid", "object": "model"},
+        ],
+    }
+    server.will(gone, Reply(served))
+    asked = client(server, clock, store)
+    with pytest.raises(ServiceRefused) as told:
+        asked.complete([user("?")])
+    assert "Set LLM_MODEL to one that is served there: openai/gpt-oss-120b." in str(told.value)
+    listed = server.seen[-1]
+    assert (listed.method, listed.path) == ("GET", "/openai/v1/models")
+    assert asked.budget.spent().tokens == 0
+    server.will(gone, Reply(b"<html>"))
+    with pytest.raises(ServiceRefused, match=r"served there\.$"):
+        asked.complete([user("?")])
 
 
 def test_a_pause_is_kept_and_counted_once(
