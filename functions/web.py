@@ -29,6 +29,7 @@ FILES = {
     "app.js": _SCRIPT,
     "api.js": _SCRIPT,
     "actions.js": _SCRIPT,
+    "assistant.js": _SCRIPT,
     "chart.js": _SCRIPT,
     "dom.js": _SCRIPT,
     "format.js": _SCRIPT,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from shared.storage.store import Store
     from shared.strategies.engine import Engine, Plan
     from shared.strategies.recent import RecentCandles
+    from shared.strategies.sentiment import Reading
 
 
 class Services:
@@ -388,7 +389,10 @@ class Services:
     def engine(self) -> Engine:
         from shared.strategies.engine import Engine
 
-        return Engine(self.plan, self.exchange, self.store, self.clock)
+        def sentiment(symbol: str, at: int) -> Reading:
+            return self.opinions.texts.reading(symbol, at)
+
+        return Engine(self.plan, self.exchange, self.store, self.clock, sentiment)
 
     @cached_property
     def recent_candles(self) -> RecentCandles:

@@ -1,6 +1,7 @@
 // The dashboard: asks, draws, and says when what it shows is not the present.
 import {adoptKey, forgetKey, get, hasKey, keepKey, keepOperator, operator} from "./api.js";
 import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViolations, countDown} from "./actions.js";
+import {armAssistant, assistant} from "./assistant.js";
 import {curve} from "./chart.js";
 import {$, draw, h, say} from "./dom.js";
 import {clock, known, money, moment, span, words} from "./format.js";
@@ -63,6 +64,7 @@ async function round() {
     void extras(answer);
     if (!listening) {
       listening = true;
+      void assistant();
       listen(round, (on) => { pushed = on; });
     }
   } catch (error) {
@@ -215,6 +217,7 @@ armClear(round);
 armDrill(round);
 armChecklist();
 armViolations(round);
+armAssistant();
 $("who").value = operator();
 $("login").addEventListener("submit", (event) => {
   event.preventDefault();

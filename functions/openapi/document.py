@@ -13,6 +13,7 @@ from functions.openapi import (
     charts,
     compliance,
     models,
+    opinions,
     records,
     research,
     risk,
@@ -33,6 +34,7 @@ AREAS: dict[str, tuple[Operation, ...]] = {
     "records": records.OPERATIONS,
     "models": models.OPERATIONS,
     "charts": charts.OPERATIONS,
+    "opinions": opinions.OPERATIONS,
     "research": research.OPERATIONS,
 }
 

@@ -148,6 +148,20 @@ def parser() -> argparse.ArgumentParser:
     )
     stop.set_defaults(module="local.cli.stop")
 
+    ask = commands.add_parser(
+        "ask",
+        help="a question to the language model",
+        description="Asks the language model of the running application, which reads account, "
+        "risk, signals and news and cannot act. Its answer is an opinion. With --symbol that of "
+        "a market. Set LLM_API_KEY before ./run; see docs/intelligence.md.",
+    )
+    ask.add_argument("question", nargs="*", help="in your words")
+    ask.add_argument("--symbol", help="its opinion of this market instead")
+    ask.add_argument("--timeframe", default="", help="on these bars (default: the first traded)")
+    ask.add_argument("--json", action="store_true", help="the answer as it came, with the figures")
+    _state(ask)
+    ask.set_defaults(module="local.cli.ask")
+
     performance = commands.add_parser(
         "performance",
         help="Sharpe ratio, drawdown, win rate of the closed trades",

@@ -49,8 +49,15 @@ def running(folder: Path) -> dict[str, Any]:
     return found
 
 
-def call(folder: Path, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+def call(
+    folder: Path, method: str, path: str, body: Any = None, *, patience: float = 30.0
+) -> tuple[int, Any]:
     """Call an endpoint of the running application; status and JSON body.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds to wait for its answer.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def call(folder: Path, method: str, path: str, body: Any = None) -> tuple[int, A
                 f"{run['url']}/api/{path}",
                 json=body,
                 headers={"x-functions-key": run["key"]},
-                timeout=30,
+                timeout=patience,
             )
         except requests.RequestException:
             raise InvalidInput(

@@ -20,6 +20,10 @@ from tests import described
 ELSEWHERE = {
     "predict",
     "predict_batch",
+    "chat",
+    "analyse",
+    "add_document",
+    "get_document",
     "start_sweep",
     "get_sweep",
     "sweep_results",
@@ -88,11 +92,15 @@ def test_every_endpoint_answers_what_is_described(lived) -> None:
         "instruments",
         "models",
         "patterns/BTCUSDT",
+        "assistant",
+        "sentiment",
+        "documents",
     ):
         ask(lived, "GET", path)
     alert = ask(lived, "GET", "alerts")["alerts"][0]["id"]
     ask(lived, "POST", f"alerts/{alert}/acknowledge", {"operator": "eva"})
     ask(lived, "POST", "risk/stress", {})
+    ask(lived, "POST", "sentiment", {"texts": [{"title": "Bitcoin surges"}]}, 201)
     ask(lived, "POST", "audit/verify")
     ask(lived, "POST", "reconcile")
     ask(lived, "POST", "emergency-stop?drill=true", {"operator": "eva"})

@@ -130,6 +130,7 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "Parameter sweeps": [("start_sweep", "body"), ("get_sweep", 200)],
     "Models and predictions": [("models", 200), ("predict", 200), ("predict_batch", 200)],
     "Chart patterns": [("chart_patterns", 200)],
+    "Assistant, sentiment, documents": [("chat", 200), ("analyse", 200), ("sentiment", 200)],
     "GET /api/checklist": [("checklist", 200)],
     "POST /api/stage/promote": [],
     "Compliance": [("list_violations", 200), ("scan_history", 200)],
@@ -148,6 +149,11 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
 INLINE: dict[str, list[tuple[str, int | str]]] = {
     "POST /api/emergency-stop": [("emergency_stop", "body")],
     "Models and predictions": [("predict", "body"), ("predict_batch", "body")],
+    "Assistant, sentiment, documents": [
+        ("chat", "body"),
+        ("analyse", "body"),
+        ("add_texts", "body"),
+    ],
     "POST /api/kill-switch/clear": [("clear_kill_switch", "body"), ("clear_kill_switch", 200)],
     "POST /api/stage/promote": [("promote_stage", "body"), ("promote_stage", 200)],
     "GET /api/alerts": [("acknowledge_alert", "body")],
