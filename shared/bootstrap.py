@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
     from shared.intelligence.predictions import Predictor
+    from shared.operations.retraining import Retraining
     from shared.opinions import Opinions
     from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets
@@ -412,6 +413,18 @@ class Services:
         from shared.opinions import Opinions
 
         return Opinions(self)
+
+    @cached_property
+    def retraining(self) -> Retraining | None:
+        """The training job that the application may start; ``None`` without one."""
+        if not self.settings.retraining_job:
+            return None
+        from shared.operations.container_jobs import ContainerJobs, managed_identity
+        from shared.operations.retraining import Retraining
+
+        s = self.settings
+        jobs = ContainerJobs(s.retraining_job, managed_identity(s.azure_client_id))
+        return Retraining(self.store, self.clock, jobs, least_days=s.retraining_days)
 
     @cached_property
     def markets(self) -> Markets:

@@ -175,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     performance.set_defaults(module="local.cli.performance")
 
     _risk(commands)
+    _drift(commands)
 
     checklist = commands.add_parser(
         "checklist",
@@ -269,6 +270,21 @@ def _risk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     risk_options(risk)
     _state(risk)
     risk.set_defaults(module="local.cli.risk")
+
+
+def _drift(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from local.cli.drift import add_options as drift_options
+
+    drift = commands.add_parser(
+        "drift",
+        help="whether the models still know what their cards say",
+        description="Asks the running application for the newest reports of its drift monitor "
+        "(MODEL_DRIFT), as GET /api/models/drift of the deployed one does; or, with --candles, "
+        "makes the reports that it would have made on candle files.",
+    )
+    drift_options(drift)
+    _state(drift)
+    drift.set_defaults(module="local.cli.drift")
 
 
 def _streamer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

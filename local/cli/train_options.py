@@ -73,6 +73,8 @@ def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     train.set_defaults(module="local.cli.train")
 
+    _retrain(commands)
+
     models = commands.add_parser(
         "models",
         help="the models there are, and what they were worth out of sample",
@@ -83,3 +85,44 @@ def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     models.add_argument("--json", action="store_true", help="the cards as they are")
     models.set_defaults(module="local.cli.models")
+
+
+def _retrain(commands: Commands[argparse.ArgumentParser]) -> None:
+    again = commands.add_parser(
+        "retrain",
+        help="train the models that serve again, and offer them to the registry",
+        description="Trains the models that serve, as their cards say (contracts, time frame, "
+        "labels), on candles up to now, judges each on a holdout, and registers those that beat "
+        "the base rates by two standard errors as challengers. Promotes nothing.",
+    )
+    again.add_argument(
+        "--candles", type=Path, required=True, metavar="DIR", help="candle files to learn from"
+    )
+    again.add_argument(
+        "--download", action="store_true", help="fetch what is missing there from Binance first"
+    )
+    again.add_argument(
+        "--models", type=names, default=(), metavar="A,B", help="only these (default: all)"
+    )
+    again.add_argument(
+        "--from", dest="start", type=moment, metavar="DATE", help="default: as on the cards"
+    )
+    again.add_argument("--folds", type=count, default=4, help="steps of the walk-forward (4)")
+    again.add_argument("--embargo", type=count, default=24, metavar="BARS", help="(24)")
+    again.add_argument(
+        "--holdout",
+        default="13w",
+        metavar="13w",
+        help="the end of the data, which decides what is offered (default: %(default)s)",
+    )
+    again.add_argument("--seed", type=count, default=7)
+    again.add_argument("--out", type=Path, metavar="DIR", help="write the files there as well")
+    again.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".local"),
+        metavar="DIR",
+        help="folder of the run whose registry they are offered to (default: %(default)s)",
+    )
+    again.add_argument("--quiet", action="store_true", help="no progress bar")
+    again.set_defaults(module="local.cli.retrain")

@@ -44,7 +44,10 @@ WINDOW_DAYS = 90
 #: Days of bars before inputs are judged.
 INPUT_DAYS = 75
 #: Horizons of labelled bars before the performance is judged.
-HORIZONS = 20
+HORIZONS = 30
+#: Horizons over which outcomes are taken as correlated. The kernel's weights fall with the
+#: distance: over one horizon a third of what overlaps would be lost.
+LAGS = 3
 #: Share of the features that may have shifted: what they have in ordinary windows of training.
 SHIFTED_SHARE = 0.05
 #: Standard errors that make a difference count.
@@ -371,7 +374,7 @@ def _performance(
     p, label = said[known], bars.label[known]
     closed = bars.closed_at[known]
     bar = closed // duration_ms(card.timeframe)
-    lag = card.horizon_bars
+    lag = LAGS * card.horizon_bars
     base = base_rates_of(card, label)
     rows = np.arange(len(label))
     loss = -np.log(np.maximum(p[rows, label], _LEAST))

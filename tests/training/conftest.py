@@ -13,6 +13,8 @@ collect_ignore = (
         "test_training_cards.py",
         "test_training_exports.py",
         "test_cli_train.py",
+        "test_drift_against_scipy.py",
+        "test_retraining.py",
     ]
     if missing
     else []
