@@ -9,50 +9,70 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shared.bootstrap import Services
 from shared.clock import Clock, SystemClock, iso
 from shared.errors import BorsaError
-from training.settings import load
+from shared.intelligence.registry import Registry
+from shared.research.data.download import Sources
+from shared.storage.store import Store
+from training.dataset import from_folder
+from training.pipeline import Plan, Trained
+from training.retrain import as_before, fetch, offer, retrain, source_of
+from training.serving import cards_that_serve, public_sources
+from training.settings import Settings, load
+
+#: Opens what candles are fetched from.
+Open = Callable[[Clock], AbstractContextManager[Sources]]
 
 
-def main(environment: Mapping[str, str]) -> int:
-    """0 when every model was trained and what is good enough is registered."""
-    clock = SystemClock()
+def main(
+    environment: Mapping[str, str], clock: Clock | None = None, sources: Open = public_sources
+) -> int:
+    """0 when every model was trained and what is good enough is registered.
+
+    Parameters
+    ----------
+    clock, sources
+        This machine's and Binance's, where they are left out.
+    """
+    clock = clock or SystemClock()
     try:
-        settings = load(environment)
-        return _run(environment, settings, clock)
+        return _run(environment, load(environment), clock, sources)
     except BorsaError as error:
         _say(clock, "failed", error=f"{type(error).__name__}: {error}")
         return 1
 
 
-def _run(environment: Mapping[str, str], settings: Any, clock: Clock) -> int:
+def _run(environment: Mapping[str, str], settings: Settings, clock: Clock, open_: Open) -> int:
+    # It asks no exchange for anything; any venue that needs no address will do.
+    services = Services({**environment, "BINANCE_ENVIRONMENT": "demo"}, clock=clock)
+    try:
+        return _train(services.store, settings, clock, open_)
+    finally:
+        services.store.close()
+
+
+def _train(store: Store, settings: Settings, clock: Clock, open_: Open) -> int:
     # Read when OpenMP is loaded: its threads must not spin while they wait.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from shared.bootstrap import Services
-    from shared.intelligence.registry import Registry
-    from training.dataset import from_folder
-    from training.pipeline import Plan
-    from training.retrain import as_before, fetch, offer, retrain, source_of
-    from training.serving import cards_that_serve, public_sources
-
-    services = Services(environment, clock=clock)
-    registry = Registry(services.store, clock)
+    registry = Registry(store, clock)
     again = as_before(cards_that_serve(registry, settings.models), settings.start_ms)
     _say(clock, "begin", models=again.models, symbols=again.symbols, since=iso(again.start_ms))
     refused = 0
-    with tempfile.TemporaryDirectory() as folder, public_sources(clock) as sources:
+    with tempfile.TemporaryDirectory() as folder, open_(clock) as sources:
         fetched = fetch(again, Path(folder), sources, clock)
         _say(clock, "candles", months=fetched.fetched, missing=len(fetched.missing))
         runs = from_folder(Path(folder), again.symbols, again.timeframe)
         plan = Plan(holdout_ms=settings.holdout_ms, seed=settings.seed)
 
-        def finished(one: Any) -> None:
+        def finished(one: Trained) -> None:
             nonlocal refused
             offered = offer(one, registry, source_of("training job", clock.now_ms()))
             refused += offered.state == "refused"

@@ -16,6 +16,7 @@ OPERATIONS = (
         route="models/drift",
         summary="Whether each model still knows what its card says: the newest report",
         answers={200: DriftView},
+        errors=(400,),
         query=(
             Parameter("model", str, "only this one"),
             Parameter(

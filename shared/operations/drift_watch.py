@@ -195,13 +195,26 @@ def _tell_start(desk: Desk, start: Start) -> None:
     desk.note(
         "model", {"event": "retraining", **msgspec.to_builtins(start)}, correlation="retraining"
     )
-    good = start.state == "started"
-    desk.alert(
-        "info" if good else "warning",
-        "model-retraining",
-        "Models are trained again" if good else "The training job may not have started",
+    text = (
         f"Training job {told(start)}. What it makes is scored beside the champions if it is better "
-        "than nothing; nothing is promoted.",
-        correlation="retraining",
-        once=str(start.at),
+        "than nothing; nothing is promoted."
     )
+    once = str(start.at)
+    if start.state == "started":
+        desk.alert(
+            "info",
+            "model-retraining",
+            "Models are trained again",
+            text,
+            correlation="retraining",
+            once=once,
+        )
+    else:
+        desk.alert(
+            "warning",
+            "model-retraining-failed",
+            "The training job may not have started",
+            text,
+            correlation="retraining",
+            once=once,
+        )

@@ -95,6 +95,7 @@ def test_every_endpoint_answers_what_is_described(lived) -> None:
         "assistant",
         "sentiment",
         "documents",
+        "models/drift",
     ):
         ask(lived, "GET", path)
     alert = ask(lived, "GET", "alerts")["alerts"][0]["id"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 from pages import blocks, quoted, rows, section, text
 
+from shared.errors import ConfigurationError
 from shared.intelligence.card import Figures
 from shared.intelligence.features import FEATURE_SET, FEATURES, NAMES, feature_history
 from shared.intelligence.predictions import Listed, Prediction, Said, Short
@@ -48,3 +50,23 @@ def test_parameters_of_models_are_those_of_the_code() -> None:
     assert documented["version"] == [f'"{defaults.version}"']
     assert float(documented["full_vote"][0]) == defaults.full_vote
     assert {s.name for s in STRATEGIES} <= set(quoted(part))
+
+
+def test_settings_of_the_training_job_are_those_of_its_code() -> None:
+    from training.settings import SETTINGS, load
+
+    table = rows(section(text("models.md"), "Drift"))
+    documented = {
+        quoted(r[0])[0]: (quoted(r[1]) or [""])[0] for r in table if len(r) == 4 and quoted(r[0])
+    }
+    assert documented == {s.name: s.default or "" for s in SETTINGS}
+    for name, bad in (("TRAINING_HOLDOUT", "3w"), ("TRAINING_SEED", "-1"), ("TRAINING_FROM", "x")):
+        with pytest.raises(ConfigurationError, match=name):
+            load({name: bad})
+
+
+def test_verdicts_of_the_page_are_those_of_the_code() -> None:
+    from shared.intelligence.drift_record import SEVERITY
+
+    table = rows(section(text("models.md"), "Drift"))
+    assert {quoted(r[0])[0] for r in table if len(r) == 2 and quoted(r[0])} >= set(SEVERITY)
