@@ -26,6 +26,7 @@ _NEEDED = {
     "compare": ["--live", "PATH", "--synthetic", "--out", "DIR"],
     "download": ["--out", "DIR"],
     "train": ["--candles", "DIR"],
+    "retrain": ["--candles", "DIR"],
     "patterns": ["--candles", "DIR"],
     "automl": ["cancel"],
     "data audit": ["DIR"],
