@@ -20,7 +20,7 @@ from shared.intelligence.quality import auc
 from training.automl.convert import Converted, Original, converted
 from training.automl.failures import NotConvertible
 from training.cards import card, fold
-from training.dataset import Dataset, Places
+from training.dataset import Dataset
 from training.parity import ParityBroken, Served, check_contract, check_parity
 from training.pipeline import Plan, Trained, known_nothing, spans
 from training.splits import Split
@@ -158,8 +158,3 @@ def _check_labels(label: list[str], probabilities: Any) -> None:
             f"the label of {int((behind > 1e-5).sum())} of {len(said)} rows is not their likeliest "
             "class; the order of the classes cannot be told"
         )
-
-
-def rows_of(split: Split) -> tuple[Places, Places]:
-    """Rows of the two tables: to learn from, and to choose by."""
-    return split.fit, split.validation
