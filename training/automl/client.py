@@ -323,12 +323,10 @@ def _body(response: requests.Response, path: str) -> bytes:
             f"{path} has {size:,} bytes; a model has at most {LARGEST:,}", status=200
         )
     try:
-        content = response.content
+        # Fewer bytes than were announced are an error of the connection.
+        return response.content
     except requests.RequestException as error:
         raise _Again(f"{type(error).__name__}: {error}") from error
-    if len(content) != size:
-        raise _Again(f"{path}: {len(content)} of {size} bytes arrived")
-    return content
 
 
 def _error(response: requests.Response) -> tuple[str, str]:
