@@ -16,8 +16,8 @@ from bicep_project import BICEP
 
 pytestmark = pytest.mark.bicep
 
-#: Written by azd itself when it has pushed the streamer's image.
-IMAGE = "SERVICE_STREAMER_IMAGE_NAME"
+#: Written by azd itself when it has pushed the image of a service.
+IMAGES = {"SERVICE_STREAMER_IMAGE_NAME", "SERVICE_TRAINING_IMAGE_NAME"}
 FILES = [BICEP / "main.bicep", *sorted((BICEP / "modules").glob("*.bicep"))]
 
 
@@ -91,7 +91,7 @@ def test_azd_gives_every_parameter_and_no_other(template: dict[str, Any]) -> Non
         assert match, name
         variable, default = match.groups()
         # Own prefix: a BINANCE_API_KEY of the shell must not wander into a vault by accident.
-        assert variable.startswith(("AZURE_", "BORSA_")) or variable == IMAGE, name
+        assert variable.startswith(("AZURE_", "BORSA_")) or variable in IMAGES, name
         expected = definition.get("defaultValue")
         if definition["type"] == "securestring" or expected in ("", None):
             assert default is None, name
