@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kill_switch_closes: tuple[str, ...]
     violations_block: Literal["symbol", "account", "off"]
     message_limit: int
+    anomalies: Literal["off", "record", "alert"]
     research_data: str
     cosmos_endpoint: str
     cosmos_database: str
@@ -148,6 +149,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("VIOLATIONS_BLOCK", "symbol", "where an open critical violation declines entries"),
     Setting("MESSAGE_LIMIT", "150", "own order messages in 10 s above which entries are declined"),
+    Setting("ANOMALIES", "off", "anomalous bars: off, record, or alert (record and tell)"),
     Setting("RESEARCH_DATA", "", "folder of candle files for sweeps; empty: the venue's history"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
@@ -376,6 +378,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             "VIOLATIONS_BLOCK", ("symbol", "account", "off")
         ),
         message_limit=read.integer("MESSAGE_LIMIT", 20, 300),
+        anomalies=read.choice("ANOMALIES", ("off", "record", "alert")),  # type: ignore[arg-type]
         research_data=read.text("RESEARCH_DATA"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from functions.openapi.operation import Operation, Parameter
+from typing import Literal
+
+from functions.openapi.operation import Operation, Parameter, Shape
+from shared.intelligence.anomaly_watch import AnomalousBar
 from shared.intelligence.charts import ChartPatterns
+
+
+class Anomalies(Shape):
+    """Anomalous bars, and what ``ANOMALIES`` is set to."""
+
+    watching: Literal["off", "record", "alert"]
+    anomalies: list[AnomalousBar]
+    continuation: str | None
+
 
 OPERATIONS = (
     Operation(
@@ -14,5 +26,19 @@ OPERATIONS = (
         query=(Parameter("timeframe", str, "of the bars; default: the first that is configured"),),
         answers={200: ChartPatterns},
         errors=(400, 429, 502),
+    ),
+    Operation(
+        function="list_anomalies",
+        method="GET",
+        route="anomalies",
+        summary="Anomalous bars as they were recorded, newest first",
+        query=(
+            Parameter("symbol", str, "of one contract; default: all"),
+            Parameter("timeframe", str, "of the bars; default: all"),
+            Parameter("limit", int, "rows of a page, 1 to 1000"),
+            Parameter("continuation", str, "the answer's, for the next page"),
+        ),
+        answers={200: Anomalies},
+        errors=(400,),
     ),
 )

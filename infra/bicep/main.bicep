@@ -216,6 +216,14 @@ param violationsBlock string = 'symbol'
 @maxValue(300)
 param messageLimit int = 150
 
+@description('Bars out of the ordinary: not looked for, recorded, or recorded and told.')
+@allowed([
+  'off'
+  'record'
+  'alert'
+])
+param anomalies string = 'off'
+
 @description('Folder of candle files for parameter sweeps, for example a mounted share; empty: the venue\'s history.')
 param researchData string = ''
 
@@ -694,6 +702,7 @@ var tradingSettings = {
   KILL_SWITCH_CLOSES: killSwitchCloses
   VIOLATIONS_BLOCK: violationsBlock
   MESSAGE_LIMIT: string(messageLimit)
+  ANOMALIES: anomalies
   RESEARCH_DATA: researchData
   COSMOS_DATABASE: cosmos.outputs.databaseName
   ALERT_LOGIC_APP_URL: notifier.outputs.triggerUrl

@@ -1,4 +1,4 @@
-"""Options of ``./run patterns``."""
+"""Options of ``./run patterns`` and ``./run anomalies``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.cli.dates import count
 
 
 def add_charts(commands: Commands[argparse.ArgumentParser]) -> None:
-    """``./run patterns``."""
+    """``./run patterns`` and ``./run anomalies``."""
     patterns = commands.add_parser(
         "patterns",
         help="chart patterns of candle files, in one HTML file",
@@ -34,3 +34,17 @@ def add_charts(commands: Commands[argparse.ArgumentParser]) -> None:
         "--span", type=count, default=144, metavar="BARS", help="of a pattern at most (144)"
     )
     patterns.set_defaults(module="local.cli.patterns")
+
+    anomalies = commands.add_parser(
+        "anomalies",
+        help="bars of candle files that are out of the ordinary, in one HTML file",
+        description="Jumps, returns, ranges and volumes far from those of the same hours of "
+        "earlier weeks, silence and frozen prices, each judged by the bars before it; how many a "
+        "month, on the price, and the strongest on candles of their own; JSON beside it.",
+    )
+    add_candles(anomalies)
+    anomalies.add_argument("--out", type=Path, default=Path("anomalies.html"), metavar="FILE")
+    anomalies.add_argument(
+        "--strongest", type=count, default=12, metavar="N", help="drawn one by one (12)"
+    )
+    anomalies.set_defaults(module="local.cli.anomalies")

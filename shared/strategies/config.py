@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from shared.errors import ConfigurationError
+from shared.indicators.sensitivity import Sensitivity
 from shared.market.timeframe import TIMEFRAMES
 from shared.strategies.sentiment import SentimentUse
 
@@ -23,6 +24,12 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     params: dict[str, Any] = {}
 
 
+class AnomalyVeto(Sensitivity, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No side at a bar that is out of the ordinary, nor at the ``bars`` - 1 bars after it."""
+
+    bars: Annotated[int, msgspec.Meta(ge=1, le=96)] = 1
+
+
 class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How votes become a signal.
 
@@ -31,6 +38,7 @@ class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     weight, there is no side. With ``crossing`` only the bar that reaches the threshold has a side,
     not those that merely stay beyond it, so one move makes one signal. ``sentiment`` scales the
     mean by what texts say, see :mod:`shared.strategies.sentiment`; left out, texts play no part.
+    With a ``veto`` there is no side at anomalous bars.
     """
 
     members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1)]
@@ -39,6 +47,7 @@ class EnsembleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     crossing: bool = True
     # Not written where it is not set: digests of configurations stay what they were.
     sentiment: SentimentUse | msgspec.UnsetType = msgspec.UNSET
+    veto: AnomalyVeto | msgspec.UnsetType = msgspec.UNSET
 
 
 def shipped_ensemble() -> EnsembleConfig:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import ConfigurationError, InvalidInput, MarketDataError
+from shared.indicators.anomalies import HISTORY, anomalies_at, scores, unusual
 from shared.market.candle import Columns
 from shared.market.timeframe import duration_ms
 from shared.strategies.arithmetic import Figure, choose, greater, sign
-from shared.strategies.config import EnsembleConfig
+from shared.strategies.config import AnomalyVeto, EnsembleConfig
 from shared.strategies.frame import Frame
 from shared.strategies.registry import strategy
 from shared.strategies.sentiment import NONE, Readings, scaled
@@ -31,6 +32,7 @@ from shared.strategies.signal import SIGNAL_VERSION, Signal, Vote, signal_id
 from shared.strategies.strategy import Voter, Votes, needed
 
 if TYPE_CHECKING:
+    from shared.indicators.sensitivity import Anomaly
     from shared.market.candle import Column
 
 #: Votes of a voter on a frame.
@@ -95,6 +97,8 @@ class Ensemble:
                 VOLATILITY_RETURNS + 1,
             )
         )
+        if config.veto:
+            self.history = max(self.history, HISTORY + config.veto.bars - 1)
 
     def evaluate(
         self, columns: Columns, ask: Ask | None = None, keep: Keep | None = None
@@ -137,6 +141,8 @@ class Ensemble:
         side = state.astype(np.int8)
         if self.config.crossing:
             side[1:][state[1:] == state[:-1]] = 0
+        if self.config.veto:
+            side[_vetoed(columns, self.config.veto)] = 0
         unready = self.history - 1
         strength[:unready] = np.nan
         side[:unready] = 0
@@ -176,6 +182,9 @@ class Ensemble:
             earlier = (scaled(earlier[0], use, sentiment.get(opened)), earlier[1])
             if self._state(earlier) == side:
                 side = 0.0
+        odd = _anomalies(window, self.config.veto) if self.config.veto else msgspec.UNSET
+        if odd:
+            side = 0.0
         (atr,) = frame.indicator("ATR", timeperiod=ATR_PERIOD)
         return Signal(
             id=signal_id(window.symbol, window.timeframe, closed, SIGNAL_VERSION),
@@ -200,6 +209,7 @@ class Ensemble:
                 if use is msgspec.UNSET
                 else [sentiment[at] for at in (opened, closed) if at in sentiment]
             ),
+            anomalies=odd,
         )
 
     def _mean(self, votes: list[Figure]) -> tuple[Figure, Figure]:
@@ -230,6 +240,25 @@ class Ensemble:
             total += float(column.sum())
         if not math.isfinite(total):
             raise MarketDataError(f"{where}: a value in the window is not finite")
+
+
+def _vetoed(columns: Columns, veto: AnomalyVeto) -> NDArray[np.bool_]:
+    """Bars at which there is no side: those out of the ordinary, and some after each."""
+    odd = unusual(scores(columns), veto)
+    found = odd.copy()
+    for back in range(1, veto.bars):
+        found[back:] |= odd[:-back]
+    return found
+
+
+def _anomalies(columns: Columns, veto: AnomalyVeto) -> list[Anomaly]:
+    """The same at the last bar, with what was found, the latest bar first."""
+    found = scores(columns, last=veto.bars)
+    return [
+        one
+        for back in range(veto.bars)
+        for one in anomalies_at(found, veto.bars - 1 - back, veto, back)
+    ]
 
 
 def _vote(weight: float, name: str, votes: Votes) -> Vote:

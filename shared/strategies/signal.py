@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.indicators.sensitivity import Anomaly
 from shared.strategies.sentiment import Reading
 
 #: Raised whenever strategies, weights or their meaning change: part of every signal id.
@@ -34,7 +35,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     at the bar in price units and ``volatility`` the standard deviation of the last 96 log returns
     per bar. ``window_digest`` is the SHA-256 of the candles used. ``sentiment`` has the readings
     that went into ``strength`` and ``side``, at this bar's close and the one before; it is not
-    written where the plan makes no use of them.
+    written where the plan makes no use of them. ``anomalies`` are those that the configuration's
+    veto looks at, of this bar and, where it says so, of bars before; where there is one there is no
+    side. It is not written where no veto is configured.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     window_digest: str
     version: int = SIGNAL_VERSION
     sentiment: list[Reading] | msgspec.UnsetType = msgspec.UNSET
+    anomalies: list[Anomaly] | msgspec.UnsetType = msgspec.UNSET
 
 
 def signal_id(symbol: str, timeframe: str, bar_close_time: int, version: int) -> str:

@@ -96,6 +96,7 @@ def test_every_endpoint_answers_what_is_described(lived) -> None:
         "sentiment",
         "documents",
         "models/drift",
+        "anomalies",
     ):
         ask(lived, "GET", path)
     alert = ask(lived, "GET", "alerts")["alerts"][0]["id"]

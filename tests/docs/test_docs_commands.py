@@ -29,6 +29,7 @@ _NEEDED = {
     "retrain": ["--candles", "DIR"],
     "patterns": ["--candles", "DIR"],
     "automl": ["cancel"],
+    "anomalies": ["--candles", "DIR"],
     "data audit": ["DIR"],
     "data import": ["FILE", "--symbol", "BTCUSDT", "--out", "DIR"],
 }

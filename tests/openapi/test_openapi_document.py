@@ -132,6 +132,7 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "Chart patterns": [("chart_patterns", 200)],
     "Assistant, sentiment, documents": [("chat", 200), ("analyse", 200), ("sentiment", 200)],
     "GET /api/models/drift": [("model_drift", 200)],
+    "Anomalies": [("list_anomalies", 200)],
     "GET /api/checklist": [("checklist", 200)],
     "POST /api/stage/promote": [],
     "Compliance": [("list_violations", 200), ("scan_history", 200)],

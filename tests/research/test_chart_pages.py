@@ -1,4 +1,4 @@
-"""``./run patterns``: one file that needs no other, safe whatever stands in a name."""
+"""``./run patterns`` and ``./run anomalies``: one file that needs no other, safe in every name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from made_results import START
 
 from local.cli.main import main
+from shared.indicators.anomalies import HISTORY, scores, unusual
 from shared.indicators.chart_found import found, tally
 from shared.indicators.chart_patterns import Rules
+from shared.indicators.sensitivity import Sensitivity
 from shared.market.candle import Columns
 from shared.market.timeframe import DAY_MS
 from shared.research.charts.pattern_page import page
@@ -56,6 +58,24 @@ def test_the_command_writes_one_file_that_needs_no_other(
     told = capsys.readouterr().out
     for one in tally(expected):
         assert (one.kind.replace("_", " ") in told) == bool(one.known)
+
+
+def test_anomalies_in_one_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "anomalies.html"
+    asked = ["anomalies", "--candles", str(folder), "--timeframe", "1m", "--out", str(out)]
+    assert main([*asked, "--strongest", "3"]) == 0
+    text = out.read_text()
+    assert "default-src 'none'" in text
+    assert not re.findall(r'(?:src|href)="(?!#)', text)
+    rows = json.loads(out.with_suffix(".json").read_text())
+    odd = unusual(scores(BARS), Sensitivity())
+    assert [row["time"] for row in rows] == (BARS.open_time[odd] + 60_000).tolist()
+    assert len(rows) > 0
+    assert text.count('<div class="card">') == min(3, len(rows))
+    assert f"any {len(rows)}" in re.sub(r" +", " ", capsys.readouterr().out)
+    # Hours made of these minutes are too few to be judged.
+    assert main([*asked[:-4], "--timeframe", "1h", "--out", str(out)]) == 2
+    assert f"a bar is judged by {HISTORY:d}" in capsys.readouterr().err
 
 
 def test_longer_bars_are_made_of_those_that_are_there(
