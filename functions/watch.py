@@ -84,20 +84,21 @@ def account_watch(context: df.DurableOrchestrationContext) -> Any:
 async def survey_positions(payload: Payload, client: str) -> dict[str, Any]:
     """One look at all positions; failing only means: again."""
     from shared.errors import BorsaError, ExchangeError
+    from shared.execution.elapsed import Elapsed
     from shared.execution.survey import AGAIN, pause, survey
 
     desk = services().exit_desk()
     if not desk.watch_always:
         return {"again": False, "after": 0.0, "left": []}
-    began = desk.clock.now_ms()
+    looked = Elapsed(desk.clock)
     try:
         seen = await asyncio.to_thread(survey, desk)
     except BorsaError as error:
         logging.getLogger("borsa").error("survey: %s: %s", type(error).__name__, error)
         trouble = error if isinstance(error, ExchangeError) else None
-        return {"again": True, "after": pause(desk, began, trouble), "left": []}
+        return {"again": True, "after": pause(looked, trouble), "left": []}
     left = await asyncio.gather(*(watch_position(client, *position) for position in seen.due))
-    after = AGAIN if seen.blind else pause(desk, began)
+    after = AGAIN if seen.blind else pause(looked)
     return {"again": seen.held, "after": after, "left": [r for requests in left for r in requests]}
 
 

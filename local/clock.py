@@ -29,6 +29,9 @@ class VirtualClock:
     def now_ms(self) -> int:
         return self.us // 1000
 
+    def steady_ms(self) -> int:
+        return self.us // 1000
+
     def seconds(self) -> float:
         return self.us / 1e6
 
@@ -61,6 +64,9 @@ class ScaledClock:
 
     def now_ms(self) -> int:
         return self.start_ms + int((time.time() - self.origin) * self.speed * 1000)
+
+    def steady_ms(self) -> int:
+        return int(time.monotonic() * self.speed * 1000)
 
     def seconds(self) -> float:
         return self.start_ms / 1000 + (time.time() - self.origin) * self.speed

@@ -18,6 +18,10 @@ class Clock(Protocol):
         """UTC milliseconds since the epoch."""
         ...
 
+    def steady_ms(self) -> int:
+        """Milliseconds that nobody sets: only differences within one process mean anything."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Wait that long on this clock (a virtual clock simply advances)."""
         ...
@@ -28,6 +32,9 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from shared.clock import iso
 from shared.execution.ids import is_ours, leg_of
 from shared.simulation.orders import AlgoOrder, Order
 
@@ -15,6 +16,9 @@ ACCOUNT = "main"
 
 #: A stop or close may come before its record for so long after the store has failed.
 OVERDUE_MS = 10_000
+
+#: An entry that has its permit may arrive so long after the store went away.
+AWAY_MS = 6_000
 
 #: From a bar's close to an entry on it: what the limits allow, and the decision's own age.
 STALE_MS = 120_000 + 30_000 + 5_000
@@ -66,12 +70,26 @@ def entry(judge: Judge, order: Order, intent: dict[str, Any], at: int) -> None:
     if order.reduce_only:
         judge.broken(2, f"entry {order.client_order_id} is reduce-only", at)
     _fresh_and_allowed(judge, order, decision, at)
+    if judge.refused_at is not None:
+        judge.broken(
+            1,
+            f"{order.client_order_id}: the exchange refused at {iso(judge.refused_at)} what a "
+            "person has to put right, and nobody has looked",
+            at,
+        )
+    away = judge.away_since()
+    if away is not None and at - away > AWAY_MS:
+        judge.broken(1, f"{order.client_order_id}: the store is away since {iso(away)}", at)
     switch = judge._store.get("control", ACCOUNT, "kill-switch")
     judge.checked[5] += 1
     issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
     if switch is None or issued is None:
         judge.broken(1, f"entry {order.client_order_id} has no permit", at)
-    elif judge.stopped_at is not None and issued > judge.stopped_at > switch.body["armed_at"]:
+    elif (
+        judge.one_clock
+        and judge.stopped_at is not None
+        and issued > judge.stopped_at > switch.body["armed_at"]
+    ):
         judge.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
 
 

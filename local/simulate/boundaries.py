@@ -13,7 +13,10 @@ from local.eventlog import Delivery as EventDelivery
 from local.eventlog import StoredEvent
 from local.exchange.faults import AnswerLost, ApiRequest, ApiResponse, error_answer
 from local.simulate import prices
+from local.simulate.behind import Behind, span_ms
+from local.simulate.refusals import Refusals
 from local.simulate.schedule import Menu, Schedule
+from local.simulate.succession import MONEY
 from shared.clock import Clock
 
 
@@ -37,6 +40,10 @@ class Hooks:
         Told until when (UTC milliseconds) a fault has its effect.
     failed : callable
         Told whenever the store fails.
+    stepped : callable, optional
+        Does something to the clock of the machine that this process runs on.
+    replaced : callable, optional
+        Lets another process take over while an activity of this one is in flight.
     """
 
     def __init__(
@@ -48,6 +55,8 @@ class Hooks:
         rival: Callable[[str, Random], None],
         disturbed: Callable[[int], None],
         failed: Callable[[], None],
+        stepped: Callable[[str, Random], None] = lambda kind, draw: None,
+        replaced: Callable[[Random], None] = lambda draw: None,
     ) -> None:
         self.schedule = schedule
         self.rates = rates
@@ -56,9 +65,16 @@ class Hooks:
         self.disturbed = disturbed
         self.failed = failed
         self._rival = rival
+        self._stepped, self._replaced = stepped, replaced
         self.dead = False
+        #: Whether another process has taken over: this one ends what it is at, and then dies.
+        self.zombie = False
+        #: The activity that runs, if it is one whose run may outlive its process.
+        self.activity = ""
 
     def draw(self, boundary: str, menu: str) -> tuple[str, Random] | None:
+        if self.zombie:
+            return None
         struck = self.schedule.draw(boundary, self.rates.get(menu, ()))
         if struck is not None:
             self.disturbed(self.clock.now_ms())
@@ -75,12 +91,23 @@ class Hooks:
                 self._rival(*struck)
             finally:
                 self.schedule.resume()
+        if self.activity:
+            struck = self.draw(f"{boundary}.zombie", "zombie")
+            if struck is not None:
+                self._replaced(struck[1])
+                return False
         struck = self.draw(f"{boundary}.kill", "kill")
         if struck is None:
             return False
         if struck[0] == "kill-before":
             self.die(boundary)
         return True
+
+    def set_clock(self) -> None:
+        """Before a request: the machine's clock may be set, or may have stood still."""
+        struck = self.draw("clock", "clock")
+        if struck is not None:
+            self._stepped(*struck)
 
     def die(self, boundary: str) -> None:
         self.dead = True
@@ -118,13 +145,22 @@ class ExchangeFaults:
     """Between application and exchange; consulted around every request.
 
     ``closing`` is told the symbol of every reduce-only order that is sent, ``adding`` that of
-    every other, when it leaves.
+    every other, when it leaves; ``unseen`` of which symbol no view shows anything, until when.
     """
 
-    def __init__(self, closing: Callable[[str], None], adding: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        closing: Callable[[str], None],
+        adding: Callable[[str], None],
+        unseen: Callable[[str, int], None] = lambda symbol, until: None,
+    ) -> None:
         self.hooks: Hooks | None = None
         self.closing = closing
         self.adding = adding
+        self.unseen = unseen
+        self._behind = Behind()
+        #: What is refused until a person has put it right, where that is attacked.
+        self.refusals: Refusals | None = None
         self._after: dict[int, tuple[str, bool]] = {}
         self._hidden = (0, 0)
         self._no_stops_until = 0
@@ -142,6 +178,7 @@ class ExchangeFaults:
             return None
         if hooks.dead:
             raise Killed(request.path)
+        hooks.set_clock()
         name = request.path.rsplit("/", 1)[-1]
         self.symbol = _symbol_of(request) or self.symbol
         if _adds(request) is False:
@@ -149,7 +186,13 @@ class ExchangeFaults:
         writes = request.method != "GET"
         if hooks.clock.now_ms() < self._down_until:
             return _ANSWERS["unavailable"]()
+        refused = self._refused(hooks, request)
+        if refused is not None:
+            return refused
         dies = hooks.enter(f"{request.method}-{name}") if writes else False
+        struck = hooks.draw("doubt", "doubt") if _adds(request) else None
+        if struck is not None:
+            return self._doubt(hooks, request, *struck)
         if request.method == "POST" and name == "algoOrder" and self._stops_are_down(hooks):
             return _ANSWERS["unavailable"]()
         if b"timeInForce=GTX" in request.body + request.query.encode():
@@ -178,6 +221,29 @@ class ExchangeFaults:
             answer = error_answer(429, -1003, "Too many requests.")
             return ApiResponse(429, {**answer.headers, "retry-after": "1"}, answer.body)
         return None
+
+    def _doubt(
+        self, hooks: Hooks, request: ApiRequest, fault: str, draw: Random
+    ) -> ApiResponse | None:
+        """The answer to an entry is lost, and no view shows anything of it for a while."""
+        until = hooks.clock.now_ms() + span_ms(draw)
+        self._behind.hold(self.symbol, until)
+        self.unseen(self.symbol, until)
+        hooks.disturbed(until)
+        if fault.endswith("-lost"):
+            return self._lose(hooks, fault, request)
+        self._after[id(request)] = (fault, False)
+        return None
+
+    def _refused(self, hooks: Hooks, request: ApiRequest) -> ApiResponse | None:
+        if self.refusals is None:
+            return None
+        now, adds = hooks.clock.now_ms(), _adds(request)
+        struck = hooks.draw("halt", "halt") if adds else None
+        if struck is not None:
+            self.refusals.strike(*struck, now)
+            hooks.disturbed(self.refusals.until)
+        return self.refusals.answer(request, now, adds=adds)
 
     def _stops_are_down(self, hooks: Hooks) -> bool:
         """No excuse: a position that gets no stop can still be closed."""
@@ -215,6 +281,8 @@ class ExchangeFaults:
         raise AnswerLost("reset")
 
     def after(self, request: ApiRequest, response: ApiResponse) -> ApiResponse:
+        # Whoever asks: the views are the exchange's.
+        response = self._behind.serve(request, response)
         hooks = self.hooks
         if hooks is None:
             return response
@@ -283,10 +351,14 @@ class HubFaults(FaultPolicy):
         self._hooks = hooks
 
     def activity(self, name: str, attempt: int) -> ActivityFault:
+        self._hooks.activity = name if name in MONEY else ""
         struck = self._hooks.draw(f"run-{name}", "activity") if attempt < 4 else None
         return ActivityFault.NONE if struck is None else _ACTIVITY[struck[0]]
 
     def delivery(self, name: str) -> Delivery:
+        self._hooks.activity = ""
+        if self._hooks.zombie:
+            self._hooks.die(name)
         struck = self._hooks.draw(f"report-{name}", "report")
         if struck is None:
             return Delivery()

@@ -24,11 +24,16 @@ class Excuses:
     def __init__(self) -> None:
         self._blocked: list[Interval] = []
         self._slept: dict[str, list[Interval]] = defaultdict(list)
+        self._unseen: dict[str, list[Interval]] = defaultdict(list)
         self._open: list[tuple[str, int]] = []
 
     def blocked(self, start: int, end: int) -> None:
         """Nobody could act: the process was down, a request hung, the venue answered nobody."""
         _add(self._blocked, start, end)
+
+    def unseen(self, symbol: str, start: int, end: int) -> None:
+        """No view of the exchange showed what it holds in a symbol."""
+        _add(self._unseen[symbol], start, end)
 
     def slept(self, symbol: str, start: int, end: int) -> None:
         """The one thread waited on behalf of a symbol, so that no other could be served."""
@@ -48,6 +53,7 @@ class Excuses:
             (max(start, since), min(end, until))
             for intervals in (
                 self._blocked,
+                self._unseen.get(symbol, ()),
                 *(found for other, found in self._slept.items() if other != symbol),
             )
             for start, end in reversed(intervals)

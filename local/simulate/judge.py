@@ -112,6 +112,15 @@ class Judge(Watch):
         #: Orders that came before their record, with the time.
         self._unrecorded: dict[str, int] = {}
         self._conditionals: list[str] = []
+        #: Whether all instances have the same clock, so that what they write can be compared.
+        self.one_clock = True
+        #: Since when the store takes nothing, where it can be away.
+        self.away_since: Callable[[], int | None] = lambda: None
+        #: When the exchange refused an entry as only a person can put right, until one has looked.
+        self.refused_at: int | None = None
+        self._halted = False
+        #: When a stop was asked for that could not be stored; positions are closed all the same.
+        self._asked_at: int | None = None
 
     # ------------------------------------------------------------------ what excuses
 
@@ -120,6 +129,10 @@ class Judge(Watch):
         start = self._clock.now_ms() if since is None else since
         self._excuses.blocked(start, start + ms)
         self.disturbed(start + ms)
+
+    def unseen(self, symbol: str, until: int) -> None:
+        """Nobody can see anything of a symbol until then."""
+        self._excuses.unseen(symbol, self._clock.now_ms(), until)
 
     def slept(self, symbol: str, ms: int) -> None:
         """An activity waited on behalf of a symbol.
@@ -297,8 +310,20 @@ class Judge(Watch):
 
     # ------------------------------------------------------------------ kill switch
 
+    def asked(self, at: int) -> None:
+        """A stop was asked for, and answered: it closes, though it cannot be stored."""
+        if self._asked_at is None and self.stopped_at is None:
+            self._asked_at = at
+            self.disturbed(at)
+
+    def refused(self) -> None:
+        """An entry was refused as only a person can put right."""
+        if self.refused_at is None:
+            self.refused_at = self._clock.now_ms()
+
     def stopped(self, at: int) -> None:
         """An emergency stop was acknowledged."""
+        self._asked_at = None
         if self.stopped_at is None:
             self.stopped_at = at
             self._was_flat = False
@@ -315,8 +340,17 @@ class Judge(Watch):
 
     def cleared(self) -> None:
         """A person cleared the switch."""
-        self.stopped_at = None
+        self.stopped_at = self.refused_at = None
+        self._halted = False
         self._armed_at = self._clock.now_ms()
+
+    def now(self) -> int:
+        """The time that passes, UTC ms."""
+        return self._clock.now_ms()
+
+    def halted(self) -> bool:
+        """Whether the last look found the switch halted."""
+        return self._halted and self.stopped_at is None
 
     def heard(self, symbol: str, opened: int) -> None:
         """The application was told of a bar that opened then."""
@@ -381,8 +415,13 @@ class Judge(Watch):
             if unheeded:
                 self.broken(6, unheeded, now)
         if self.stopped_at is None:
+            if self._halted and body["state"] == "armed":
+                self.broken(6, "the halted switch is armed though nobody cleared it", now)
+            self._halted = body["state"] == "halted"
             if body["state"] == "latched":
                 self._latched_by_itself(body, now)
+            elif self._asked_at is not None:
+                self._closed_though_not_stored(self._asked_at, now)
             return
         if body["state"] != "latched":
             self.broken(6, f"the switch is {body['state']} though nobody cleared it", now)
@@ -395,9 +434,17 @@ class Judge(Watch):
             what = "not flat again" if self._was_flat else "not flat"
             self.broken(5, f"{what} {now - self.stopped_at} ms after the stop", now)
 
+    def _closed_though_not_stored(self, asked_at: int, now: int) -> None:
+        """A stop closes while the store is away; what is opened after that is for its latch."""
+        self.checked[5] += 1
+        if self.flat():
+            self._asked_at = None
+        elif now > max(asked_at, self._disturbed_until) + FLAT_MS:
+            self.broken(5, f"not flat {now - asked_at} ms after a stop that was not stored", now)
+
     def _latched_by_itself(self, body: dict[str, Any], now: int) -> None:
         """Only what has really happened may do this; its evidence must show it."""
-        self.stopped(body["latched_at"])
+        self.stopped(body["latched_at"] if self.one_clock else now)
         self.must_be_flat = body.get("closing", True)
         self.disturbed(now)
         trigger, proof = body["trigger"], body["evidence"] or {}

@@ -34,6 +34,8 @@ class Owner:
         Has people take back what they have on the account.
     failures : Counter
         Counts the answers.
+    refused_until : callable, optional
+        Until when the exchange refuses what a person has to put right, UTC ms.
     """
 
     def __init__(
@@ -43,14 +45,17 @@ class Owner:
         http: Callable[[str, dict[str, Any]], Response | None],
         take_back: Callable[[], None],
         failures: Counter[str],
+        refused_until: Callable[[], int] = lambda: 0,
     ) -> None:
         self._judge, self._schedule = judge, schedule
         self._http, self._take_back = http, take_back
         self._failures = failures
         self.wants_stop = False
-        self.stops = 0
+        self.stops = self.resumed = 0
         self._mistyped = 0
         self._flat_since: int | None = None
+        self._refused_until = refused_until
+        self._halted_since: int | None = None
 
     def act(self, draw: random.Random, now: int) -> None:
         """Do what is to be done at ``now``, UTC milliseconds."""
@@ -63,6 +68,7 @@ class Owner:
         if judge.stopped_at is None:
             self._flat_since = None
             self._schedule.calm = False
+            self._look_at_a_halt(draw, now)
             return
         self._schedule.calm = now > judge.stopped_at + STORM_AFTER_STOP_MS
         if not judge.flat():
@@ -71,19 +77,31 @@ class Owner:
         if self._flat_since is None:
             self._flat_since = now
         if self._schedule.calm and now > self._flat_since + 20_000:
-            self._clear(draw, now)
+            self._clear(draw, now, self._flat_since)
+
+    def _look_at_a_halt(self, draw: random.Random, now: int) -> None:
+        """What the exchange refuses is put right some time later, and trading is armed again."""
+        if not self._judge.halted():
+            self._halted_since = None
+            return
+        if self._halted_since is None:
+            self._halted_since = max(now, self._refused_until())
+        if now > self._halted_since + 20_000:
+            self._clear(draw, now, self._halted_since)
 
     def _stop(self) -> None:
         answer = self._http("/api/emergency-stop", {"reason": "simulated", "operator": "harness"})
         if answer is None:
             return
         self._failures[f"stop {answer.status}"] += 1
+        if answer.status == 503:
+            self._judge.asked(self._judge.now())
         if answer.status == 202:
             self.wants_stop = False
             self.stops += 1
             self._judge.stopped_now()
 
-    def _clear(self, draw: random.Random, now: int) -> None:
+    def _clear(self, draw: random.Random, now: int, since: int) -> None:
         import pyotp
 
         code = pyotp.TOTP(TOTP_SECRET).at(now // 1000)
@@ -103,9 +121,10 @@ class Owner:
             if wrong:
                 self._judge.broken(6, "cleared with a wrong code", now)
             self._mistyped = 0
+            self.resumed += self._judge.stopped_at is None
             self._judge.cleared()
         elif b"locked until" in answer.body:
             # Too many wrong codes: nobody clears for a while, and that is right.
-            self._flat_since = now
-        elif self._flat_since is not None and now > self._flat_since + CLEAR_MS:
+            self._flat_since = self._halted_since = now
+        elif now > since + CLEAR_MS:
             self._judge.broken(6, f"cannot be cleared: {answer.body.decode()[:300]}", now)

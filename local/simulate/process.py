@@ -20,6 +20,7 @@ from local.host import durable_client
 from local.host.worker import Invocation
 from local.platform import Platform
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
+from local.simulate.machine import MachineClock
 from local.simulate.market import RestlessMarket
 from local.simulate.profiles import Profile
 from local.simulate.signals import SeededSignals
@@ -84,12 +85,15 @@ APPROVED = msgspec.structs.replace(STAGES["limited"], symbols=None, max_trades_p
 class WaitingClock:
     """The clock of one process; tells who waits, and for how long."""
 
-    def __init__(self, clock: VirtualClock, waits: Callable[[int], None]) -> None:
+    def __init__(self, clock: VirtualClock | MachineClock, waits: Callable[[int], None]) -> None:
         self._clock = clock
         self._waits = waits
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
+
+    def steady_ms(self) -> int:
+        return self._clock.steady_ms()
 
     def seconds(self) -> float:
         return self._clock.seconds()

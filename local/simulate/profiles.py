@@ -65,6 +65,18 @@ VANISH: Menu = (("expired", 0.10), ("canceled", 0.08), ("rejected", 0.08))
 PRICES: Menu = (("old", 0.003),)
 #: A post-only order meets a price that has moved: refused, -5022.
 POST_ONLY: Menu = (("5022", 0.08),)
+#: The store goes away for seconds or minutes: all of it, its writes, or one container.
+OUTAGE: Menu = (("all", 0.0004), ("writes", 0.0002), ("one", 0.0004))
+#: The machine's clock is set, or stands still with it for a while.
+CLOCK: Menu = (("forwards", 0.004), ("back", 0.004), ("frozen", 0.0015))
+#: Another process takes over while an activity is in flight, which ends later all the same.
+ZOMBIE: Menu = (("replaced", 0.004),)
+#: The process stands still for up to a minute while another instance goes on.
+FREEZE: Menu = (("freeze", 0.0015), ("same", 0.002), ("guardian", 0.002))
+#: For a while the exchange refuses what only a person can put right.
+HALT: Menu = (("keys", 0.010), ("region", 0.010), ("reduce-only", 0.030))
+#: The answer to an entry is lost, and every view stays behind for up to two minutes.
+DOUBT: Menu = (("503-done", 0.08), ("timeout-done", 0.05), ("503-lost", 0.05))
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
 REPORT: Menu = (("double", 0.03), ("late", 0.03), ("late-double", 0.02))
 EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
@@ -74,8 +86,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Rates of faults, as probabilities per occasion.
 
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
-    ``trigger``, ``vanish``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``kill``,
-    ``rival``, ``activity``, ``report``, ``events``) to its menu. Per minute of simulated time:
+    ``trigger``, ``vanish``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``outage``,
+    ``kill``, ``rival``, ``zombie``, ``clock``, ``halt``, ``doubt``, ``activity``, ``report``,
+    ``events``) to its menu. Per minute of simulated time:
     ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol.
     ``skew_ms`` bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts
     of the price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is
@@ -86,6 +99,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     nothing of the market is heard for some minutes. ``strangers`` is the probability that somebody
     trades by hand on the account; ``approvals`` has a person approve every trade, or not.
     ``triggers`` are those that may latch the switch by themselves here, besides a drawdown.
+    ``disagree_ms`` bounds by how much the clocks of two instances differ for good.
     ``settings`` of the application differ from those of every other profile.
     """
 
@@ -106,6 +120,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, str] = {}
     turnover: float = 0.0
     burst: float = 0.0
+    disagree_ms: int = 0
 
 
 def _scaled(menu: Menu, factor: float) -> Menu:
@@ -239,6 +254,74 @@ PROFILES: dict[str, Profile] = {
             approvals=True,
         ),
         Profile(
+            name="outage",
+            meaning="the store is away for seconds to minutes; emergency stops; a failing exchange",
+            rates={
+                **{k: _scaled(m, 0.5) for k, m in _EXCHANGE.items()},
+                "outage": OUTAGE,
+            },
+            stop=0.08,
+            jump=0.01,
+        ),
+        Profile(
+            name="clocks",
+            meaning="clocks are set by up to a minute, stop, and disagree; lost answers; silence",
+            rates={
+                "clock": CLOCK,
+                "rival": _scaled(RIVALS, 0.5),
+                "write": _scaled(WRITE, 1.5),
+                "lookup": LOOKUP,
+                "stops": STOPS,
+                "report": REPORT,
+                "events": EVENTS,
+            },
+            stop=0.03,
+            jump=0.01,
+            silence=0.15,
+            disagree_ms=60_000,
+        ),
+        Profile(
+            name="zombies",
+            meaning="a process is replaced, or stands still, in mid-flight, and goes on afterwards",
+            rates={
+                "zombie": ZOMBIE,
+                "rival": FREEZE,
+                "write": WRITE,
+                "lookup": LOOKUP,
+                "report": REPORT,
+                "events": EVENTS,
+            },
+            stop=0.06,
+            redeploy=0.02,
+            jump=0.01,
+        ),
+        Profile(
+            name="doubt",
+            meaning="entries without an answer, while no view shows them for up to two minutes",
+            rates={
+                **{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()},
+                "doubt": DOUBT,
+                "rival": (("same", 0.005), ("trade", 0.005), ("guardian", 0.002)),
+                "activity": ACTIVITY,
+                "events": EVENTS,
+            },
+            stop=0.02,
+            redeploy=0.02,
+            jump=0.01,
+            settings={"STOP_WATCH": "always"},
+        ),
+        Profile(
+            name="halts",
+            meaning="keys, region or account refused for a while, until a person has looked",
+            rates={
+                **{k: _scaled(m, 0.7) for k, m in _EXCHANGE.items()},
+                "halt": HALT,
+            },
+            stop=0.03,
+            redeploy=0.02,
+            jump=0.01,
+        ),
+        Profile(
             name="maker",
             meaning="entries rest post-only and fill in parts; everything else goes wrong as well",
             rates={
@@ -269,5 +352,8 @@ PROFILES: dict[str, Profile] = {
     )
 }
 
+#: What is not in the rotation yet.
+LATEST = ("outage", "clocks", "zombies", "halts", "doubt")
+
 #: Every profile that disturbs anything.
-ATTACKS: tuple[str, ...] = tuple(name for name in PROFILES if name != "quiet")
+ATTACKS: tuple[str, ...] = tuple(name for name in PROFILES if name not in ("quiet", *LATEST))

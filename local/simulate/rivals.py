@@ -14,6 +14,9 @@ from shared.clock import Clock
 from shared.errors import BorsaError
 from shared.execution import assess, emergency, entry, guardian, reconcile
 
+#: What another instance does while one is frozen.
+MEANWHILE = ("guardian", "guardian", "same", "same", "copy", "trade", "reconcile")
+
 
 class Rivals:
     """What the other instance does when it is its turn.
@@ -55,17 +58,35 @@ class Rivals:
         That one is frozen meanwhile: it can protect nothing, and its store seems slow to it.
         """
         hooks, self._faults.hooks = self._faults.hooks, None
+        try:
+            if what == "freeze":
+                self._meanwhile(draw)
+            else:
+                symbol, signal = self._choose(what, draw)
+                with self._judge.frozen(symbol if what in ("copy", "same", "trade") else ""):
+                    self._try(what, symbol, signal)
+        finally:
+            self._faults.hooks = hooks
+
+    def _choose(self, what: str, draw: random.Random) -> tuple[str, str]:
         known = self._recent if what == "copy" else self._recent[-self._symbols :]
         if what == "same":
             known = [k for k in known if k[0] == self._faults.symbol]
-        symbol, signal = draw.choice(known) if known else ("", "")
+        return draw.choice(known) if known else ("", "")
+
+    def _meanwhile(self, draw: random.Random) -> None:
+        """The disturbed one stands still, for a minute at most, and the other goes on."""
+        with self._judge.frozen(""):
+            for _ in range(draw.randint(1, 5)):
+                self._clock.sleep(draw.uniform(0.5, 12.0))
+                what = draw.choice(MEANWHILE)
+                self._try(what, *self._choose(what, draw))
+
+    def _try(self, what: str, symbol: str, signal: str) -> None:
         try:
-            with self._judge.frozen(symbol if what in ("copy", "same", "trade") else ""):
-                self._act(what, symbol, signal)
+            self._act(what, symbol, signal)
         except BorsaError as error:
             self._failures[f"rival {what}: {type(error).__name__}"] += 1
-        finally:
-            self._faults.hooks = hooks
 
     def _act(self, what: str, symbol: str, signal: str) -> None:
         desk = self._other.desk()

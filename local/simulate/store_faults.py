@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from local.simulate.boundaries import Hooks, Killed
+from local.simulate.weather import Weather
 from shared.errors import NotFound, StoreUnavailable
 from shared.storage.patience import patience
 from shared.storage.store import Body, Document, Page, Patch, Store, Where
@@ -15,13 +16,25 @@ from shared.storage.store import Body, Document, Page, Patch, Store, Where
 class FaultyStore:
     """A process's way to the state store."""
 
-    def __init__(self, inner: Store, hooks: Hooks) -> None:
+    def __init__(self, inner: Store, hooks: Hooks, weather: Weather | None = None) -> None:
         self._inner = inner
         self._hooks = hooks
+        self._weather = weather
+
+    def _away(self, container: str, *, writes: bool) -> None:
+        """Fail as long as the store is away."""
+        if self._weather is None:
+            return
+        struck = self._hooks.draw("outage", "outage")
+        if struck is not None:
+            self._weather.strike(*struck)
+        if self._weather.fails(container, writes=writes):
+            raise StoreUnavailable(f"store: {container} is away")
 
     def _read(self, what: str) -> None:
         if self._hooks.dead:
             raise Killed(what)
+        self._away(what, writes=False)
         struck = self._hooks.draw(f"get-{what}", "store-read")
         if struck is not None:
             self._fail(*struck)
@@ -45,6 +58,7 @@ class FaultyStore:
     def _write(self, what: str, write: Callable[[], Any], menu: str = "store-write") -> Any:
         hooks = self._hooks
         dies = hooks.enter(what)
+        self._away(what.partition("-")[2], writes=True)
         struck = hooks.draw(what, menu)
         fault = "" if struck is None else struck[0]
         if fault == "conflict":

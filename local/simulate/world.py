@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from local.simulate.feed import Feed
 from local.simulate.judge import Judge
 from local.simulate.latches import Latches
 from local.simulate.listing import PRICES, contracts_of
+from local.simulate.machine import MachineClock
 from local.simulate.market import RestlessMarket
 from local.simulate.owner import Owner
 from local.simulate.people import BY_HAND, Approver, Stranger
@@ -36,12 +38,16 @@ from local.simulate.process import (
     thresholds_of,
 )
 from local.simulate.profiles import Profile
+from local.simulate.refusals import Refusals
 from local.simulate.result import Result, digest_of, seen
 from local.simulate.rivals import Rivals
 from local.simulate.schedule import Schedule
 from local.simulate.store_faults import FaultyStore
+from local.simulate.succession import beside, span_ms
 from local.simulate.watching import observe
+from local.simulate.weather import Weather
 from local.simulate.witness import WitnessedStore
+from shared import bootstrap
 from shared.errors import BorsaError
 from shared.execution.ids import leg_of
 from shared.market.timeframe import MINUTE_MS
@@ -97,7 +103,11 @@ class World:
         )
         if "trigger" in profile.rates:
             self.venue.core.forward_trigger = self._forwards
-        self.faults = ExchangeFaults(lambda symbol: self.judge.closing(symbol), self._adds)
+        self.faults = ExchangeFaults(
+            lambda symbol: self.judge.closing(symbol),
+            self._adds,
+            lambda symbol, until: self.judge.unseen(symbol, until),
+        )
         skew = self._random.randint(-profile.skew_ms, profile.skew_ms)
         self.api = BinanceApi(
             self.venue,
@@ -122,6 +132,12 @@ class World:
         )
         if "prices" in profile.rates:
             self.judge.prices = self.faults.prices
+        self.judge.one_clock = "clock" not in profile.rates
+        self.weather = Weather(self.clock, self._waits, self.judge.blocked, self.judge.store_failed)
+        self.judge.away_since = lambda: self.weather.away_since
+        self.refusals = Refusals(self.judge.blocked, self.judge.refused)
+        if "halt" in profile.rates:
+            self.faults.refusals = self.refusals
         self.stranger = Stranger(seed, self.venue, self.judge, tuple(PRICES))
         self._approver = Approver(seed, self.store, self.judge, self._post)
         self.settings = app_settings(
@@ -139,9 +155,10 @@ class World:
             },
         )
         # Another instance of the same application, which nothing disturbs.
+        ahead = random.Random(f"other|{seed}").randint(-profile.disagree_ms, profile.disagree_ms)
         self.other = services_of(
             self.settings,
-            self.clock,
+            MachineClock(self.clock, ahead) if ahead else self.clock,
             self.store,
             InProcessSession(self.api),
             seed,
@@ -152,10 +169,20 @@ class World:
         self.other.kill_switch.ensure()
         self.folder = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
         self.process: Process | None = None
-        self.decided = self.restarts = 0
+        #: One that has been replaced and has not come to its end yet.
+        self._zombie: Process | None = None
+        self._succeeding = False
+        self.decided = self.restarts = self.successions = 0
         self.failures: Counter[str] = Counter()
         self._feed = Feed(self._market, profile, self.judge, self._tell)
-        self.owner = Owner(self.judge, self.schedule, self._http, self._take_back, self.failures)
+        self.owner = Owner(
+            self.judge,
+            self.schedule,
+            self._http,
+            self._take_back,
+            self.failures,
+            lambda: self.refusals.until,
+        )
         self._rivals = Rivals(
             self.other,
             self.faults,
@@ -199,10 +226,18 @@ class World:
                 failures=dict(self.failures),
                 audit=digest,
                 seconds=time.perf_counter() - began,
-                seen=seen(self.venue, self.judge) | {"acts by hand": self.stranger.acts},
+                seen=seen(self.venue, self.judge) | self._counted(),
             )
         finally:
             self._end()
+
+    def _counted(self) -> dict[str, int]:
+        return {
+            "acts by hand": self.stranger.acts,
+            "outages of the store": self.weather.outages,
+            "successions": self.successions,
+            "halts looked at": self.owner.resumed,
+        }
 
     def _minute(self, step: int, *, quiet: bool = False) -> None:
         """One simulated minute: bars close, signals act, time passes, somebody may stop it all."""
@@ -219,7 +254,9 @@ class World:
         if draw.random() < self.profile.redeploy and not quiet:
             self._redeploy()
         stop_at = None
-        if draw.random() < self.profile.stop and not quiet:
+        # A stop while the store is away is what is to be seen there.
+        factor = 1 if self.weather.away_since is None else 5
+        if draw.random() < self.profile.stop * factor and not quiet:
             stop_at = begin + draw.randint(2_000, 55_000)
         while self.clock.now_ms() < begin + MINUTE_MS - 2_000:
             often = self.judge.stopped_at is not None or self.profile.approvals
@@ -241,6 +278,7 @@ class World:
     def _tail(self, step: int) -> None:
         """Minutes without faults and signals until everything must be finished."""
         self.schedule.pause()
+        self.weather.over()
         self.api.advance()
         self.stranger.leave()
         self._feed.deliver()
@@ -263,6 +301,7 @@ class World:
 
     def _alive(self) -> Process:
         while self.process is None:
+            machine = MachineClock(self.clock) if "clock" in self.profile.rates else None
             hooks = Hooks(
                 self.schedule,
                 self.profile.rates,
@@ -271,12 +310,16 @@ class World:
                 self._rivals,
                 self.judge.disturbed,
                 self.judge.store_failed,
+                partial(self._step, machine),
+                self._succeed,
             )
             self.faults.hooks = hooks
             services = services_of(
                 self.settings,
-                WaitingClock(self.clock, self._waits),
-                FaultyStore(self.store, hooks),
+                WaitingClock(machine or self.clock, self._waits),
+                FaultyStore(
+                    self.store, hooks, self.weather if "outage" in self.profile.rates else None
+                ),
                 _session(self.api),
                 self.seed,
                 LIMITS,
@@ -305,8 +348,56 @@ class World:
     def _waits(self, ms: int) -> None:
         self.judge.slept(self.faults.symbol, ms)
 
+    def _step(self, machine: MachineClock | None, kind: str, draw: random.Random) -> None:
+        """Something happens to the clock that a process lives by."""
+        if machine is None:
+            return
+        if kind != "frozen":
+            machine.step(kind, draw)
+            return
+        began = self.clock.now_ms()
+        self.schedule.pause()
+        try:
+            self._rivals("freeze", draw)
+        finally:
+            self.schedule.resume()
+        machine.stood_still(self.clock.now_ms() - began, draw)
+
+    def _succeed(self, draw: random.Random) -> None:
+        """Another process takes over; the one that asks goes on when that has run for a while."""
+        old = self.process
+        if old is None or self._succeeding or self._zombie is not None:
+            return
+        self.successions += 1
+        self._zombie, self.process = old, None
+        old.hooks.zombie = self._succeeding = True
+        # What it would tell the hubs is told by nobody: there it ends at the latest.
+        old.platform.event_log.append = lambda *args, **named: old.hooks.die("outputs")  # type: ignore[method-assign]
+        self.restarts += 1
+        until = self.clock.now_ms() + span_ms(draw)
+        try:
+            beside(partial(self._alone, until))
+        finally:
+            self._succeeding = False
+        # Nothing more goes wrong for it: what it knows is wrong enough.
+        self.faults.hooks = None
+        bootstrap.use(old.services)
+
+    def _alone(self, until: int) -> None:
+        """The successor's first seconds, looked at as ever."""
+        while self.clock.now_ms() < until:
+            self._pass(min(until, self.clock.now_ms() + 5_000))
+
     def _bury(self) -> None:
         """The process has died: seconds pass before the next one runs."""
+        if self._zombie is not None and not self._succeeding:
+            # The old one has come to its end, and the one that runs is another.
+            self._zombie.abandon()
+            self._zombie = None
+            if self.process is not None:
+                self.faults.hooks = self.process.hooks
+                bootstrap.use(self.process.services)
+            return
         assert self.process is not None
         self.process.abandon()
         self.process = None
@@ -335,6 +426,8 @@ class World:
         return random.Random(f"hub|{self.seed}|{self.restarts}").getrandbits(32)
 
     def _end(self) -> None:
+        if self._zombie is not None:
+            self._zombie.abandon()
         if self.process is not None:
             self.process.abandon()
             self.process = None

@@ -42,7 +42,7 @@ def again(clock: Clock, work: Callable[[], T]) -> T:
             return work()
         except StoreUnavailable:
             # Not since the work began: an entry is stayed with for many seconds before it may fail.
-            now = clock.now_ms()
+            now = clock.steady_ms()
             failed_at = now if failed_at is None else failed_at
             if now - failed_at > AGAIN_MS:
                 raise

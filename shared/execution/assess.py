@@ -87,7 +87,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     )
     # After the ledger: a trade is stored before its room is free.
     pause = _cooldown(desk, signal.symbol)
-    now = desk.clock.now_ms()
+    now = freshness.now_ms(desk)
     return DecisionInputs(
         signal=signal,
         account_id=desk.account,
@@ -112,7 +112,7 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         market_data_age_ms=(
             freshness.age_ms(desk, priced_at, mark.time, book.time) if mark.time else None
         ),
-        account_data_age_ms=now - asked_at,
+        account_data_age_ms=desk.clock.now_ms() - asked_at,
         now_ms=now,
         compliance=compliance,
         history=history,

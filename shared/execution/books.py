@@ -61,14 +61,15 @@ class Books:
         self, step: Callable[[], T], otherwise: T, failed: Callable[[Callable[[], T]], None]
     ) -> T:
         if not self.late:
-            began = self._clock.now_ms()
+            began = self._clock.steady_ms()
             try:
                 with at_most(self._left_ms / 1000):
                     return step()
             except (StoreUnavailable, AuditBroken):
                 self.give_up()
             finally:
-                self._left_ms -= self._clock.now_ms() - began
+                # A clock that is set back gives no more time.
+                self._left_ms -= self._clock.steady_ms() - began
         failed(step)
         return otherwise
 

@@ -18,9 +18,10 @@ from functools import partial
 from typing import Literal
 
 from shared.errors import BorsaError, ExchangeError, StoreError
-from shared.execution import orders
+from shared.execution import absence, orders
 from shared.execution.books import Books
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.sighting import POSITION_LAG_MS, held_position
@@ -244,8 +245,7 @@ def _ended(sent: Sequence[orders.OrderRecord]) -> bool:
 
 def _may_arrive(desk: Desk, known: orders.OrderRecord) -> bool:
     """Whether an order that is not found may still be executed: "not found" is too early then."""
-    life = orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
-    return desk.clock.now_ms() - known.sent_at <= life
+    return desk.exchange.earliest_ms() - known.sent_at <= absence.life_ms(desk)
 
 
 def _as_sent(plan: OrderPlan, known: orders.OrderRecord) -> OrderRequest:
@@ -317,13 +317,13 @@ def _follow(
 
     Whatever fails meanwhile, venue or store, it is not left alone: it could fill at any moment.
     """
-    since = desk.clock.now_ms()
+    passed, most = Elapsed(desk.clock), min(desk.chase_ms, deadline - desk.clock.now_ms())
     secured = Decimal(0)
     ending: int | None = None
     delays = iter(CANCEL_DELAYS)
     while order.status not in FINAL_ORDER:
-        now = desk.clock.now_ms()
-        give_up = ending is not None or now >= deadline or _stopped(desk)
+        now = passed.ms()
+        give_up = ending is not None or now >= most or _stopped(desk)
         if order.executed_quantity > secured:
             so_far = total.with_(order)
             try:
@@ -333,7 +333,7 @@ def _follow(
                 give_up = True  # and again at the next look
         elif not give_up and (secured or total.executed):
             give_up = _closed_meanwhile(desk, plan, order, total)
-        if give_up or (now - since >= MIN_REST_MS and _left_behind(desk, order)):
+        if give_up or (now >= MIN_REST_MS and _left_behind(desk, order)):
             ending = now if ending is None else ending
             if now - ending > ENDING_MS:
                 return None

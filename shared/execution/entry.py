@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from shared.errors import Conflict, ExchangeError, KillSwitchLatched, NotFound
-from shared.execution import chase, flatten, halting, orders, protection
+from shared.execution import chase, flatten, freshness, halting, orders, protection
 from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
 from shared.execution.books import Books
@@ -121,7 +121,7 @@ def _stay(
 
 
 def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
-    """Find out how an interrupted entry ended; never sends. ``None`` while still unknown."""
+    """Find out how an interrupted entry ended; never sends. ``None`` while somebody is at it."""
     stored = load(desk, record.id, record.decision_id)
     plan = None if stored is None else stored[1].plan
     entry_id = client_id(desk.account, record.decision_id, "e")
@@ -135,7 +135,7 @@ def resume(desk: Desk, record: positions.PositionRecord) -> EntryResult | None:
     frame, at = stored[0].signal.timeframe, stored[1].decided_at
     result = _enter(desk, plan, entry_id, first, at, frame, may_place=False)
     _note(desk, result)
-    return None if result.status == "unknown" else result
+    return result
 
 
 def _first(desk: Desk, entry_id: str) -> orders.OrderRecord | None:
@@ -200,7 +200,7 @@ def _refuse(
             status="declined",
             reason="; ".join(("the stage may not open anything here", *desk.stage_problems)),
         )
-    age = desk.clock.now_ms() - decided_at
+    age = freshness.now_ms(desk) - decided_at
     if age > MAX_DECISION_AGE_MS:
         return EntryResult(
             decision_id=plan.decision_id,
@@ -308,16 +308,15 @@ def _enter(
             f"{outcome.reason}. The guardian looks it up every minute; nothing is sent again.",
             correlation=plan.decision_id,
         )
-        return EntryResult(
-            decision_id=plan.decision_id, status="unknown", reason=outcome.reason, ended=False
-        )
+        why, over = outcome.reason, outcome.lost
+        return EntryResult(decision_id=plan.decision_id, status="unknown", reason=why, ended=over)
     # From the fill on, also when an earlier run has spent some of the time.
-    since = began if outcome.order is None else min(began, outcome.order.update_time)
+    at = began if outcome.order is None else freshness.ours(desk, outcome.order.update_time)
+    since = at if chased else min(began, at)
     if chased:
         # Parts of it have been protected on the way: as they were recorded then.
         found = positions.load(desk.store, desk.account, plan.symbol)
         position = position if found is None else found[0]
-        since = began if outcome.order is None else outcome.order.update_time
         if outcome.order is not None and covered == [outcome.order.executed_quantity]:
             # All of it has its stop: a venue that hesitates now is no reason to close it.
             since = desk.clock.now_ms()
@@ -372,7 +371,8 @@ def _secure(
             flatten.close_position(desk, known, known.exit_reason, books)
             return False
         venue = at_least_filled(desk, plan, total, known.opened_at, books)
-        return protection.protect(desk, known, venue, total.update_time, books, entering=True)
+        since = freshness.ours(desk, total.update_time)
+        return protection.protect(desk, known, venue, since, books, entering=True)
     finally:
         books.catch_up()
 

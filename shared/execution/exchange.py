@@ -226,6 +226,10 @@ class Exchange(Protocol):
         """The exchange's time as far as it is known here, without asking; UTC ms."""
         ...
 
+    def earliest_ms(self) -> int:
+        """The earliest that the exchange's time can be by what is known here; UTC ms."""
+        ...
+
     def instruments(self) -> Mapping[str, Instrument]:
         """All instruments of the venue, cached briefly."""
         ...

@@ -36,6 +36,22 @@ def age_ms(desk: Desk, asked_at: int, *stamps: int) -> int:
     return max([desk.clock.now_ms() - asked_at, *ages])
 
 
+def now_ms(desk: Desk) -> int:
+    """What decisions, and their age, are judged by: our clock, while it is right; UTC ms.
+
+    One that is behind makes old news look fresh, and instances that disagree make each other's
+    wrong. So it is the exchange's time once the two are further apart than a signed request can
+    be without being refused, which is when the distance is measured anew.
+    """
+    ours, theirs = desk.clock.now_ms(), desk.exchange.now_ms()
+    return ours if abs(theirs - ours) <= desk.recv_window_ms else theirs
+
+
+def ours(desk: Desk, stamp: int) -> int:
+    """A time of the exchange's on our clock; the same while the two agree, see above."""
+    return stamp + desk.clock.now_ms() - now_ms(desk)
+
+
 def stale(desk: Desk, asked_at: int, *stamps: int) -> bool:
     """Whether prices are older than an entry may be judged by."""
     return not 0 <= age_ms(desk, asked_at, *stamps) <= desk.limits.max_market_data_age_ms

@@ -35,6 +35,7 @@ from shared.execution.desk import Desk
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.sighting import held_position
+from shared.execution.stop_watch import WORKFLOW_GRACE_MS
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import kill_switch, stops
@@ -43,10 +44,6 @@ from shared.telemetry import record as measure
 
 #: The same trouble is told again after this long.
 ALERT_EVERY_MS = 600_000
-
-#: An unfinished entry is left to its own workflow for this long.
-WORKFLOW_GRACE_MS = 15_000
-
 
 #: Bars of the average true range.
 ATR_BARS = 14
@@ -374,7 +371,7 @@ def _in_workflow(desk: Desk, record: PositionRecord) -> bool:
 def _resolved(desk: Desk, record: PositionRecord) -> bool:
     """Whether the outcome of an interrupted entry is known now; asks the venue if not."""
     result = entry.resume(desk, record)
-    return result is None or result.status in ("flat", "protected")
+    return result is None or result.status in ("unknown", "flat", "protected")
 
 
 def _entry_done(desk: Desk, record: PositionRecord) -> None:

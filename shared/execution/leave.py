@@ -28,10 +28,10 @@ def leave(desk: Desk, plan: OrderPlan, entry_id: str, decided_at: int) -> Callab
     """The permit of one order, see :func:`shared.execution.orders.send`."""
 
     def permit() -> None:
-        age = desk.clock.now_ms() - decided_at
+        age = freshness.now_ms(desk) - decided_at
         if age > MAX_DECISION_AGE_MS:
             raise Expired(f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed")
-        if age > FRESH_MS and plan.side == "SELL":
+        if not 0 <= age <= FRESH_MS and plan.side == "SELL":
             _look_at_price(desk, plan)
         desk.kill_switch.acquire_permit(entry_id)
         desk.note("permit", {"clientOrderId": entry_id}, correlation=plan.decision_id)

@@ -20,7 +20,11 @@ CONDITIONAL_LEGS = ("s", "t")
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Our record of a plain or conditional order; ``id`` is its client id."""
+    """Our record of a plain or conditional order; ``id`` is its client id.
+
+    ``left``: a request may have gone to the venue. An order that may add exposure is marked so as
+    the last thing before; records of before say nothing, and are taken for orders that did.
+    """
 
     id: str
     account: str
@@ -42,6 +46,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     attempts: int = 1
     sent_at: int = 0
     time_in_force: str | None = None
+    left: bool = True
 
 
 def load(desk: Desk, client_order_id: str) -> tuple[OrderRecord, str] | None:
@@ -88,13 +93,15 @@ def settle(
     state: State,
     *,
     attempt: int | None = None,
+    unsent: bool = False,
     **fields: object,
 ) -> OrderRecord | None:
     """Move our record to a state as its life allows, and audit the transition; idempotent.
 
     News that what is known has overtaken changes nothing (:func:`~.order_states.judge`); news
     that contradicts it is believed and told. With ``attempt`` only while that attempt is the
-    newest and has not ended: ``None`` otherwise.
+    newest and has not ended, with ``unsent`` only as long as no request may have left: ``None``
+    otherwise.
 
     Returns
     -------
@@ -107,6 +114,8 @@ def settle(
             return None
         current, etag = found
         if attempt is not None and not is_newest(current, attempt):
+            return None
+        if unsent and current.left:
             return None
         reported = fields.get("executed_quantity")
         verdict = judge(

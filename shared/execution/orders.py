@@ -7,11 +7,15 @@
 3. A lost answer is *unknown*, not failed: the order is looked up until it is found, or until "not
    found" is conclusive: the attempt can no longer be executed and at least two spaced queries
    have not found it.
-4. Only then is it sent once more, under the same id. An order that can only reduce is not waited
-   for: its caller looks at the position and sends another one.
+4. An order that may add exposure is marked in its record as the last thing before it is sent, and
+   never sent again after that: not found, it is *lost* for some minutes, in which its symbol and
+   its room stay taken, and only then believed never to have been
+   (:mod:`~shared.execution.absence`). The venue refuses an id twice only while its order is open.
+5. An order that can only reduce is not waited for: its caller looks at the position and sends
+   another one.
 
-A process that was frozen between its claim and its request claims again, so that no request
-leaves with a time stamp much younger than its claim.
+A process that was frozen between its claim and its request, its clock with it or not, claims
+again: no request leaves with a time stamp much younger than its claim.
 """
 
 from __future__ import annotations
@@ -33,8 +37,9 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.execution import halting
-from shared.execution.books import Books
+from shared.execution import absence, halting
+from shared.execution.absence import CLAIM_MS
+from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
 from shared.execution.ids import leg_of
@@ -47,6 +52,7 @@ from shared.execution.order_records import (
     store_intent,
 )
 from shared.execution.order_states import CLAIMABLE, DEAD, State
+from shared.storage.patience import at_most
 
 __all__ = [
     "CONTAINER",
@@ -62,34 +68,27 @@ __all__ = [
     "store_intent",
 ]
 
-#: Seconds between look-ups of an order whose outcome is unknown.
-LOOKUP_DELAYS = (0.3, 0.6, 1.2, 2.4)
-
-#: The same for one that can only reduce: nobody waits for it, another one is sent instead.
-REDUCING_DELAYS = (0.3,)
-
 #: Seconds before a request that was certainly not executed is sent again.
 RESEND_DELAYS = (0.2, 0.4, 0.8)
 
-#: A claimed attempt leaves within this time or is claimed again.
-CLAIM_MS = 1000
-
-#: Attempts at most: the first, and one more once the first is conclusively absent.
+#: Attempts at most: the first, and one more where that certainly did not leave, or, of an order
+#: that reduces, is conclusively absent.
 ATTEMPTS = 2
 
-#: Fills of a symbol speak for an order that cannot be found for this long.
-TRACE_MS = 60_000
-
-#: A request stays executable for ``recvWindow``; this is added for the matching engine's clock.
-SETTLED_MARGIN_MS = 1000
+#: Seconds between looks at an entry that another run has claimed and not sent yet.
+SLOW_DELAY = 0.3
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How sending ended. ``order`` is the venue's view where there is one."""
+    """How sending ended. ``order`` is the venue's view where there is one.
+
+    ``lost``: it cannot be executed any more, and nobody can say yet that it never was.
+    """
 
     state: State
     order: VenueOrder | None = None
     reason: str = ""
+    lost: bool = False
 
 
 def never_send(desk: Desk, request: OrderRequest, decision_id: str, reason: str) -> bool:
@@ -114,6 +113,8 @@ def intent(
 ) -> OrderRecord:
     """The record of a plain order that is sent now, or was sent at ``sent_at`` (UTC ms)."""
     now = desk.clock.now_ms() if sent_at is None else sent_at
+    claimed_at = desk.exchange.now_ms() if sent_at is None else sent_at
+    reduces = request.reduce_only
     return OrderRecord(
         id=request.client_order_id,
         account=desk.account,
@@ -128,7 +129,8 @@ def intent(
         state="intent",
         created_at=now,
         updated_at=now,
-        sent_at=now,
+        sent_at=claimed_at,
+        left=reduces or sent_at is not None,
     )
 
 
@@ -169,7 +171,8 @@ def send(
             return Outcome(state=found[0].state, reason=found[0].reason)
         order = await_final(desk, order, _immediate(request))
     except OutcomeUnknown as error:
-        return _ended(desk, request, "unknown", str(error), books)
+        lost = isinstance(error, absence.Lost)
+        return _ended(desk, request, "unknown", str(error), books, lost=lost)
     except ExchangeRejected as error:
         return _ended(desk, request, "rejected", f"{error.code} {error}", books)
     except ExchangeError as error:
@@ -182,10 +185,16 @@ def send(
 
 
 def _ended(
-    desk: Desk, request: OrderRequest, state: State, reason: str, books: Books | None
+    desk: Desk,
+    request: OrderRequest,
+    state: State,
+    reason: str,
+    books: Books | None,
+    *,
+    lost: bool = False,
 ) -> Outcome:
     _keep(books, lambda: settle(desk, request.client_order_id, state, reason=reason))
-    return Outcome(state=state, reason=reason)
+    return Outcome(state=state, reason=reason, lost=lost)
 
 
 def _keep(books: Books | None, step: Callable[[], object]) -> None:
@@ -224,20 +233,31 @@ def _find_or_place(
     held: Decimal,
 ) -> VenueOrder | None:
     """The order at the venue; ``None`` when it is dead and our record says why."""
+    left: OrderRecord | None = None
     while True:
-        found = load(desk, request.client_order_id)
+        found = _known(desk, request.client_order_id, left)
         if found is None:
             raise StoreUnavailable(f"intent {request.client_order_id} cannot be read")
         current, etag = found
         if current.state in DEAD:
             return None
         if not claimed:
-            order = _look_up(desk, request, current.sent_at, held)
-            if order is not None:
-                return order
-            if not may_place or current.attempts >= ATTEMPTS:
-                settle(desk, current.id, "not_sent", reason="conclusively absent at the venue")
-                return None
+            # Nobody has sent an entry that is not marked: whoever was to is slow, or gone.
+            again = request.reduce_only or not current.left
+            if current.left:
+                order = absence.look_up(desk, request, current.sent_at, held)
+                if order is not None:
+                    return order
+                if not again:
+                    absence.believe(desk, current)
+            elif desk.exchange.now_ms() - current.sent_at <= CLAIM_MS:
+                desk.clock.sleep(SLOW_DELAY)
+                continue
+            if not may_place or not again or current.attempts >= ATTEMPTS:
+                why = "conclusively absent at the venue"
+                if settle(desk, current.id, "not_sent", unsent=not current.left, reason=why):
+                    return None
+                continue
             if current.state not in CLAIMABLE:
                 return None  # it was seen at the venue: not seeing it now does not undo that
             if not _claim(desk, current, etag):
@@ -259,8 +279,11 @@ def _find_or_place(
         latest = load(desk, request.client_order_id)
         if latest is None or not _holds_claim(desk, latest[0], attempt):
             continue
+        left = latest[0] if request.reduce_only else _leave(desk, *latest)
+        if left is None:
+            continue
         try:
-            return _place(desk, request, latest[0].sent_at + CLAIM_MS)
+            return _place(desk, request, left.sent_at + CLAIM_MS)
         except OutcomeUnknown:
             continue
         except ExchangeError as error:
@@ -274,11 +297,30 @@ def _find_or_place(
                 return None
 
 
+def _known(
+    desk: Desk, client_order_id: str, left: OrderRecord | None
+) -> tuple[OrderRecord, str] | None:
+    """Our record; where the store fails once an attempt has ``left``, as it was then.
+
+    What that may have opened is looked for all the same: its stop does not wait for the store.
+    """
+    if left is None:
+        return load(desk, client_order_id)
+    try:
+        with at_most(STORE_MS / 1000):
+            return load(desk, client_order_id)
+    except StoreUnavailable:
+        return left, ""
+
+
 def _claim(desk: Desk, current: OrderRecord, etag: str) -> bool:
     """Take the next attempt; ``False`` when somebody else did."""
-    now = desk.clock.now_ms()
     claimed = msgspec.structs.replace(
-        current, state="intent", attempts=current.attempts + 1, sent_at=now, updated_at=now
+        current,
+        state="intent",
+        attempts=current.attempts + 1,
+        sent_at=desk.exchange.now_ms(),
+        updated_at=desk.clock.now_ms(),
     )
     try:
         desk.store.replace(CONTAINER, msgspec.to_builtins(claimed), etag=etag)
@@ -293,88 +335,38 @@ def _holds_claim(desk: Desk, latest: OrderRecord, attempt: int) -> bool:
     The venue refuses a client id twice only while its order is open: one that has filled in
     another run's hands would be executed again.
     """
-    return is_newest(latest, attempt) and desk.clock.now_ms() - latest.sent_at <= CLAIM_MS
+    return is_newest(latest, attempt) and desk.exchange.now_ms() - latest.sent_at <= CLAIM_MS
+
+
+def _leave(desk: Desk, latest: OrderRecord, etag: str) -> OrderRecord | None:
+    """Mark an entry as on its way; ``None`` when somebody else has claimed it since.
+
+    Whoever comes to this order after that has to find out what became of it, and never sends it.
+    """
+    leaving = msgspec.structs.replace(latest, left=True)
+    try:
+        desk.store.replace(CONTAINER, msgspec.to_builtins(leaving), etag=etag)
+    except Conflict:
+        return None
+    return leaving
 
 
 def _place(desk: Desk, request: OrderRequest, claimed_until: int) -> VenueOrder:
     """Send; repeat quickly what the venue certainly did not execute, within the claim's life.
 
     A request that left later could still be executed after its absence was taken as conclusive.
+    ``claimed_until`` is in the exchange's time.
     """
     delays = iter(RESEND_DELAYS)
     while True:
+        left = claimed_until - desk.exchange.now_ms()
         try:
-            return desk.exchange.place_order(request, until=claimed_until)
+            return desk.exchange.place_order(request, until=desk.clock.now_ms() + left)
         except (ExchangeThrottled, ExchangeUnavailable) as error:
             wait = max(error.retry_after, next(delays, 0.0))
-            if not wait or desk.clock.now_ms() + wait * 1000 > claimed_until:
+            if not wait or desk.exchange.now_ms() + wait * 1000 > claimed_until:
                 raise
             desk.clock.sleep(wait)
-
-
-def _look_up(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> VenueOrder | None:
-    """The order, or ``None`` once its absence is conclusive.
-
-    Raises
-    ------
-    OutcomeUnknown
-        When the venue could not be asked long enough to know, or the order is reduce-only and not
-        found at once: its caller looks at the position, and two close no more than there is.
-    """
-    conclusive_at = sent_at + CLAIM_MS + desk.recv_window_ms + SETTLED_MARGIN_MS
-    misses = 0
-    delays = iter(REDUCING_DELAYS if request.reduce_only else LOOKUP_DELAYS)
-    while True:
-        asked_at = desk.clock.now_ms()
-        wait = next(delays, None)
-        try:
-            found = desk.exchange.order(request.symbol, request.client_order_id)
-            if found is not None:
-                return found
-        except ExchangeError as error:
-            # The order's own endpoint fails: where it has filled, the position tells of it, and
-            # has to be protected before anything else is found out.
-            if wait is None or (
-                not request.reduce_only and _left_a_trace(desk, request, sent_at, held)
-            ):
-                raise OutcomeUnknown(
-                    f"order {request.client_order_id} may or may not exist: {error}"
-                ) from error
-        else:
-            misses += 1
-            if not request.reduce_only and _left_a_trace(desk, request, sent_at, held):
-                raise OutcomeUnknown(
-                    f"order {request.client_order_id} is not found, but its symbol has moved"
-                )
-            if misses >= 2 and asked_at > conclusive_at:
-                return None
-            if wait is None and request.reduce_only:
-                raise OutcomeUnknown(f"order {request.client_order_id} is not found")
-        if wait is None:
-            wait = max(0.3, (conclusive_at - desk.clock.now_ms()) / 1000 + 0.05)
-        desk.clock.sleep(wait)
-
-
-def _left_a_trace(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal) -> bool:
-    """Whether the account shows what this entry would have done, though nobody finds the order.
-
-    The venue's views lag behind one another; one that shows an execution outweighs another that
-    does not show the order. Symbols are free before they are entered, so any position on its
-    side beyond what the entry ``held`` before, or any fill on its side since, is taken for it.
-    """
-    long = request.side == "BUY"
-    try:
-        if any(
-            p.symbol == request.symbol and (p.quantity > 0) == long and abs(p.quantity) > held
-            for p in desk.exchange.positions()
-        ):
-            return True
-        if desk.clock.now_ms() - sent_at > TRACE_MS:
-            return False
-        fills = desk.exchange.fills(request.symbol, start=sent_at)
-    except ExchangeError:
-        return False
-    return any(f.side == request.side and f.time >= sent_at for f in fills)
 
 
 def _immediate(request: OrderRequest) -> bool:

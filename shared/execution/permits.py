@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from shared.errors import ExchangeError, ExchangeRejected, StoreError, StoreUnavailable
-from shared.execution import orders
+from shared.execution import absence, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
 
@@ -35,10 +35,14 @@ def resolve(desk: Desk) -> int:
                 asked = False
                 unresolved += 1
                 continue
-        # A permit leads to a request within the claim's life, or to none.
-        conclusive = desk.clock.now_ms() - issued_at > (
-            orders.CLAIM_MS + desk.recv_window_ms + orders.SETTLED_MARGIN_MS
+        # A permit leads to a request within the claim's life, or to none. The claim is in the
+        # exchange's time; whoever issued the permit may have had another one than we.
+        age = (
+            desk.clock.now_ms() - issued_at
+            if known is None
+            else desk.exchange.earliest_ms() - known[0].sent_at
         )
+        conclusive = age > absence.life_ms(desk)
         # One that is found and has not ended can fill, however old its permit is.
         if found.status in FINAL_ORDER if found is not None else conclusive:
             desk.kill_switch.release_permit(key)

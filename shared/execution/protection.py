@@ -24,6 +24,7 @@ from shared.errors import (
 from shared.execution import flatten, halting, orders
 from shared.execution.books import Books
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import (
     LIVE_ALGO,
     AlgoOrderRequest,
@@ -331,6 +332,8 @@ def place(
         trigger_price=trigger,
     )
     now = desk.clock.now_ms()
+    # Never more than from now on, and no more for a clock that is set back.
+    left, passed = min(DEADLINE_MS, deadline - now), Elapsed(desk.clock)
     intent = orders.OrderRecord(
         id=request.client_algo_id,
         account=desk.account,
@@ -366,7 +369,7 @@ def place(
         try:
             if found is None:
                 # Late or not, one try: a stop at once is better than a close.
-                until = max(deadline, desk.clock.now_ms() + ONE_TRY_MS)
+                until = desk.clock.now_ms() + max(left - passed.ms(), ONE_TRY_MS)
                 found = desk.exchange.place_algo_order(request, until=until)
             if found.status in LIVE_ALGO:
                 settle("open", venue_id=found.algo_id, reason="NEW")
@@ -395,7 +398,7 @@ def place(
             halting.heed(desk, error)
             settle("unknown" if doubt else "not_sent", reason=str(error))
             return "failed"
-        if delay is None or desk.clock.now_ms() + delay * 1000 > deadline:
+        if delay is None or passed.ms() + delay * 1000 > left:
             break
         desk.clock.sleep(delay)
     settle("unknown", reason="no answer before the deadline")

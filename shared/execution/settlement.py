@@ -13,6 +13,7 @@ import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
 from shared.execution import abandon, adopt, chase, fees, flatten, orders
+from shared.execution.absence import LOST_MS
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
 from shared.execution.ids import client_id, is_ours, leg_of
@@ -27,7 +28,7 @@ from shared.storage.store import Where, every
 LOOK_BACK_MS = 300_000
 LOOK_BACK_BY_SIDE_MS = 5_000
 
-#: How long after an entry its absence from the fills is believed to be a lag.
+#: How long after a fill the absence of its order is believed to be a lag.
 SETTLE_MS = 60_000
 
 #: What an exit is called by the leg of its order.
@@ -52,7 +53,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         # What was seen as a position, or is known to have executed, has fills: they come, however
         # late.
         held = record.state != "opening" or record.exit_reason or any(entered.values())
-        if not held and desk.clock.now_ms() - record.opened_at >= SETTLE_MS:
+        if not held and _given_up(desk, record):
             _never_opened(desk, record)
         return None
     if not record.late_of and _incomplete(entered, fills):
@@ -104,6 +105,12 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         updated_at=desk.clock.now_ms(),
     )
     return trade
+
+
+def _given_up(desk: Desk, record: PositionRecord) -> bool:
+    """Whether an entry of which nothing is seen is old enough to have come to nothing."""
+    sent = [k.sent_at for k in chase.entry_orders(desk, record.late_of or record.decision_id)]
+    return desk.exchange.now_ms() - max(sent, default=record.opened_at) >= LOST_MS
 
 
 def _never_opened(desk: Desk, record: PositionRecord) -> None:
@@ -215,7 +222,7 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str |
 
 def _hidden(desk: Desk, fill: Fill, order: VenueOrder | None) -> bool:
     """Whether a fill has an order that is not shown yet: that it has none is not believed soon."""
-    return order is None and desk.clock.now_ms() - fill.time < SETTLE_MS
+    return order is None and desk.exchange.now_ms() - fill.time < SETTLE_MS
 
 
 def _adopted(desk: Desk, record: PositionRecord, order: VenueOrder | None) -> str | None:

@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from shared.errors import ExchangeError
-from shared.execution import flatten, protection
+from shared.execution import entry, flatten, orders, protection
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenuePosition
+from shared.execution.ids import client_id
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import stops
@@ -26,6 +28,9 @@ from shared.risk import stops
 #: What the exchange gets to turn a reached stop into a closed position. With a look every two
 #: seconds, and a close of a few requests, five seconds hold.
 GRACE_MS = 2_000
+
+#: An unfinished entry is left to its own workflow for this long.
+WORKFLOW_GRACE_MS = 15_000
 
 #: At least so much of it from the first look on, however long ago the stop has triggered.
 LEAST_GRACE_MS = 250
@@ -83,6 +88,17 @@ def near(record: PositionRecord, venue: VenuePosition, share: Decimal) -> bool:
     return record.state == "open" and share > 0 and away <= room
 
 
+def left_alone(desk: Desk, record: PositionRecord) -> bool:
+    """Whether an entry came to no end that its own run knew of: what it opened has no stop."""
+    if record.state != "opening":
+        return False
+    # A record of the future is one of a clock that has been corrected since: nobody is at it.
+    if abs(desk.clock.now_ms() - record.opened_at) >= WORKFLOW_GRACE_MS:
+        return True
+    sent = orders.load(desk, client_id(desk.account, record.decision_id, "e"))
+    return sent is not None and sent[0].state == "unknown"
+
+
 def see_through(
     desk: Desk, record: PositionRecord
 ) -> tuple[VenuePosition, list[VenueAlgoOrder]] | None:
@@ -94,7 +110,8 @@ def see_through(
         ``None`` once the position is gone or was closed here; position and conditional orders as
         they are now when the price came back and no stop is at work any more.
     """
-    deadline = desk.clock.now_ms() + _grace(desk, record)
+    passed = Elapsed(desk.clock)
+    grace = _grace(desk, record)
     trouble: ExchangeError | None = None
     while True:
         try:
@@ -108,7 +125,7 @@ def see_through(
                     return venue, algos
         except ExchangeError as error:
             trouble = error
-        if desk.clock.now_ms() >= deadline:
+        if passed.ms() >= grace:
             break
         desk.clock.sleep(LOOK_EVERY)
     closed = flatten.close_position(desk, record, "stop failed")
@@ -150,9 +167,13 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     missing one is placed, and what was to be closed is tried again.
     """
     found = positions.load(desk.store, desk.account, symbol)
-    if found is None or found[0].decision_id != decision_id or found[0].state != "open":
+    if found is None or found[0].decision_id != decision_id or found[0].state == "closed":
         return 0
     record = found[0]
+    if record.state == "opening":
+        if left_alone(desk, record):
+            _take_up(desk, record)
+        return WATCH_EVERY if any(p.symbol == symbol for p in desk.exchange.positions()) else 0
     if record.exit_reason:
         # Two attempts: one may be spent on a store that fails.
         closed = flatten.close_position(desk, record, record.exit_reason, attempts=2)
@@ -175,6 +196,15 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
         since = desk.clock.now_ms() - UNSEEN_MS
         return WATCH_EVERY if protection.protect(desk, record, venue, since) else 0
     return WATCH_EVERY if near(record, venue, desk.stop_watch) else 0
+
+
+def _take_up(desk: Desk, record: PositionRecord) -> None:
+    """See to what an entry has opened after all: protect it, or close it after a stop."""
+    switch = desk.kill_switch.ensure()
+    if switch.state == "latched" and switch.closing:
+        flatten.close_position(desk, record, "emergency stop")
+    else:
+        entry.resume(desk, record)
 
 
 def _until_closed(desk: Desk, symbol: str) -> int:

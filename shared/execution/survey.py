@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.errors import ExchangeError, ExchangeHalted, StoreError
-from shared.execution import protection
+from shared.execution import protection, stop_watch
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.execution.ids import is_ours
 from shared.portfolio import positions
@@ -70,6 +71,7 @@ def survey(desk: Desk) -> Survey:
             continue
         try:
             record = _record(desk, position.symbol)
+            alone = record is not None and stop_watch.left_alone(desk, record)
         except StoreError as error:
             # Nobody knows where its stop belongs; what rests on the exchange protects it.
             logging.getLogger("borsa").error("survey: %s: %s", position.symbol, error)
@@ -78,8 +80,13 @@ def survey(desk: Desk) -> Survey:
         if record is None:
             continue  # somebody else's: the guardian tells it
         held = True
-        if record.state == "open" and (
-            algos is not None or record.exit_reason or stops.breached(record, position.mark_price)
+        if alone or (
+            record.state == "open"
+            and (
+                algos is not None
+                or record.exit_reason
+                or stops.breached(record, position.mark_price)
+            )
         ):
             due.append((position.symbol, record.decision_id))
     return Survey(held=held or _entering(desk), due=tuple(due), blind=book.failed)
@@ -143,16 +150,17 @@ def _entering(desk: Desk) -> bool:
         records = positions.open_among(desk.store, desk.account, desk.symbols)
     except StoreError:
         return True
-    return any(now - r.opened_at < ENTERING_MS for r in records.values())
+    # One whose outcome nobody knows may turn out to have been executed.
+    return any(r.state == "opening" or now - r.opened_at < ENTERING_MS for r in records.values())
 
 
-def pause(desk: Desk, began: int, trouble: ExchangeError | None = None) -> float:
+def pause(looked: Elapsed, trouble: ExchangeError | None = None) -> float:
     """Seconds until the account is looked at again.
 
     Parameters
     ----------
-    began : int
-        When the look began, UTC ms.
+    looked : Elapsed
+        Since the look began.
     trouble : ExchangeError, optional
         What kept it from seeing anything. One that has said when it answers again is not asked
         before that: within the time it names, requests are refused here and do not leave.
@@ -161,5 +169,4 @@ def pause(desk: Desk, began: int, trouble: ExchangeError | None = None) -> float
         return LONGEST
     if trouble is not None:
         return min(max(AGAIN, trouble.retry_after), LONGEST)
-    spent = (desk.clock.now_ms() - began) / 1000
-    return max(AT_LEAST, SURVEY_EVERY - spent)
+    return max(AT_LEAST, SURVEY_EVERY - looked.ms() / 1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from shared.errors import ExchangeError, ExchangeRejected, InvalidInput, OutcomeUnknown
 from shared.execution import orders
+from shared.execution.absence import CLAIM_MS
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest
 
@@ -29,7 +30,7 @@ def send(desk: Desk, request: OrderRequest) -> orders.Outcome:
         order = None
     try:
         if order is None:
-            until = desk.clock.now_ms() + orders.CLAIM_MS
+            until = desk.clock.now_ms() + CLAIM_MS
             order = desk.exchange.place_order(request, until=until)
         order = orders.await_final(desk, order, immediate=True)
     except OutcomeUnknown as error:

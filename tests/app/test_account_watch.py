@@ -23,6 +23,7 @@ from local.simulate.listing import PRICES as MANY
 from local.simulate.listing import contracts_of
 from shared.errors import ConfigurationError, ExchangeHalted, ExchangeThrottled, ExchangeUnavailable
 from shared.execution import stop_watch, survey
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.execution.guardian import confirm_protection, guard
 from shared.execution.ids import client_id, leg_of
@@ -519,9 +520,9 @@ def test_twenty_positions_cost_less_than_a_third_of_the_weight(open_floor: Any) 
 )
 def test_when_it_looks_again(open_floor: Any, took: int, trouble: Any, seconds: float) -> None:
     floor = open_floor(durable=False)
-    began = floor.clock.now_ms()
+    looked = Elapsed(floor.clock)
     floor.clock.sleep(took / 1000)
-    assert survey.pause(floor.desk, began, trouble) == pytest.approx(seconds)
+    assert survey.pause(looked, trouble) == pytest.approx(seconds)
 
 
 # ---------------------------------------------------------------- what counts as a stop that works

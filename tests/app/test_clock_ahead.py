@@ -28,6 +28,9 @@ class Ahead:
     def now_ms(self) -> int:
         return self._clock.now_ms() + self._ms
 
+    def steady_ms(self) -> int:
+        return self._clock.steady_ms()
+
     def sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
@@ -88,11 +91,7 @@ def test_an_entry_of_a_clock_that_was_corrected_is_looked_after(open_floor):
     floor.expected = {4}
     right = floor.services
     wrong(floor, 3_600_000)
-    # A signal of that hour: the machine lives in it.
-    signal = floor.signal(
-        bar_open_time=floor.clock.now_ms() + 3_300_000,
-        bar_close_time=floor.clock.now_ms() + 3_600_000,
-    )
+    signal = floor.signal()
     assert assess.assess(floor.desk, "BTCUSDT", signal.id).outcome == "approved"
 
     def dies(method: str, url: str) -> None:

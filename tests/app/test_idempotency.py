@@ -72,7 +72,7 @@ def test_running_workflow_is_not_started_again(open_floor):
     from desk import ORDER, UNKNOWN_503
 
     floor = open_floor()
-    floor.break_next(ORDER, UNKNOWN_503)
+    floor.break_next(ORDER, UNKNOWN_503, executed=True)
     signal = floor.signal()
 
     async def twice() -> list[int]:

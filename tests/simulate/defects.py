@@ -137,25 +137,64 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "sent again without a look-up",
         ORDERS,
-        "            order = _look_up(desk, request, current.sent_at, held)\n",
-        "            order = None\n",
+        "            again = request.reduce_only or not current.left\n"
+        "            if current.left:\n",
+        "            again = True\n            if False:\n",
         "exchange",
     ),
     Defect(
         "absence believed too early",
-        ORDERS,
-        "            if misses >= 2 and asked_at > conclusive_at:\n",
-        "            if misses:\n",
-        "exchange",
-        2000,
+        "shared/execution/absence.py",
+        "LOST_MS = 150_000\n",
+        "LOST_MS = 15_000\n",
+        "doubt",
+        3000,
     ),
     Defect(
-        "another run's claim taken for one's own",
-        "shared/execution/order_records.py",
-        '    return record_.state == "intent" and record_.attempts == attempt\n',
-        "    return record_.attempts >= attempt > 0\n",
-        "rivals",
+        "an entry that nobody finds is sent again",
+        ORDERS,
+        "                if not again:\n                    absence.believe(desk, current)\n",
+        "                again = True\n",
+        "doubt",
         3000,
+    ),
+    Defect(
+        "a run that wakes up sends under its old claim",
+        ORDERS,
+        "        if latest is None or not _holds_claim(desk, latest[0], attempt):\n"
+        "            continue\n"
+        "        left = latest[0] if request.reduce_only else _leave(desk, *latest)\n"
+        "        if left is None:\n            continue\n"
+        "        try:\n            return _place(desk, request, left.sent_at + CLAIM_MS)\n",
+        "        if latest is None:\n            continue\n"
+        "        left = latest[0]\n        try:\n"
+        "            return _place(desk, request, desk.exchange.now_ms() + CLAIM_MS)\n",
+        "zombies",
+        3000,
+    ),
+    Defect(
+        "old news is fresh for a clock that is behind",
+        "shared/execution/freshness.py",
+        "    return ours if abs(theirs - ours) <= desk.recv_window_ms else theirs\n",
+        "    return ours\n",
+        "clocks",
+        3000,
+    ),
+    Defect(
+        "a stop that cannot be stored closes nothing",
+        "functions/safety.py",
+        "        await _close_without_latch(desk, client, evidence, now)\n",
+        "",
+        "outage",
+        4000,
+    ),
+    Defect(
+        "an entry that is refused for good halts nothing",
+        ORDERS,
+        "            halting.heed(desk, error)\n            refused",
+        "            refused",
+        "halts",
+        2000,
     ),
     Defect(
         "end of an order never learned",
@@ -166,19 +205,10 @@ DEFECTS: tuple[Defect, ...] = (
         4000,
     ),
     Defect(
-        "refused request sent again at any time",
-        "shared/execution/binance/gateway.py",
-        "                if until is not None and self._clock.now_ms() > until:\n"
-        "                    raise error\n                continue\n",
-        "                continue\n",
-        "twins",
-        3000,
-    ),
-    Defect(
         "unknown taken for failed",
         ORDERS,
-        '        return _ended(desk, request, "unknown", str(error), books)\n',
-        '        return _ended(desk, request, "rejected", str(error), books)\n',
+        '        return _ended(desk, request, "unknown", str(error), books, lost=lost)\n',
+        '        return _ended(desk, request, "rejected", str(error), books, lost=lost)\n',
         "exchange",
         3000,
     ),
@@ -285,7 +315,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "a trade is settled though the order that closed it is hidden",
         SETTLEMENT,
-        "    return order is None and desk.clock.now_ms() - fill.time < SETTLE_MS\n",
+        "    return order is None and desk.exchange.now_ms() - fill.time < SETTLE_MS\n",
         "    return False\n",
         tests=(
             "tests/app/test_store_outage.py"
@@ -347,8 +377,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "the watch looks at prices only",
         "shared/execution/survey.py",
-        "            algos is not None or record.exit_reason or",
-        "            record.exit_reason or",
+        "                algos is not None\n                or record.exit_reason\n",
+        "                record.exit_reason\n",
         "watch",
         200,
     ),

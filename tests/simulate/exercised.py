@@ -30,13 +30,19 @@ HAPPENED: Mapping[str, tuple[str, ...]] = {
     "strangers": ("acts by hand",),
     "approvals": ("answers to approvals", "restarts"),
     "maker": ("restarts",),
+    "outage": ("outages of the store", "emergency stops"),
+    "zombies": ("successions", "emergency stops"),
+    "halts": ("halts looked at",),
     "storm": ("restarts",),
 }
 
 #: So many strikes of a menu must a kind of fault be due before its absence means anything.
 DUE = 15
 
-_ALONE = ("stops", "post-only", "trigger", "vanish", "prices")
+_ALONE = (
+    *("stops", "post-only", "trigger", "vanish", "prices"),
+    *("outage", "clock", "halt", "doubt"),
+)
 _LOOKUPS = ("order", "algoOrder", "openAlgoOrders")
 _MENUS = {"run": "activity", "report": "report", "deliver": "events", "get": "store-read"}
 
@@ -52,7 +58,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def menu_of(place: str) -> str:
     """The menu that the faults of a place are drawn from, by the names of a profile's rates."""
-    for menu in ("rival", "kill"):
+    for menu in ("rival", "kill", "zombie"):
         if place.endswith(f".{menu}"):
             return menu
     if place in _ALONE:

@@ -24,6 +24,9 @@ def full(profile: str, seed: int = 7) -> Figures:
         "automatic latches",
         "acts by hand",
         "answers to approvals",
+        "outages of the store",
+        "successions",
+        "halts looked at",
     )
     return Figures(
         profile=profile,
@@ -63,6 +66,12 @@ def test_a_profile_that_does_all_it_names_is_fine(profile: str) -> None:
         ("exchange", "stops no-stops"),
         ("exchange", "lookup hidden"),
         ("store", "replace conflict"),
+        ("outage", "outages of the store"),
+        ("outage", "outage writes"),
+        ("clocks", "clock frozen"),
+        ("zombies", "successions"),
+        ("halts", "halts looked at"),
+        ("doubt", "doubt 503-done"),
     ],
 )
 def test_what_is_missing_is_told(profile: str, missing: str) -> None:
@@ -122,6 +131,11 @@ def test_the_last_piece_of_a_profile_judges_it(tmp_path: Path) -> None:
         ("report-assess", "report"),
         ("deliver-market", "events"),
         ("post-only", "post-only"),
+        ("outage", "outage"),
+        ("clock", "clock"),
+        ("halt", "halt"),
+        ("doubt", "doubt"),
+        ("create-orders.zombie", "zombie"),
         ("prices", "prices"),
     ],
 )

@@ -116,6 +116,9 @@ class BinanceExchange:
     def now_ms(self) -> int:
         return self._server.now_ms()
 
+    def earliest_ms(self) -> int:
+        return self._server.signing_ms()
+
     def instruments(self) -> Mapping[str, Instrument]:
         cached = self._instruments
         if cached is not None and self._clock.now_ms() < cached[0]:

@@ -97,7 +97,9 @@ class Gateway:
         Parameters
         ----------
         until : int, optional
-            Our time, UTC ms, after which nothing is sent, not even again after a refusal.
+            Our time, UTC ms, after which nothing is sent, not even again after a refusal. What may
+            add exposure is held to the same moment of the exchange's time as well: a process that
+            was frozen, its clock with it, learns from the refusal how late it is.
 
         Raises
         ------
@@ -116,6 +118,7 @@ class Gateway:
         give_up = began + PATIENCE_MS
         if until is not None and began > until:
             raise ExchangeUnavailable(f"{endpoint.path}: not sent, its time is over")
+        over = None if until is None else self._server.now_ms() + until - began
         while True:
             result = self._attempt(endpoint, sent, cost, rank)
             if isinstance(result, bytes):
@@ -126,6 +129,8 @@ class Gateway:
                 resynced = True
                 self.synchronise()
                 if until is not None and self._clock.now_ms() > until:
+                    raise error
+                if over is not None and not again and self._server.now_ms() > over:
                     raise error
                 continue
             pause = next(pauses, None)
