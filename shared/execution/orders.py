@@ -250,7 +250,7 @@ def _find_or_place(
                     return order
                 if not again:
                     absence.believe(desk, current)
-            elif desk.exchange.now_ms() - current.sent_at <= CLAIM_MS:
+            elif abs(desk.exchange.now_ms() - current.sent_at) <= CLAIM_MS:
                 desk.clock.sleep(SLOW_DELAY)
                 continue
             if not may_place or not again or current.attempts >= ATTEMPTS:

@@ -56,6 +56,9 @@ class _Clock:
     def now_ms(self) -> int:
         return self._venue.now
 
+    def steady_ms(self) -> int:
+        return self._venue.now
+
     def sleep(self, seconds: float) -> None:
         self._venue.advance(self._venue.now + round(seconds * 1000))
 

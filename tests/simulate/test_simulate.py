@@ -8,10 +8,12 @@ from defect import Defect
 from defects import DEFECTS
 from exercised import figures_of, judged, shared_folder
 from finders import ROOT, copy_of_tree
+from latest_defects import LATEST
 from prove import look_for
 
 from local.cli.main import main
 from local.simulate.profiles import ATTACKS, PROFILES
+from local.simulate.profiles import LATEST as LATEST_PROFILES
 from local.simulate.result import Result
 from local.simulate.run import Finding, episode, simulate, told
 from local.simulate.schedule import Schedule
@@ -49,7 +51,7 @@ def test_no_invariant_is_violated_under_faults(
 
 def test_every_run_simulates_twenty_thousand_decisions_of_all_profiles() -> None:
     assert len(PIECES) * DECISIONS >= 20_000
-    assert {profile for profile, _ in PIECES} == set(PROFILES) - {"quiet"}
+    assert {profile for profile, _ in PIECES} == set(PROFILES) - {"quiet", *LATEST_PROFILES}
 
 
 def test_one_seed_is_one_history_to_the_byte() -> None:
@@ -144,8 +146,9 @@ def test_defects_are_found_and_told_with_their_replay() -> None:
 
 
 def test_every_defect_changes_exactly_one_place() -> None:
-    assert len({d.name for d in DEFECTS}) == len(DEFECTS) >= 25
-    for defect in DEFECTS:
+    every = (*DEFECTS, *LATEST)
+    assert len({d.name for d in every}) == len(every) >= 25
+    for defect in every:
         assert isinstance(defect, Defect)
         assert (ROOT / defect.file).read_text().count(defect.right) == 1, defect.name
         assert defect.profile in PROFILES or defect.finder != "simulation"

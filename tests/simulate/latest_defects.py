@@ -1,0 +1,67 @@
+"""Defects for the profiles that are not in the rotation yet, kept apart until all were looked for.
+
+``python tests/simulate/prove.py NAME`` looks for one; the table of docs/safety.md has the rest.
+"""
+
+from __future__ import annotations
+
+from defect import Defect
+
+ORDERS = "shared/execution/orders.py"
+
+LATEST: tuple[Defect, ...] = (
+    Defect(
+        "absence believed too early",
+        "shared/execution/absence.py",
+        "LOST_MS = 150_000\n",
+        "LOST_MS = 15_000\n",
+        "doubt",
+        3000,
+    ),
+    Defect(
+        "an entry that nobody finds is sent again",
+        ORDERS,
+        "                if not again:\n                    absence.believe(desk, current)\n",
+        "                again = True\n",
+        "doubt",
+        3000,
+    ),
+    Defect(
+        "a run that wakes up sends under its old claim",
+        ORDERS,
+        "        if latest is None or not _holds_claim(desk, latest[0], attempt):\n"
+        "            continue\n"
+        "        left = latest[0] if request.reduce_only else _leave(desk, *latest)\n"
+        "        if left is None:\n            continue\n"
+        "        try:\n            return _place(desk, request, left.sent_at + CLAIM_MS)\n",
+        "        if latest is None:\n            continue\n"
+        "        left = latest[0]\n        try:\n"
+        "            return _place(desk, request, desk.exchange.now_ms() + CLAIM_MS)\n",
+        "zombies",
+        3000,
+    ),
+    Defect(
+        "old news is fresh for a clock that is behind",
+        "shared/execution/freshness.py",
+        "    return ours if abs(theirs - ours) <= desk.recv_window_ms else theirs\n",
+        "    return ours\n",
+        "clocks",
+        3000,
+    ),
+    Defect(
+        "a stop that cannot be stored closes nothing",
+        "functions/safety.py",
+        "        await _close_without_latch(desk, client, evidence, now)\n",
+        "",
+        "outage",
+        4000,
+    ),
+    Defect(
+        "an entry that is refused for good halts nothing",
+        ORDERS,
+        "            halting.heed(desk, error)\n            refused",
+        "            refused",
+        "halts",
+        2000,
+    ),
+)
