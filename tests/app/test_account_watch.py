@@ -433,7 +433,12 @@ def test_a_changed_setting_ends_it(open_floor: Any) -> None:
 
 @pytest.mark.parametrize(
     ("state", "age", "held"),
-    [("opening", 5_000, True), ("open", 5_000, True), ("opening", 61_000, False)],
+    [
+        ("opening", 5_000, True),
+        ("open", 5_000, True),
+        ("open", 61_000, False),
+        ("opening", 61_000, True),
+    ],
 )
 def test_an_entry_on_its_way_keeps_it_going(
     open_floor: Any, state: str, age: int, held: bool

@@ -677,8 +677,8 @@ def test_a_latch_that_only_holds_ends_an_entry_that_rests(open_floor):
     in_order(floor)
 
 
-def test_a_latch_between_two_attempts_leaves_no_permit(open_floor):
-    """The second order's first attempt had its permit, its second gets none: clear must work."""
+def test_a_latch_after_an_order_was_lost_leaves_no_permit(open_floor):
+    """Nobody finds the second order, and nobody sends it again: clear must work all the same."""
     floor = chasing(open_floor, AWAY)
     signal = begun(floor)
     count = [0]
@@ -690,8 +690,13 @@ def test_a_latch_between_two_attempts_leaves_no_permit(open_floor):
         return count[0] == 2
 
     floor.break_next(ORDER, UNKNOWN_503, executed=False, where=second)
-    assert enter(floor, signal).status == "declined"
+    assert enter(floor, signal).status == "unknown"
+    for _ in range(4):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guard(floor.desk)
     assert floor.leaked() == ({}, [])
+    assert len(floor.entries()) == 1
 
 
 def test_a_covered_position_outlives_a_venue_that_hesitates(open_floor):

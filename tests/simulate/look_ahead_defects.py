@@ -35,8 +35,8 @@ LOOK_AHEAD: tuple[Defect, ...] = (
     Defect(
         "the live window is off by one bar",
         "shared/strategies/engine.py",
-        "signal_at_last(window.columns(), config)",
-        "signal_at_last(window.columns().window(0, len(window) - 1), config)",
+        "signal_at_last(window.columns(), config, ",
+        "signal_at_last(window.columns().window(0, len(window) - 1), config, ",
         tests=(
             "tests/app/test_failures_of_models.py"
             "::test_28_a_decision_is_of_the_bar_that_has_closed_and_of_no_neighbour",
