@@ -26,7 +26,7 @@ from training import __main__ as job
 
 MODELS = ("logistic_regression", "lightgbm")
 LABELS = {"horizon_bars": 8, "take_atr": 1.5, "stop_atr": 1.5, "timeframe": "1h"}
-FEW = ["--folds", "1", "--embargo", "8", "--holdout", "28d", "--quiet"]
+FEW = ["--folds", "2", "--embargo", "8", "--holdout", "28d", "--quiet"]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def serves(tmp_path: Path) -> Iterator[None]:
 def candles(tmp_path: Path, strength: float) -> Path:
     folder = tmp_path / f"candles-{strength}"
     folder.mkdir()
-    write(folder, tides(feature_history() + 2_200, strength=strength), "BTCUSDT-1h")
+    write(folder, tides(feature_history() + 2_600, strength=strength), "BTCUSDT-1h")
     return folder
 
 
@@ -91,7 +91,7 @@ def test_what_finds_nothing_is_offered_to_nobody(
 
 def test_the_job_fetches_trains_and_offers(serves: None, tmp_path: Path, capsysbinary: Any) -> None:
     """Candles come from an exchange over HTTP, the archive has none; the holdout ends now."""
-    made = tides(feature_history() + 2_200, strength=0.9)
+    made = tides(feature_history() + 2_600, strength=0.9)
     prices = (made.open, made.high, made.low, made.close)
     made = Columns(
         "BTCUSDT", "1h", made.open_time, *(np.round(p, 2) for p in prices), np.round(made.volume, 3)
