@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from importlib.resources import files
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from shared.market.timeframe import DAY_MS
 from shared.operations.drift_view import DriftDay, ModelDrift, short
 from shared.research.report.parts import Cell, legend, section, table, tabs
 from shared.research.report.plot import Band, Dots, Line, Panel, chart, plain, shares
+from shared.research.report.shell import shell
 from shared.research.report.words import NONE, number, percent, prose, safe
 
 #: Features shown of a model, the most shifted first.
@@ -24,21 +24,17 @@ _TONES = {"steady": "up", "failing": "down"}
 
 def page(found: Sequence[ModelDrift]) -> str:
     """One self-contained file."""
-    styles, script = _asset("report.css"), _asset("report.js")
     body = _overview(found)
     if found:
         body += section("models", "Model by model", tabs("model", [_one(m) for m in found]))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Drift of the models</title><style>{styles}</style></head>"
-        f"<body><main><h1>Drift of the models</h1>{body}</main><script>{script}</script></body>"
-        "</html>\n"
+    days = sorted({one.day for one in found})
+    return shell(
+        "Drift of the models",
+        f"as of {safe(days[-1])}" if days else "",
+        body,
+        "Borsa Quantum Bot. A verdict may be wrong, however sure it is; nothing is promoted or "
+        "taken out by itself.",
     )
-
-
-def _asset(name: str) -> str:
-    return files("shared.research.report").joinpath(name).read_text("utf-8")
 
 
 def _overview(found: Sequence[ModelDrift]) -> str:
@@ -112,11 +108,14 @@ def _history(history: Sequence[DriftDay], expected: float) -> str:
         "Each point looks back 90 days; the band is two standard errors. Below 0 the base rates "
         "alone were better."
     )
-    return chart("gain over time", (panel, bad), (float(x[0]), float(x[-1])), says=says)
+    names = [("gain", "accent"), ("on its card", "warm")]
+    return legend(names) + chart(
+        "gain over time", (panel, bad), (float(x[0]), float(x[-1])), says=says
+    )
 
 
 def _reliability(found: Performance) -> str:
-    lines, dots = [Line("predicted = happened", _ends(), _ends(), look="dim")], []
+    lines, dots = [Line("predicted = happened", _ends(), _ends(), look="warm")], []
     for name in CLASSES:
         bins = found.reliability.get(name, [])
         if not bins:
@@ -127,14 +126,17 @@ def _reliability(found: Performance) -> str:
         sure = [b for b in bins if b.error is not None]
         if sure:
             at = np.array([b.predicted for b in sure])
-            low, high = (np.array([_edge(b, sign) for b in sure]) for sign in (-1.0, 1.0))
-            dots.append(Dots(at, low, [_LOOKS[name]] * len(sure), at, high))
+            came = np.array([b.happened for b in sure])
+            for sign in (-1.0, 1.0):
+                edge = np.array([_edge(b, sign) for b in sure])
+                dots.append(Dots(at, came, [_LOOKS[name]] * len(sure), at, edge))
     panel = Panel(
         label="how often it came", ticks=shares, lines=lines, dots=dots, include=[0.0, 1.0]
     )
     ticks = [(v / 10, shares(v / 10)) for v in range(0, 11, 2)]
     noise = percent(found.calibration_noise)
-    return legend([(name, _LOOKS[name]) for name in CLASSES]) + chart(
+    names = [*((name, _LOOKS[name]) for name in CLASSES), ("predicted = happened", "warm")]
+    return legend(names) + chart(
         "reliability",
         (panel,),
         (0.0, 1.0),
