@@ -7,11 +7,17 @@ import msgspec
 
 from functions.api import limit_of
 from functions.durable import df
-from functions.http import answers
+from functions.http import answers, read
 from functions.outputs import CONNECTION, Events
 from shared.bootstrap import services
 
 bp = df.Blueprint()
+
+
+class ChartRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """On which bars; by default the first of those that are traded."""
+
+    timeframe: str = ""
 
 
 @bp.route(route="patterns/{symbol}", methods=["GET"])
@@ -26,6 +32,22 @@ def chart_patterns(req: func.HttpRequest) -> Any:
     own.prediction_throttle.admit()
     timeframe = req.params.get("timeframe") or own.settings.timeframes[0]
     return charts.chart_patterns(own.recent_candles, symbol, timeframe)
+
+
+@bp.route(route="patterns/{symbol}/reading", methods=["POST"])
+@answers
+def read_chart(req: func.HttpRequest) -> Any:
+    """What a model that can see makes of the chart, beside what was found by figures."""
+    from shared.intelligence import chart_reading, charts
+
+    own = services()
+    symbol = req.route_params["symbol"]
+    charts.known_symbol(symbol, own.settings.symbols)
+    timeframe = read(req, ChartRequest).timeframe or own.settings.timeframes[0]
+    llm, model = own.opinions.llm, own.settings.services.llm_vision_model
+    chart_reading.ready(llm, model)
+    with own.opinions.llm_turn():
+        return chart_reading.read_chart(llm, model, own.recent_candles, symbol, timeframe)
 
 
 @bp.route(route="anomalies", methods=["GET"])

@@ -20,11 +20,12 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What these services are and what they may use up.
 
     Prices are USD for a million tokens. ``language_endpoint`` and ``document_endpoint`` empty mean
-    the built-in lexicon and reader.
+    the built-in lexicon and reader; ``llm_vision_model`` empty, that no chart is read.
     """
 
     llm_base_url: str
     llm_model: str
+    llm_vision_model: str
     llm_key_name: str
     llm_timeout_seconds: int
     llm_max_output_tokens: int
@@ -42,6 +43,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 SERVICE_SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("LLM_BASE_URL", "https://api.groq.com/openai/v1", "OpenAI-compatible endpoint"),
     ("LLM_MODEL", "llama-3.3-70b-versatile", "model that is asked there"),
+    ("LLM_VISION_MODEL", "", "model there that can see, to read charts; empty: none is asked"),
     ("LLM_KEY_NAME", "llm-api-key", "name of the secret with its key; none: it needs no key"),
     ("LLM_TIMEOUT_SECONDS", "60", "for one answer of the model, 5-120"),
     ("LLM_MAX_OUTPUT_TOKENS", "1200", "tokens of one answer, 100-8000"),
@@ -67,6 +69,7 @@ def read_services(read: Reader) -> ServiceSettings:
     return ServiceSettings(
         llm_base_url=read.url("LLM_BASE_URL"),
         llm_model=read.text("LLM_MODEL"),
+        llm_vision_model=read.text("LLM_VISION_MODEL"),
         llm_key_name=read.parse(
             "LLM_KEY_NAME",
             _secret,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from functions.charts import ChartRequest
 from functions.openapi.operation import Operation, Parameter, Shape
 from shared.intelligence.anomaly_watch import AnomalousBar
+from shared.intelligence.chart_reading import ChartReading
 from shared.intelligence.charts import ChartPatterns
 
 
@@ -26,6 +28,15 @@ OPERATIONS = (
         query=(Parameter("timeframe", str, "of the bars; default: the first that is configured"),),
         answers={200: ChartPatterns},
         errors=(400, 429, 502),
+    ),
+    Operation(
+        function="read_chart",
+        method="POST",
+        route="patterns/{symbol}/reading",
+        summary="What a model that can see makes of the chart, beside the figures",
+        body=ChartRequest,
+        answers={200: ChartReading},
+        errors=(429, 502),
     ),
     Operation(
         function="list_anomalies",

@@ -236,6 +236,9 @@ param llmBaseUrl string = 'https://api.groq.com/openai/v1'
 @description('Model that is asked there.')
 param llmModel string = 'llama-3.3-70b-versatile'
 
+@description('Model there that can see, to read charts; empty: none is asked.')
+param llmVisionModel string = ''
+
 @description('Name of the secret in the vault with its key, stored by hand; without the secret no language model is asked. none: the endpoint needs no key.')
 param llmKeyName string = 'llm-api-key'
 
@@ -721,6 +724,7 @@ var tradingSettings = {
   RETRAINING_DAYS: string(retrainingDays)
   LLM_BASE_URL: llmBaseUrl
   LLM_MODEL: llmModel
+  LLM_VISION_MODEL: llmVisionModel
   LLM_KEY_NAME: llmKeyName
   LLM_TIMEOUT_SECONDS: string(llmTimeoutSeconds)
   LLM_MAX_OUTPUT_TOKENS: string(llmMaxOutputTokens)

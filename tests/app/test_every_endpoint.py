@@ -21,6 +21,7 @@ ELSEWHERE = {
     "predict",
     "predict_batch",
     "chat",
+    "read_chart",
     "analyse",
     "add_document",
     "get_document",
