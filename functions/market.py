@@ -102,6 +102,12 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
         return engine.save(signal)
 
     found = deadletter.each("market", events, process)
+    if (champions := services().champions) is not None:
+        from shared.intelligence.champions import tell
+
+        desk = services().desk()
+        tell(desk, champions)
+        told.extend(desk.outbox.risk)
     return [s for s in found if s is not None and s.side is not None], "".join(stops)
 
 

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from shared.execution.desk import Desk
     from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
+    from shared.intelligence.champions import Champions
     from shared.intelligence.predictions import Predictor
     from shared.operations.retraining import Retraining
+    from shared.intelligence.promotion import Models
+    from shared.intelligence.registry import Registry
+    from shared.intelligence.scoring import Scorer
     from shared.opinions import Opinions
     from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets
@@ -375,10 +379,13 @@ class Services:
     @cached_property
     def plan(self) -> Plan:
         from shared.errors import ConfigurationError
-        from shared.strategies.config import decode_config, unserved
+        from shared.strategies.config import decode_config, mapped, unserved
 
-        config = decode_config(self.settings.trading_plan or "{}")
-        wrong = unserved(config, self.settings.symbols, self.settings.timeframes)
+        champions = self.champions
+        voting = None if champions is None else champions.now
+        config = decode_config(self.settings.trading_plan or "{}", voting=voting)
+        judged = mapped(config, voting)
+        wrong = unserved(judged, self.settings.symbols, self.settings.timeframes)
         if wrong:
             raise ConfigurationError(wrong)
         return {
@@ -393,7 +400,47 @@ class Services:
         def sentiment(symbol: str, at: int) -> Reading:
             return self.opinions.texts.reading(symbol, at)
 
-        return Engine(self.plan, self.exchange, self.store, self.clock, sentiment)
+        voting = None if self.champions is None else self.champions.voting
+        return Engine(
+            self.plan, self.exchange, self.store, self.clock, sentiment=sentiment, voting=voting
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        from shared.intelligence.registry import Registry
+
+        return Registry(self.store, self.clock)
+
+    @cached_property
+    def champions(self) -> Champions | None:
+        """Who votes by the registry; ``None`` where the shipped files do, whatever it says."""
+        if not self.settings.model_registry:
+            return None
+        from shared.intelligence.champions import Champions
+
+        return Champions(self.registry, self.clock)
+
+    @cached_property
+    def models(self) -> Models:
+        from shared.intelligence.library import library
+        from shared.intelligence.promotion import Models
+
+        return Models(self.registry, library(), serves=self.settings.model_registry)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        from shared.intelligence.library import library
+        from shared.intelligence.scoring import Scorer
+
+        return Scorer(
+            self.registry,
+            self.store,
+            self.exchange,
+            self.clock,
+            library(),
+            self.settings.symbols,
+            by_registry=self.settings.model_registry,
+        )
 
     @cached_property
     def recent_candles(self) -> RecentCandles:
@@ -405,7 +452,7 @@ class Services:
     def predictor(self) -> Predictor:
         from shared.intelligence.predictions import Predictor
 
-        return Predictor(self.exchange, self.clock, self.settings.symbols)
+        return Predictor(self.exchange, self.clock, self.settings.symbols, self.champions)
 
     @cached_property
     def opinions(self) -> Opinions:

@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     violations_block: Literal["symbol", "account", "off"]
     message_limit: int
     anomalies: Literal["off", "record", "alert"]
+    model_registry: bool
+    model_scoring: bool
     research_data: str
     cosmos_endpoint: str
     cosmos_database: str
@@ -150,6 +152,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("VIOLATIONS_BLOCK", "symbol", "where an open critical violation declines entries"),
     Setting("MESSAGE_LIMIT", "150", "own order messages in 10 s above which entries are declined"),
     Setting("ANOMALIES", "off", "anomalous bars: off, record, or alert (record and tell)"),
+    Setting("MODEL_REGISTRY", "off", "on: plans vote with the champions of the model registry"),
+    Setting("MODEL_SCORING", "off", "on: champions and challengers are scored at every bar"),
     Setting("RESEARCH_DATA", "", "folder of candle files for sweeps; empty: the venue's history"),
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
@@ -379,6 +383,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         ),
         message_limit=read.integer("MESSAGE_LIMIT", 20, 300),
         anomalies=read.choice("ANOMALIES", ("off", "record", "alert")),  # type: ignore[arg-type]
+        model_registry=read.choice("MODEL_REGISTRY", ("off", "on")) == "on",
+        model_scoring=read.choice("MODEL_SCORING", ("off", "on")) == "on",
         research_data=read.text("RESEARCH_DATA"),
         cosmos_endpoint=read.url("CosmosDbConnection__accountEndpoint"),
         cosmos_database=read.text("COSMOS_DATABASE"),

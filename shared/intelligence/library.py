@@ -40,7 +40,9 @@ SHIPPED = Path(__file__).resolve().parents[2] / "models"
 
 
 class Library:
-    """Models of a folder, each read once.
+    """Models of a folder, each read once, and versions beside them that were handed in.
+
+    A version is the digest of its file, so handing one in changes no answer that was given before.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._models: dict[str, OnnxModel] = {}
+        self._held: dict[tuple[str, str], OnnxModel] = {}
         self._names: tuple[str, ...] | None = None
         self._lock = threading.Lock()
 
@@ -57,9 +60,19 @@ class Library:
         """Models with a file or a card in the folder, whether or not they can be used."""
         if self._names is None:
             self._names = tuple(
-                name for name in MODELS if self._file(name, "onnx") or self._file(name, "json")
+                name for name in SLOTS if self._file(name, "onnx") or self._file(name, "json")
             )
         return self._names
+
+    def hold(self, model: OnnxModel) -> None:
+        """Serve a version that does not lie in the folder, to those who ask for it by name."""
+        with self._lock:
+            self._held.setdefault((model.card.name, model.card.version), model)
+
+    def holds(self, name: str, version: str) -> bool:
+        """Whether a version was handed in."""
+        with self._lock:
+            return (name, version) in self._held
 
     def model(self, name: str, version: str = "") -> OnnxModel:
         """A model that may be served.
@@ -67,9 +80,9 @@ class Library:
         Parameters
         ----------
         name : str
-            One of :data:`MODELS`.
+            One of :data:`SLOTS`.
         version : str
-            The version it has to be of; any when empty.
+            The version it has to be of; the one of the folder when empty.
 
         Raises
         ------
@@ -78,6 +91,9 @@ class Library:
             features, or it is of another version.
         """
         with self._lock:
+            held = self._held.get((name, version))
+            if held is not None:
+                return held
             found = self._models.get(name)
             if found is None:
                 found = self._models[name] = self._read(name)
@@ -94,29 +110,35 @@ class Library:
         """The card of a model that may be served; raises as :meth:`model`."""
         return self.model(name).card
 
+    def source(self, name: str) -> bytes:
+        """The ONNX file of the folder; raises as :meth:`model`."""
+        self.model(name)
+        return self._bytes(name, "onnx")
+
     def _read(self, name: str) -> OnnxModel:
-        if name not in MODELS:
-            raise ConfigurationError([f"unknown model {name!r}; use one of {', '.join(MODELS)}"])
-        parts = []
-        for ending in ("json", "onnx"):
-            file = self._file(name, ending)
-            if file is None:
-                raise ConfigurationError(
-                    [
-                        f"model {name}: models/{name}.{ending} is not there; train it, or take "
-                        f"{name} out of the configuration"
-                    ]
-                )
-            try:
-                parts.append(file.read_bytes())
-            except OSError as error:
-                raise ConfigurationError(
-                    [f"model {name}: models/{name}.{ending} cannot be read: {error.strerror}"]
-                ) from error
-        card = decoded(parts[0], name)
+        if name not in SLOTS:
+            raise ConfigurationError([f"unknown model {name!r}; use one of {', '.join(SLOTS)}"])
+        text, source = self._bytes(name, "json"), self._bytes(name, "onnx")
+        card = decoded(text, name)
         if card.name != name:
             raise ConfigurationError([f"model {name}: its card is that of {card.name}"])
-        return OnnxModel(parts[1], card)
+        return OnnxModel(source, card)
+
+    def _bytes(self, name: str, ending: str) -> bytes:
+        file = self._file(name, ending)
+        if file is None:
+            raise ConfigurationError(
+                [
+                    f"model {name}: models/{name}.{ending} is not there; train it, or take "
+                    f"{name} out of the configuration"
+                ]
+            )
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                [f"model {name}: models/{name}.{ending} cannot be read: {error.strerror}"]
+            ) from error
 
     def _file(self, name: str, ending: str) -> Path | None:
         file = self._folder / f"{name}.{ending}"

@@ -7,7 +7,7 @@ kept; the models are those that strategies vote with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,13 +15,14 @@ import msgspec
 from shared.clock import iso
 from shared.errors import ConfigurationError, InvalidInput, MarketDataError
 from shared.intelligence.card import Figures, Fold, ModelCard
-from shared.intelligence.library import MODELS, Library, library
+from shared.intelligence.library import SLOTS, Library, library
 from shared.market.timeframe import duration_ms, last_closed
 from shared.strategies.window import CandleWindow
 
 if TYPE_CHECKING:
     from shared.clock import Clock
     from shared.execution.exchange import Exchange
+    from shared.intelligence.champions import Champions
     from shared.market.candle import Columns
 
 
@@ -109,22 +110,32 @@ class Short(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: str
 
 
-def listed(models: Library) -> list[Listed]:
-    """Every model that the project knows, with its card in short."""
+def listed(models: Library, version: Callable[[str], str] = lambda name: "") -> list[Listed]:
+    """Every model that the project knows, with its card in short.
+
+    Parameters
+    ----------
+    models : Library
+    version : callable
+        Which version votes; empty: the one of the folder.
+    """
     there = models.names()
     found = []
-    for name in MODELS:
-        if name not in there:
-            found.append(Listed(name=name, state="missing"))
-            continue
+    for name in SLOTS:
         try:
-            found.append(Listed(name=name, state="served", card=_short(models.card(name))))
+            chosen = version(name)
+            if not chosen and name not in there:
+                found.append(Listed(name=name, state="missing"))
+                continue
+            card = short(models.model(name, chosen).card)
+            found.append(Listed(name=name, state="served", card=card))
         except ConfigurationError as error:
             found.append(Listed(name=name, state="refused", message=str(error)))
     return found
 
 
-def _short(card: ModelCard) -> Short:
+def short(card: ModelCard) -> Short:
+    """A card without what is long."""
     own = {
         name: getattr(card, name)
         for name in Short.__struct_fields__
@@ -143,9 +154,18 @@ class Predictor:
     clock : Clock
     symbols : sequence of str
         Symbols that may be asked about.
+    champions : Champions, optional
+        Which versions answer; by default those of the folder.
     """
 
-    def __init__(self, exchange: Exchange, clock: Clock, symbols: Sequence[str]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        clock: Clock,
+        symbols: Sequence[str],
+        champions: Champions | None = None,
+    ) -> None:
+        self._champions = champions
         self._exchange = exchange
         self._clock = clock
         self._symbols = tuple(symbols)
@@ -185,7 +205,7 @@ class Predictor:
             own = window(columns, card.lookback)
             asked = own[None] if card.kind == "sequence" else own
             try:
-                (row,) = library().model(card.name).probabilities(asked)
+                (row,) = library().model(card.name, card.version).probabilities(asked)
             except ConfigurationError as error:
                 if model is not None:
                     raise
@@ -215,11 +235,11 @@ class Predictor:
     def _asked(self, timeframe: str, model: str | None) -> tuple[list[ModelCard], list[Refused]]:
         """Cards of the models that answer, and those that cannot."""
         if model is not None:
-            if model not in MODELS:
-                raise InvalidInput(f"unknown model {model!r}; use one of {', '.join(MODELS)}")
-            cards, refused = [library().card(model)], []
+            if model not in SLOTS:
+                raise InvalidInput(f"unknown model {model!r}; use one of {', '.join(SLOTS)}")
+            cards, refused = [library().model(model, self._version(model)).card], []
         else:
-            served = listed(library())
+            served = listed(library(), self._version)
             if all(one.state == "missing" for one in served):
                 raise ConfigurationError(["there is no model in models/; train one first"])
             refused = [
@@ -227,7 +247,11 @@ class Predictor:
                 for one in served
                 if one.state == "refused"
             ]
-            cards = [library().card(one.name) for one in served if one.state == "served"]
+            cards = [
+                library().model(one.name, one.card.version).card
+                for one in served
+                if one.card is not None
+            ]
             if not cards:
                 raise ConfigurationError([one.message for one in refused])
         fitting = [card for card in cards if card.timeframe == timeframe]
@@ -238,6 +262,12 @@ class Predictor:
                 f"{timeframe}; ask about {there}"
             )
         return fitting, refused
+
+    def _version(self, name: str) -> str:
+        """The version that votes now; empty: the one of the folder."""
+        if self._champions is None:
+            return ""
+        return self._champions.version(name, self._clock.now_ms())
 
     def _candles(self, symbol: str, timeframe: str, bars: int) -> Columns:
         """The last closed candles, read from the exchange once per bar."""

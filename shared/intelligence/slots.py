@@ -170,6 +170,10 @@ def moved(slot: Slot, version: str, state: State, now: int) -> Slot:
             f"model {slot.model} {version} is {known.state} and cannot be made {state}; "
             f"possible: {', '.join(_NEXT[known.state]) or 'nothing'}"
         )
+    if state == "rejected" and slot.tenures and version == slot.tenures[-1].before:
+        raise Conflict(
+            f"model {slot.model} {version} is what a rollback leads to and cannot be rejected now"
+        )
     if state == "challenger":
         others = [v.version for v in slot.versions.values() if v.state == "challenger"]
         if len(others) >= MOST_CHALLENGERS:

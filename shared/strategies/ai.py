@@ -1,15 +1,18 @@
-"""Models as strategies: each of them by its name, and the mean of all that are there.
+"""Models as strategies: each of them by its name, and the mean of the fourteen.
 
 A model votes with the difference of its probabilities that a long and that a short would reach its
 take before its stop. It votes on bars of the time frame it was trained on, and on nothing else.
 What it reads is computed from exactly the bars it declares, on the whole history as in a live
 decision.
+
+Nothing here knows of champions: which version votes stands in the parameters, where
+:mod:`shared.strategies.pinning` puts it, and the library has it by then.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +20,7 @@ import msgspec
 import numpy as np
 
 from shared.errors import ConfigurationError
-from shared.intelligence.library import MODELS, library
+from shared.intelligence.library import MODELS, SLOTS, library
 from shared.strategies.arithmetic import choose, clip
 from shared.strategies.frame import Frame
 from shared.strategies.strategy import Strategy, Votes
@@ -46,7 +49,9 @@ class ModelParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ModelsParams(ModelParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``models``: which ones; empty is all that are there. ``version`` is that of their set."""
+    """``models``: which ones, ``name`` or ``name:version``; empty is all of the fourteen that are
+    there. ``version`` is that of their set.
+    """
 
     models: tuple[str, ...] = ()
 
@@ -56,17 +61,19 @@ def _one(name: str, params: ModelParams) -> list[OnnxModel]:
 
 
 def _several(params: ModelsParams) -> list[OnnxModel]:
-    names = params.models or library().names()
-    if not names:
+    asked = params.models or voting()
+    if not asked:
         raise ConfigurationError([f"{ENSEMBLE}: there is no model in models/; train one first"])
+    names = [one.partition(":")[0] for one in asked]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError([f"{ENSEMBLE}: {', '.join(twice)} is named twice"])
     models: list[OnnxModel] = []
     wrong: list[str] = []
-    for name in names:
+    for one in asked:
+        name, _, pinned = one.partition(":")
         try:
-            models.append(library().model(name))
+            models.append(library().model(name, pinned))
         except ConfigurationError as error:
             wrong.extend(error.problems)
     if wrong:
@@ -83,13 +90,27 @@ def _several(params: ModelsParams) -> list[OnnxModel]:
     return models
 
 
+def voting() -> tuple[str, ...]:
+    """Models of the folder that the ensemble is the mean of, where it names none."""
+    return tuple(name for name in library().names() if name in MODELS)
+
+
 def set_version(models: Sequence[OnnxModel]) -> str:
     """Version of several models together: 12 hexadecimal digits over their names and versions."""
-    return hashlib.sha256(_named(models).encode()).hexdigest()[:12]
+    return version_of({m.card.name: m.card.version for m in models})
+
+
+def version_of(versions: Mapping[str, str]) -> str:
+    """The same of versions by name."""
+    return hashlib.sha256(_listed(versions).encode()).hexdigest()[:12]
 
 
 def _named(models: Sequence[OnnxModel]) -> str:
-    return ", ".join(sorted(f"{m.card.name} {m.card.version}" for m in models))
+    return _listed({m.card.name: m.card.version for m in models})
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(sorted(f"{name} {version}" for name, version in versions.items()))
 
 
 def _history(models: Sequence[OnnxModel]) -> int:
@@ -187,9 +208,9 @@ def _evaluate_ensemble(frame: Frame, params: ModelsParams) -> Votes:
     return _votes(frame, models, params.full_vote, version)
 
 
-#: One by model, whether or not it is there, and the mean of those that are.
+#: One by model, whether or not it is there, and the mean of the fourteen.
 STRATEGIES: tuple[Strategy[Any], ...] = (
-    *map(_model_strategy, MODELS),
+    *map(_model_strategy, SLOTS),
     Strategy(
         ENSEMBLE,
         ModelsParams,
@@ -206,4 +227,4 @@ NAMES = frozenset(strategy.name for strategy in STRATEGIES)
 def names() -> tuple[str, ...]:
     """Those of :data:`STRATEGIES` whose files are there."""
     found = library().names()
-    return (*found, ENSEMBLE) if found else ()
+    return (*found, ENSEMBLE) if voting() else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -159,8 +159,27 @@ def unserved(config: SignalConfig, symbols: Iterable[str], timeframes: Iterable[
     return list(found)
 
 
+def mapped(
+    config: SignalConfig, how: Callable[[EnsembleConfig], EnsembleConfig] | None
+) -> SignalConfig:
+    """The configuration with every ensemble put through ``how``."""
+    if how is None:
+        return config
+    return SignalConfig(
+        default=how(config.default),
+        timeframes={timeframe: how(one) for timeframe, one in config.timeframes.items()},
+        symbols={
+            symbol: {timeframe: how(one) for timeframe, one in own.items()}
+            for symbol, own in config.symbols.items()
+        },
+    )
+
+
 def decode_config(
-    source: bytes | str | Mapping[str, Any], *, models: frozenset[str] = frozenset()
+    source: bytes | str | Mapping[str, Any],
+    *,
+    models: frozenset[str] = frozenset(),
+    voting: Callable[[EnsembleConfig], EnsembleConfig] | None = None,
 ) -> SignalConfig:
     """A configuration from JSON or from decoded JSON; what is left out has its default.
 
@@ -169,6 +188,8 @@ def decode_config(
     source : bytes, str or mapping
     models : frozenset of str
         Names of voters that are not strategies of the registry.
+    voting : callable, optional
+        An ensemble as it will vote, with the versions of its models; that one is judged.
 
     Raises
     ------
@@ -182,7 +203,7 @@ def decode_config(
             config = msgspec.json.decode(source, type=SignalConfig)
     except msgspec.DecodeError as error:
         raise ConfigurationError([f"signal configuration: {error}"]) from error
-    found = problems(config, models)
+    found = problems(mapped(config, voting), models)
     if found:
         raise ConfigurationError(found)
     return config

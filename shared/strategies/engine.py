@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from shared.clock import Clock
-from shared.errors import AlreadyExists, InvalidInput, MarketDataError
+from shared.errors import AlreadyExists, ConfigurationError, InvalidInput, MarketDataError
 from shared.execution.exchange import Exchange
 from shared.market.candle import Candle, Columns
 from shared.market.timeframe import last_closed
@@ -31,6 +31,8 @@ CONTAINER = "signals"
 _log = logging.getLogger("borsa.signals")
 
 Plan = Mapping[str, Mapping[str, EnsembleConfig]]
+#: An ensemble as it votes at a bar that closes then (UTC ms): its models with their versions.
+Voting = Callable[[EnsembleConfig, int], EnsembleConfig]
 
 
 class Engine:
@@ -42,6 +44,8 @@ class Engine:
         Symbol -> time frame -> ensemble.
     sentiment : callable, optional
         Gives the reading of a symbol at a moment; asked only where an ensemble makes use of it.
+    voting : callable, optional
+        Which versions of models vote where the plan pins none; by default those of the folder.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class Engine:
         store: Store,
         clock: Clock,
         sentiment: Callable[[str, int], Reading] | None = None,
+        voting: Voting | None = None,
     ) -> None:
         self.plan = plan
+        self._voting = voting
         self._exchange = exchange
         self._store = store
         self._clock = clock
@@ -74,9 +80,17 @@ class Engine:
             For a symbol or time frame that is not traded.
         MarketDataError
             When the bars before it cannot be had, or it contradicts a bar that was used.
+        ConfigurationError
+            When it is not known which version of a model votes, or that one cannot.
         """
         config = self._config(candle.symbol, candle.timeframe)
-        window = self._window(candle, config)
+        if self._voting is not None:
+            try:
+                config = self._voting(config, candle.close_time)
+            except ConfigurationError:
+                self._take(candle)
+                raise
+        window = self._window(candle, required_history(config))
         if window is None:
             return None
         if len(window) < window.size:
@@ -100,9 +114,13 @@ class Engine:
 
     def history(self, symbol: str, timeframe: str) -> tuple[int, int]:
         """Candles that are known, and how many a signal needs; 0 known before the first candle."""
-        needed = required_history(self._config(symbol, timeframe))
         window = self._windows.get((symbol, timeframe))
-        return (0 if window is None else len(window)), needed
+        if window is not None:
+            return len(window), window.size
+        config = self._config(symbol, timeframe)
+        if self._voting is not None:
+            config = self._voting(config, self._clock.now_ms())
+        return 0, required_history(config)
 
     def save(self, signal: Signal) -> Signal:
         """Store a signal; if this bar has one already, that one counts."""
@@ -141,20 +159,29 @@ class Engine:
         except KeyError:
             raise InvalidInput(f"{symbol} {timeframe} is not traded here") from None
 
-    def _window(self, candle: Candle, config: EnsembleConfig) -> CandleWindow | None:
+    def _take(self, candle: Candle) -> None:
+        """Know a bar that nobody votes on: whoever watches the market looks at it."""
+        window = self._windows.get((candle.symbol, candle.timeframe))
+        if window is not None:
+            self._window(candle, window.size)
+
+    def _window(self, candle: Candle, needed: int) -> CandleWindow | None:
         key = (candle.symbol, candle.timeframe)
         window = self._windows.get(key)
-        if window is not None and window.last_open_time is not None:
-            if candle.open_time < window.last_open_time:
+        last = None if window is None else window.last_open_time
+        if window is not None and last is not None:
+            if candle.open_time < last:
                 return None
-            try:
-                return window if window.append(candle) else None
-            except MarketDataError:
-                if candle.open_time <= window.last_open_time:
-                    # The same bar with other values: trust neither, read the venue's.
-                    del self._windows[key]
-                    raise
-        window = self._load(candle, required_history(config))
+            # A new champion may read further back than the one before: then all is read anew.
+            if window.size >= needed or candle.open_time == last:
+                try:
+                    return window if window.append(candle) else None
+                except MarketDataError:
+                    if candle.open_time <= last:
+                        # The same bar with other values: trust neither, read the venue's.
+                        del self._windows[key]
+                        raise
+        window = self._load(candle, needed)
         self._windows[key] = window
         return window
 

@@ -12,7 +12,7 @@ import pytest
 
 from local.exchange.faults import ApiRequest, ApiResponse, Fault, error_answer, on
 from shared.intelligence.features import FEATURE_SET, NAMES, feature_history, window
-from shared.intelligence.library import MODELS, library
+from shared.intelligence.library import SLOTS, library
 from shared.market.candle import to_columns
 from tests.http.serving import NOW, Serving, problem
 from tests.intelligence.made_onnx import LOOKBACK, MAKERS, save, serving, trees
@@ -67,7 +67,7 @@ def test_models_are_listed_with_their_state(app: Serving) -> None:
     found = app.request("GET", "/api/models").json()
     assert found["featureSet"] == FEATURE_SET
     by_name = {one["name"]: one for one in found["models"]}
-    assert tuple(by_name) == MODELS
+    assert tuple(by_name) == SLOTS
     assert by_name["svm_rbf"] == {"name": "svm_rbf", "state": "missing"}
     assert by_name["gru"]["state"] == "refused"
     assert "feature set 1-0123456789ab" in by_name["gru"]["message"]

@@ -210,7 +210,7 @@ def test_without_models_none_can_be_named(tmp_path: Path) -> None:
     with serving(nothing):
         formulas = [formula.name for formula in FORMULAS]
         assert available() == formulas
-        assert len(STRATEGIES) == len(formulas) + 15
+        assert len(STRATEGIES) == len(formulas) + 16
         for name in ai.NAMES:
             with pytest.raises(ConfigurationError, match="train"):
                 decode_config({"default": {"members": [{"strategy": name}]}})

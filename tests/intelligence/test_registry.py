@@ -241,10 +241,15 @@ def test_states_follow_one_table(states: tuple[Any, ...], told: str) -> None:
 
 
 def test_what_was_rejected_is_neither_promoted_nor_gone_back_to() -> None:
-    slot = promoted(promoted(slot_of(0, 1, 2), tenure(A, 0)), tenure(B, 1))
-    slot = moved(moved(slot, C, "rejected", 2), A, "rejected", 2)
+    slot = slot_of(0, 1, 2, 3)
+    for number, one in enumerate((A, B, C)):
+        slot = promoted(slot, tenure(one, number))
+    with pytest.raises(Conflict, match="what a rollback leads to"):
+        moved(slot, B, "rejected", 4)
+    slot = moved(moved(slot, A, "rejected", 4), D, "rejected", 4)
     with pytest.raises(Conflict, match="was rejected"):
-        promoted(slot, tenure(C, 3))
+        promoted(slot, tenure(D, 5))
+    slot = rolled_back(slot, tenure(B, 6, "rollback"))
     with pytest.raises(Conflict, match="was rejected since"):
         before(slot)
     with pytest.raises(Conflict, match="champion already"):
