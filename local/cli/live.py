@@ -98,6 +98,7 @@ async def _trade(
         SYMBOLS=",".join(options.symbols),
         SQLITE_PATH=str(folder / "state.db"),
         **demonstration(),
+        **({"MODEL_REGISTRY": "on", "MODEL_SCORING": "on"} if options.registry else {}),
     )
     services = Services(settings, clock=exchange.clock)
     live = SignalR()

@@ -222,6 +222,11 @@ def _live_options(root: argparse.ArgumentParser) -> None:
     live.add_argument(
         "--streamer", action="store_true", help="run the market streamer beside the timer"
     )
+    live.add_argument(
+        "--registry",
+        action="store_true",
+        help="models vote by the registry, and are scored at every bar",
+    )
     live.add_argument("--plain", action="store_true", help="lines instead of a live console")
     live.add_argument("--seconds", type=float, help="stop by itself after that many real seconds")
 

@@ -1,4 +1,4 @@
-"""``./run models``: what the models of a folder are worth, by their cards."""
+"""``./run models``: what the models of a folder are worth, by their cards, or an action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from shared.intelligence.card import Figures, ModelCard, decoded
 
 
 def run(options: argparse.Namespace) -> int:
-    """0 when there is a model."""
+    """0 when there is a model, or the action was done."""
+    if options.action not in (None, "cards"):
+        from local.cli.model_versions import run as act
+
+        return act(options)
     files = sorted(options.models.glob("*.json")) if options.models.is_dir() else []
     if not files:
         raise InvalidInput(f"{options.models}: no model card; ./run train makes them")

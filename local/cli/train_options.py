@@ -7,9 +7,7 @@ from pathlib import Path
 
 from local.cli.data_options import Commands
 from local.cli.dates import count, end_moment, moment, names
-
-#: The application's own.
-MODELS = Path(__file__).resolve().parents[2] / "models"
+from local.cli.models_options import MODELS, add_models
 
 
 def add_rows(command: argparse.ArgumentParser) -> None:
@@ -75,16 +73,7 @@ def add_training(commands: Commands[argparse.ArgumentParser]) -> None:
 
     _retrain(commands)
 
-    models = commands.add_parser(
-        "models",
-        help="the models there are, and what they were worth out of sample",
-        description="The cards of a folder: every figure beside what no knowledge would reach.",
-    )
-    models.add_argument(
-        "--models", type=Path, default=MODELS, metavar="DIR", help="default: the application's"
-    )
-    models.add_argument("--json", action="store_true", help="the cards as they are")
-    models.set_defaults(module="local.cli.models")
+    add_models(commands)
 
 
 def _retrain(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -26,16 +26,15 @@ from numpy.typing import NDArray
 
 from shared.clock import iso
 from shared.intelligence.labels import DOWN, UP
-from shared.intelligence.scores import BarScore, Row, model_key
+from shared.intelligence.quality import LEAST, VOTE_THRESHOLD, brier, log_loss
+from shared.intelligence.scores import BarScore, model_key
+from shared.intelligence.uncertainty import mean_with_error
 from shared.market.timeframe import duration_ms
 
 #: Verdicts need bars of so many horizons.
 LEAST_HORIZONS = 20
 #: Lags of the variance, in horizons.
 LAGS = 3
-#: Difference of p(up) and p(down) from which a row counts as a vote, as on the cards.
-VOTE = 0.1
-_LEAST = 1e-12
 
 Array = NDArray[np.float64]
 Verdict = Literal["better", "worse", "not known"]
@@ -76,7 +75,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         First and last of them, UTC.
     champion, challenger : Judged or None
     gain, gain_error : float or None
-        Mean log loss of the champion less that of the challenger, and its standard error.
+        Mean log loss of the champion less that of the challenger, and its standard error, which
+        there is from more bars on than lags.
     low, high : float or None
         Between which the gain lies with 95 %, were this the only look.
     brier_gain : float or None
@@ -133,55 +133,32 @@ def compare(
         )
         return Comparison(**common, bars=0, rows=0, why=why)
     step = duration_ms(found[0].timeframe)
-    label = np.array([s.label for s in found], dtype=np.int64)
+    label = np.array([s.label for s in found], dtype=np.int8)
     bar = np.array([s.closed_at // step for s in found], dtype=np.int64)
-    old, new = ([s.probabilities[key] for s in found] for key in keys)
-    losses = [_loss(np.array(p), label) for p in (old, new)]
-    briers = [_brier(np.array(p), label) for p in (old, new)]
-    gains = losses[0] - losses[1]
-    gain, error, share = mean_and_error(gains, bar, LAGS * horizon_bars)
-    reach = quantile(share) * error
+    rows = [np.array([s.probabilities[key] for s in found]) for key in keys]
+    losses = [_losses(p, label) for p in rows]
+    lag = LAGS * horizon_bars
+    gain, error = mean_with_error(losses[0] - losses[1], bar, lag)
     bars = len(np.unique(bar))
+    reach = None if error is None else quantile((lag + 1) / bars) * error
     verdict, why = _verdict(gain, reach, bars, least)
+    old, new = (_judged(v, p, label) for v, p in zip((champion, challenger), rows, strict=True))
     return Comparison(
         **common,
         bars=bars,
         rows=len(found),
         since=iso(min(s.closed_at for s in found)),
         until=iso(max(s.closed_at for s in found)),
-        champion=_judged(champion, losses[0], briers[0], old, label),
-        challenger=_judged(challenger, losses[1], briers[1], new, label),
+        champion=old,
+        challenger=new,
         gain=gain,
         gain_error=error,
-        low=gain - reach,
-        high=gain + reach,
-        brier_gain=float((briers[0] - briers[1]).mean()),
+        low=None if reach is None else gain - reach,
+        high=None if reach is None else gain + reach,
+        brier_gain=old.brier - new.brier,
         verdict=verdict,
         why=why,
     )
-
-
-def mean_and_error(values: Array, bar: NDArray[np.int64], lags: int) -> tuple[float, float, float]:
-    """Mean of values that belong to bars, its standard error, and the share of lags in the bars.
-
-    Parameters
-    ----------
-    values : array of shape (rows,)
-    bar : int64 array of shape (rows,)
-        Number of each row's bar; several rows may be of one, and bars may be missing.
-    lags : int
-        How far apart, in bars, values may still depend on each other.
-    """
-    mean = float(values.mean())
-    place = bar - int(np.min(bar))
-    length = int(np.max(place)) + 1
-    sums = np.bincount(place, weights=values - mean, minlength=length)
-    variance = float(sums @ sums)
-    for lag in range(1, min(lags, length - 1) + 1):
-        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(sums[lag:] @ sums[:-lag])
-    # Of sums that add up to 0 it is never below 0 but for rounding.
-    error = float(np.sqrt(max(variance, 0.0)) / len(values))
-    return mean, error, min(1.0, (lags + 1.0) / len(np.unique(bar)))
 
 
 def quantile(share: float) -> float:
@@ -189,9 +166,11 @@ def quantile(share: float) -> float:
     return 1.9600 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3
 
 
-def _verdict(gain: float, reach: float, bars: int, least: int) -> tuple[Verdict, str]:
-    told = f"{gain:+.4f} nats a row, {gain - reach:+.4f} to {gain + reach:+.4f}"
-    if bars < least:
+def _verdict(gain: float, reach: float | None, bars: int, least: int) -> tuple[Verdict, str]:
+    told = f"{gain:+.4f} nats a row"
+    if reach is not None:
+        told += f", {gain - reach:+.4f} to {gain + reach:+.4f}"
+    if bars < least or reach is None:
         return "not known", f"{bars:,} bars of {least:,} that a verdict needs ({told})"
     # No spread at all is two versions that say the same.
     if reach > 0.0 and gain > reach:
@@ -201,28 +180,20 @@ def _verdict(gain: float, reach: float, bars: int, least: int) -> tuple[Verdict,
     return "not known", f"the difference may be none: {told}"
 
 
-def _judged(
-    version: str, losses: Array, briers: Array, rows: list[Row], label: NDArray[np.int64]
-) -> Judged:
-    p = np.array(rows)
+def _judged(version: str, p: Array, label: NDArray[np.int8]) -> Judged:
     vote = p[:, UP] - p[:, DOWN]
-    voted = np.abs(vote) >= VOTE
+    voted = np.abs(vote) >= VOTE_THRESHOLD
     side = np.where(vote > 0.0, UP, DOWN)[voted]
     return Judged(
         version=version,
-        log_loss=float(losses.mean()),
-        brier=float(briers.mean()),
+        log_loss=log_loss(p, label),
+        brier=brier(p, label),
         votes=len(side),
         hit_rate=float((side == label[voted]).mean()) if len(side) else None,
     )
 
 
-def _loss(p: Array, label: NDArray[np.int64]) -> Array:
-    found: Array = -np.log(np.maximum(p[np.arange(len(label)), label], _LEAST))
-    return found
-
-
-def _brier(p: Array, label: NDArray[np.int64]) -> Array:
-    came = np.eye(p.shape[1])[label]
-    found: Array = ((p - came) ** 2).sum(axis=1)
+def _losses(p: Array, label: NDArray[np.int8]) -> Array:
+    """Negative log likelihood row by row; their mean is that of :func:`log_loss`."""
+    found: Array = -np.log(np.maximum(p[np.arange(len(label)), label], LEAST))
     return found

@@ -25,7 +25,8 @@ VOTE_THRESHOLD = 0.1
 #: Bins of the calibration.
 BINS = 10
 _WEEK_MS = 7 * DAY_MS
-_LEAST = 1e-12
+#: Likelihood that a row has at least, so that no surprise costs more than 27.6 nats.
+LEAST = 1e-12
 
 
 def base_rates(label: Labels) -> Array:
@@ -99,7 +100,7 @@ def checked(probabilities: Array, label: Labels) -> Array:
 def log_loss(p: Array, label: Labels) -> float:
     """Mean negative log likelihood, in nats."""
     came = p[np.arange(len(label)), label]
-    return float(-np.log(np.maximum(came, _LEAST)).mean())
+    return float(-np.log(np.maximum(came, LEAST)).mean())
 
 
 def brier(p: Array, label: Labels) -> float:
@@ -145,8 +146,8 @@ def gain(
         Number of the block of each row, for example its week. With one block there is no error.
     """
     rows = np.arange(len(label))
-    each = np.log(np.maximum(p[rows, label], _LEAST))
-    each -= np.log(np.maximum(baseline[rows, label], _LEAST))
+    each = np.log(np.maximum(p[rows, label], LEAST))
+    each -= np.log(np.maximum(baseline[rows, label], LEAST))
     mean = float(each.mean())
     _, place = np.unique(block, return_inverse=True)
     sums = np.bincount(place, weights=each - mean)

@@ -7,20 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from shared.intelligence.comparison import (
-    LAGS,
-    LEAST_HORIZONS,
-    VOTE,
-    compare,
-    mean_and_error,
-    quantile,
-)
+from shared.intelligence.comparison import LAGS, LEAST_HORIZONS, compare, quantile
 from shared.intelligence.features import FEATURE_SET
 from shared.intelligence.scores import BarScore, Row
-from training.scores import VOTE_THRESHOLD
+from shared.intelligence.uncertainty import mean_with_error
 
 HOUR = 3_600_000
 START = 1_746_316_800_000
@@ -76,39 +67,13 @@ def test_figures_worked_out_by_hand() -> None:
     assert (found.challenger.votes, found.challenger.hit_rate) == (2, 0.5)
     assert found.verdict == "not known"
     assert found.why.startswith("2 bars of 40 that a verdict needs")
-    assert VOTE == VOTE_THRESHOLD
+    assert (found.gain_error, found.low, found.high) == (None, None, None)
 
 
 def test_nothing_in_common_says_so() -> None:
     found = compared([score(0, 2, (0.2, 0.3, 0.5), None), score(1, 1, None, (0.2, 0.3, 0.5))])
     assert (found.bars, found.gain, found.verdict) == (0, None, "not known")
     assert "no bar with a label has both" in found.why
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 30), st.floats(-5, 5).map(lambda x: round(x, 3))), min_size=1,
-        max_size=60,
-    ),
-    st.integers(0, 12),
-)  # fmt: skip
-def test_the_error_is_that_of_all_pairs_that_may_depend(
-    rows: list[tuple[int, float]], lags: int
-) -> None:
-    """Summed pair by pair: rows of one bar wholly, those k bars apart by 1 - k / (lags + 1)."""
-    rows.sort()
-    mean = sum(value for _, value in rows) / len(rows)
-    variance = sum(
-        max(0.0, 1 - abs(a - b) / (lags + 1)) * (x - mean) * (y - mean)
-        for a, x in rows
-        for b, y in rows
-    )
-    bar, values = np.array([b for b, _ in rows]), np.array([v for _, v in rows])
-    found, error, share = mean_and_error(values, bar, lags)
-    assert found == pytest.approx(mean, abs=1e-12)
-    assert error == pytest.approx(math.sqrt(max(variance, 0)) / len(rows), abs=1e-6)
-    assert share == min(1.0, (lags + 1) / len({b for b, _ in rows}))
 
 
 def test_without_lags_the_quantile_is_that_of_the_normal_distribution() -> None:
@@ -162,8 +127,8 @@ def test_overlapping_labels_make_the_error_larger() -> None:
     """The same differences, once of bars far apart and once of neighbours whose labels overlap."""
     random = np.random.default_rng(3)
     shared = np.convolve(random.normal(size=623), np.ones(24), "valid")
-    _, apart, _ = mean_and_error(shared, np.arange(600) * 100, LAGS * 24)
-    _, close, _ = mean_and_error(shared, np.arange(600), LAGS * 24)
+    _, apart = mean_with_error(shared, np.arange(600) * 100, LAGS * 24)
+    _, close = mean_with_error(shared, np.arange(600), LAGS * 24)
     # Sums of 24 independent ones: the true error of the mean is nearly 24 / sqrt(600).
     assert apart == pytest.approx(math.sqrt(24 / 600), rel=0.2)
     assert close == pytest.approx(24 / math.sqrt(600), rel=0.4)
