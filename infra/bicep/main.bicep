@@ -404,6 +404,14 @@ param trainingHours int = 8
 @description('Image of the training; azd fills it in once it has pushed one.')
 param trainingImage string = ''
 
+@description('Plans that name a model vote with its champion in the registry.')
+@allowed(['off', 'on'])
+param modelRegistry string = 'off'
+
+@description('Score champions and challengers of the models at every closed bar.')
+@allowed(['off', 'on'])
+param modelScoring string = 'off'
+
 @description('Judge once a day whether the models still know what their cards say.')
 @allowed(['off', 'on'])
 param modelDrift string = 'off'
@@ -716,6 +724,8 @@ var tradingSettings = {
   AZURE_CLIENT_ID: identity.outputs.clientId
   BORSA_TELEMETRY: 'true'
   MODEL_DRIFT: modelDrift
+  MODEL_REGISTRY: modelRegistry
+  MODEL_SCORING: modelScoring
   // Without an image there is nothing that could train.
   RETRAINING_JOB: training && !empty(trainingImage)
     ? '${alertAudience}${resourceId(subscription().subscriptionId, group.name, 'Microsoft.App/jobs', trainingJobName)}'

@@ -11,7 +11,7 @@ import msgspec
 from local.cli.dates import end_moment, moment, names
 from local.cli.open_state import call
 from local.cli.progress import counted
-from local.cli.train_options import MODELS
+from local.cli.models_options import MODELS
 from shared.clock import day
 from shared.errors import InvalidInput
 from shared.intelligence.drift import DriftReport

@@ -8,46 +8,48 @@ from pathlib import Path
 
 import pytest
 
+from local.cli.main import main
 from local.clock import VirtualClock
 from shared.intelligence.library import SHIPPED
 from shared.storage.sqlite import SqliteStore
 from tests.cli.command_line import Live, refused, run
 from tests.intelligence.made_onnx import mlp, save
 
-pytestmark = pytest.mark.xdist_group("live")
 
+def test_in_and_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
 
-def test_in_and_out_again(tmp_path: Path) -> None:
-    state = tmp_path / ".local" / "state.db"
-    SqliteStore(str(state), clock=VirtualClock(0)).close()
+    def done(*arguments: str, code: int = 0) -> str:
+        assert main(["models", *arguments]) == code
+        said = capsys.readouterr()
+        return said.out if code == 0 else said.err
+
+    SqliteStore(".local/state.db", clock=VirtualClock(0)).close()
     made = tmp_path / "made"
     made.mkdir()
     card = save(made, "mlp", mlp())
-    done = run(tmp_path, "models", "register", "mlp", "--from", "made", "--challenge")
-    assert (done.returncode, done.stdout) == (0, f"mlp {card.version}: challenger\n"), done.stderr
+    told = done("register", "mlp", "--from", "made", "--challenge")
+    assert told == f"mlp {card.version}: challenger\n"
     # The application's own, where no folder is named.
-    assert "svm_rbf" in run(tmp_path, "models", "register", "svm_rbf").stdout
-    listed = run(tmp_path, "models", "versions").stdout
+    shipped = json.loads((SHIPPED / "svm_rbf.json").read_text())["version"]
+    assert done("register", "svm_rbf") == f"svm_rbf {shipped}: candidate\n"
+    listed = done("versions")
     assert f"  {card.version}  challenger" in listed
     assert "from models/" in listed
     assert "2 versions" in listed
 
-    done = run(tmp_path, "models", "export", "mlp", card.version, "--out", "back")
-    assert done.returncode == 0, done.stderr
-    for ending in ("onnx", "json"):
-        told = tmp_path / "back" / f"mlp.{ending}"
-        assert told.read_bytes() == (made / f"mlp.{ending}").read_bytes()
-    version = json.loads((SHIPPED / "svm_rbf.json").read_text())["version"]
-    run(tmp_path, "models", "export", "svm_rbf", version, "--out", "back")
-    assert (tmp_path / "back/svm_rbf.json").read_bytes() == (SHIPPED / "svm_rbf.json").read_bytes()
+    for name, version, folder in (("mlp", card.version, made), ("svm_rbf", shipped, SHIPPED)):
+        done("export", name, version, "--out", "back")
+        for ending in ("onnx", "json"):
+            file = f"{name}.{ending}"
+            assert (tmp_path / "back" / file).read_bytes() == (folder / file).read_bytes()
 
-    assert "there is no version:0" in refused(
-        run(tmp_path, "models", "export", "mlp", "0", "--out", "back")
-    )
-    missing = run(tmp_path, "models", "register", "gru", "--from", "made")
-    assert missing.returncode == 2
-    assert "gru.json is not there" in missing.stderr
-    assert "nothing runs" in refused(run(tmp_path, "models", "compare", "mlp"))
+    assert "there is no version:0" in done("export", "mlp", "0", "--out", "back", code=2)
+    assert "gru.json is not there" in done("register", "gru", "--from", "made", code=2)
+    assert "nothing runs" in done("compare", "mlp", code=2)
+    assert "holds no run" in done("versions", "--state", "elsewhere", code=2)
 
 
 @pytest.fixture
@@ -57,6 +59,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
     one.close()
 
 
+@pytest.mark.xdist_group("live")
 def test_versions_of_a_running_application(live: Live, tmp_path: Path) -> None:
     live.announced()
     made = tmp_path / "made"
