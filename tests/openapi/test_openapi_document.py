@@ -130,6 +130,8 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "Parameter sweeps": [("start_sweep", "body"), ("get_sweep", 200)],
     "Models and predictions": [("models", 200), ("predict", 200), ("predict_batch", 200)],
     "Chart patterns": [("chart_patterns", 200), ("read_chart", 200)],
+    "Model versions": [("compare_models", 200)],
+    "Chart patterns": [("chart_patterns", 200)],
     "Assistant, sentiment, documents": [("chat", 200), ("analyse", 200), ("sentiment", 200)],
     "GET /api/models/drift": [("model_drift", 200)],
     "Anomalies": [("list_anomalies", 200)],
