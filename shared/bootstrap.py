@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from shared.execution.histories import Histories
     from shared.intelligence.champions import Champions
     from shared.intelligence.predictions import Predictor
-    from shared.operations.retraining import Retraining
     from shared.intelligence.promotion import Models
     from shared.intelligence.registry import Registry
     from shared.intelligence.scoring import Scorer
+    from shared.operations.retraining import Retraining
     from shared.opinions import Opinions
     from shared.portfolio.dashboard import Dashboard
     from shared.research.sweep_market import Markets

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import msgspec
 
 from local.cli.dates import end_moment, moment, names
+from local.cli.models_options import MODELS
 from local.cli.open_state import call
 from local.cli.progress import counted
-from local.cli.models_options import MODELS
 from shared.clock import day
 from shared.errors import InvalidInput
 from shared.intelligence.drift import DriftReport
