@@ -131,7 +131,6 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "Models and predictions": [("models", 200), ("predict", 200), ("predict_batch", 200)],
     "Chart patterns": [("chart_patterns", 200), ("read_chart", 200)],
     "Model versions": [("compare_models", 200)],
-    "Chart patterns": [("chart_patterns", 200)],
     "Assistant, sentiment, documents": [("chat", 200), ("analyse", 200), ("sentiment", 200)],
     "GET /api/models/drift": [("model_drift", 200)],
     "Anomalies": [("list_anomalies", 200)],
