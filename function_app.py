@@ -1,5 +1,7 @@
 """The function app: registers the blueprints, nothing else."""
 
+import os
+
 import azure.functions as func
 
 from functions import (
@@ -22,6 +24,7 @@ from functions import (
     risk,
     safety,
     sentiment,
+    session,
     stage,
     trading,
     watch,
@@ -31,7 +34,7 @@ from functions.durable import df
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (
+BLUEPRINTS = (
     market,
     trading,
     approvals,
@@ -55,5 +58,13 @@ for module in (
     operations,
     incidents,
     web,
-):
+    session,
+)
+
+for module in BLUEPRINTS:
     app.register_functions(module.bp)
+
+if os.environ.get("ACCESS", "").strip() == "entra":
+    from functions.people import people
+
+    app.register_functions(people(BLUEPRINTS))

@@ -14,11 +14,14 @@ from shared.errors import (
     ConfigurationError,
     Conflict,
     ExchangeError,
+    IdentityUnavailable,
     InvalidInput,
     MarketDataError,
+    NotAllowed,
     NotFound,
     ServiceError,
     ServiceThrottled,
+    NotSignedIn,
     StoreUnavailable,
     TooManyRequests,
 )
@@ -29,6 +32,8 @@ MAX_BODY_BYTES = 16_384
 T = TypeVar("T")
 
 _STATUS: tuple[tuple[type[BorsaError], int], ...] = (
+    (NotSignedIn, 401),
+    (NotAllowed, 403),
     (InvalidInput, 400),
     (NotFound, 404),
     (AlreadyExists, 409),
@@ -39,6 +44,7 @@ _STATUS: tuple[tuple[type[BorsaError], int], ...] = (
     (ServiceThrottled, 429),
     (ServiceError, 502),
     (MarketDataError, 502),
+    (IdentityUnavailable, 502),
 )
 
 

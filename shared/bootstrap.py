@@ -19,6 +19,7 @@ from shared.clock import Clock, SystemClock
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from shared.access.door import Door
     from shared.audit.log import AuditLog
     from shared.compliance.evidence import Deployment
     from shared.compliance.stages import StageRules
@@ -260,6 +261,20 @@ class Services:
             self.settings.account_id,
             lambda: self.secrets.get("totp-secret"),
         )
+
+    @cached_property
+    def door(self) -> Door:
+        """The way in for people; of the services for exits, so that it is there while a limit is
+        wrong.
+
+        Raises
+        ------
+        NotFound
+            While ``ACCESS`` is ``keys``.
+        """
+        from shared.access.wired import door
+
+        return door(self.settings, self.store, self.clock, self.secrets)
 
     @cached_property
     def limits(self) -> Limits:

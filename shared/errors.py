@@ -6,7 +6,10 @@
     ├── ConfigurationError        settings are missing or wrong; names every problem at once
     ├── InvalidInput              a caller's input is wrong; nothing was changed
     │   ├── CodeRefused           a code of the second factor is wrong, used, or the factor locked
-    │   └── TooManyRequests       asked too often; the same request may succeed later
+    │   ├── TooManyRequests       asked too often; the same request may succeed later
+    │   ├── NotSignedIn           no session, or one that is over
+    │   ├── NotAllowed            signed in, but the role does not allow it
+    │   └── SignInRefused         a sign-in that does not prove who somebody is
     ├── StoreError
     │   ├── NotFound              no such document
     │   ├── AlreadyExists         id or unique key is taken
@@ -22,6 +25,7 @@
     │   ├── ServiceRefused        final for this request: wrong key, unknown model, bad content
     │   ├── ServiceThrottled      asked too often; again after ``retry_after`` seconds
     │   └── ServiceUnavailable    no usable answer; ``sent``: the work may have been done
+    ├── IdentityUnavailable       Entra ID cannot be asked, or does not answer as it should
     ├── KillSwitchLatched         no order that adds exposure may be sent
     ├── MarketDataError           a candle is out of order, doubled with other values, or missing
     ├── JobError
@@ -63,6 +67,18 @@ class CodeRefused(InvalidInput):
 
 class TooManyRequests(InvalidInput):
     """Asked too often; the same request may succeed later."""
+
+
+class NotSignedIn(InvalidInput):
+    """There is no session, or it is over."""
+
+
+class NotAllowed(InvalidInput):
+    """Somebody is signed in whose role does not allow this, or the request was not meant."""
+
+
+class SignInRefused(InvalidInput):
+    """A sign-in that does not prove who somebody is; the reason names no secret."""
 
 
 class StoreError(BorsaError):
@@ -165,6 +181,10 @@ class ServiceThrottled(ServiceError):
 
 class ServiceUnavailable(ServiceError):
     """No usable answer."""
+
+
+class IdentityUnavailable(BorsaError):
+    """The identity provider cannot be asked, or its answer cannot be used. Sessions go on."""
 
 
 class KillSwitchLatched(BorsaError):

@@ -90,6 +90,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retraining_on: Literal["failing", "drifting"]
     retraining_days: int
     services: ServiceSettings
+    access: Literal["keys", "entra"]
+    entra_tenant_id: str
+    entra_client_id: str
+    entra_authority: str
+    public_url: str
+    session_hours: int
+    session_idle_minutes: int
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -170,6 +177,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RETRAINING_ON", "failing", "verdict on a champion that starts it: failing, drifting"),
     Setting("RETRAINING_DAYS", "14", "days between two starts at least, 3-180"),
     *(Setting(*setting) for setting in SERVICE_SETTINGS),
+    Setting("ACCESS", "keys", "keys: function keys alone; entra: people sign in as well"),
+    Setting("ENTRA_TENANT_ID", "", "directory whose people may sign in"),
+    Setting("ENTRA_CLIENT_ID", "", "application (client) id of the app registration"),
+    Setting("ENTRA_AUTHORITY", "https://login.microsoftonline.com", "where people sign in"),
+    Setting("PUBLIC_URL", "", "address of this application as browsers know it"),
+    Setting("SESSION_HOURS", "8", "hours after which a session ends, 1-24"),
+    Setting("SESSION_IDLE_MINUTES", "30", "minutes without a request that end it, 5-240"),
 )
 
 #: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
@@ -403,8 +417,19 @@ def load(environment: Mapping[str, str]) -> Settings:
         ),
         retraining_days=read.integer("RETRAINING_DAYS", 3, 180),
         services=read_services(read),
+        access=read.choice("ACCESS", ("keys", "entra")),  # type: ignore[arg-type]
+        entra_tenant_id=read.text("ENTRA_TENANT_ID"),
+        entra_client_id=read.text("ENTRA_CLIENT_ID"),
+        entra_authority=read.url("ENTRA_AUTHORITY").rstrip("/"),
+        public_url=read.url("PUBLIC_URL").rstrip("/"),
+        session_hours=read.integer("SESSION_HOURS", 1, 24),
+        session_idle_minutes=read.integer("SESSION_IDLE_MINUTES", 5, 240),
     )
     problems = read.problems
+    if settings.access == "entra":
+        from shared.access.needed import missing
+
+        problems += missing(settings)
     if settings.binance_environment == "simulated" and not settings.binance_base_url:
         problems.append(
             "BINANCE_BASE_URL is empty; set the address of the simulated exchange, or choose "

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from functions.browsers import CSRF
 from functions.openapi import (
+    access,
     account,
     charts,
     compliance,
@@ -22,6 +24,7 @@ from functions.openapi import (
     trading,
 )
 from functions.openapi.operation import Error, Operation
+from functions.roles import RULES
 
 #: Raised with the interface: the first number when callers must change.
 VERSION = "1.0.0"
@@ -37,6 +40,7 @@ AREAS: dict[str, tuple[Operation, ...]] = {
     "charts": charts.OPERATIONS,
     "opinions": opinions.OPERATIONS,
     "research": research.OPERATIONS,
+    "access": access.OPERATIONS,
 }
 
 _REF = "#/components/schemas/{name}"
@@ -46,7 +50,8 @@ _MEANING = {
     202: "accepted",
     304: "what the caller has is current",
     400: "the request is wrong, or a code of the second factor is; nothing was changed",
-    401: "no key, or a wrong one",
+    401: "no key, or a wrong one (without a body); for people: not signed in",
+    403: "for people: the role does not allow it, or another page asked",
     404: "there is no such thing",
     409: "the state does not allow it, or not any more",
     413: "the body is larger than is read",
@@ -83,8 +88,14 @@ def document() -> dict[str, Any]:
             "description": "The state of the application, and what people may do with it. Money "
             "and quantities are texts of decimals.",
         },
-        "servers": [{"url": "/api"}],
-        "security": [{"header": []}, {"query": []}],
+        "servers": [
+            {"url": "/api", "description": "with a function key"},
+            {
+                "url": "/api/me",
+                "description": "the operations that need a key, for people who signed in with "
+                "Entra ID and have at least x-role; only while ACCESS is entra",
+            },
+        ],
         "tags": [{"name": tag} for tag in AREAS],
         "paths": dict(sorted(paths.items())),
         "components": {
@@ -92,6 +103,8 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
                 "query": {"type": "apiKey", "in": "query", "name": "code"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-borsa-session"},
+                "csrf": {"type": "apiKey", "in": "header", "name": CSRF},
             },
         },
     }
@@ -112,11 +125,11 @@ def paths_of(route: str) -> list[str]:
 def statuses(operation: Operation) -> dict[int, Any]:
     """Status -> type of the body, or ``None``, of everything that may be answered."""
     errors = {500, 503, *operation.errors}
+    if operation.key:
+        errors |= {401, 403, 429}
     if operation.body is not None:
         errors |= {400, 413}
     told: dict[int, Any] = dict.fromkeys(errors, Error) | dict(operation.answers)
-    if operation.key:
-        told[401] = None
     return dict(sorted(told.items()))
 
 
@@ -167,7 +180,12 @@ def _described(operation: Operation, path: str, known: dict[str, Any]) -> dict[s
         for status, type_ in statuses(operation).items()
     }
     if not operation.key:
-        one["security"] = []
+        return {**one, "security": []}
+    person: dict[str, list[str]] = {"session": []}
+    if operation.method != "GET":
+        person["csrf"] = []
+    one["security"] = [{"header": []}, {"query": []}, person]
+    one["x-role"] = RULES[operation.function].role
     return one
 
 

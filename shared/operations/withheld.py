@@ -71,7 +71,7 @@ class Withholding:
             for name, value in environment.items()
             if _NAMES.search(name) and not _HARMLESS.search(name)
         }
-        for name in (*SECRETS, *CHANNELS.values(), *also):
+        for name in (*SECRETS, *CHANNELS.values(), "entra-client-secret", *also):
             try:
                 known.add(secrets.get(name))
             except BorsaError:

@@ -8,7 +8,7 @@ need. An emergency stop is never counted.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 
 from shared.clock import Clock
 from shared.errors import TooManyRequests
@@ -62,3 +62,39 @@ class Throttle:
                     f"more than {self._limit} requests {self._what} within a minute; wait a little"
                 )
             seen.append(now)
+
+
+class Throttles:
+    """One :class:`Throttle` for each caller, and the callers that were heard of last only.
+
+    Parameters
+    ----------
+    clock : Clock
+    limit : int
+        How many requests of one caller are let through within a minute.
+    what : str
+        What the requests are for, for the message.
+    most : int
+        Callers that are remembered. Whoever comes as more than these is met by the limit for all,
+        which belongs in front of this.
+    """
+
+    def __init__(self, clock: Clock, limit: int, what: str, most: int = 1_000) -> None:
+        self._clock, self._limit, self._what, self._most = clock, limit, what, most
+        self._each: OrderedDict[str, Throttle] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def admit(self, caller: str) -> None:
+        """Let one request of a caller through.
+
+        Raises
+        ------
+        TooManyRequests
+            When the caller's limit is reached; the refused request is not counted.
+        """
+        with self._lock:
+            one = self._each.pop(caller, None) or Throttle(self._clock, self._limit, self._what)
+            self._each[caller] = one
+            if len(self._each) > self._most:
+                self._each.popitem(last=False)
+        one.admit()

@@ -38,5 +38,6 @@ CONTAINERS: dict[str, Container] = {
         Container(name="deadletter", partition="source", ttl=30 * DAY_SECONDS),
         Container(name="research", partition="sweep", ttl=90 * DAY_SECONDS),
         Container(name="leases", partition="id"),
+        Container(name="sessions", partition="account", ttl=3 * DAY_SECONDS),
     )
 }

@@ -76,6 +76,7 @@ var containers container[] = [
   { name: 'deadletter', partition: 'source', ttl: 30 * day }
   { name: 'research', partition: 'sweep', ttl: 90 * day }
   { name: 'leases', partition: 'id' }
+  { name: 'sessions', partition: 'account', ttl: 3 * day }
 ]
 
 var serverless = capacityMode == 'Serverless'

@@ -1,0 +1,1 @@
+"""Who may do what: people who sign in with Entra ID, their sessions and roles."""

@@ -1,0 +1,124 @@
+"""Sign-ins that fail lock the address they come from, each further lock for longer.
+
+What is locked is only the beginning of new sessions from there: sessions that are open go on, and
+so do function keys, the emergency stop first of all. Addresses are kept as hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+import msgspec
+
+from shared.access.sessions import CONTAINER
+from shared.clock import Clock, iso
+from shared.errors import AlreadyExists, Conflict, NotFound, TooManyRequests
+from shared.security.totp import lock_ms
+from shared.storage.store import Body, Document, Store
+
+#: Failures that lock, and how far apart two of them may be to be counted together.
+MAX_FAILURES = 5
+WINDOW_MS = 15 * 60_000
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    failures: int = 0
+    failed_at: int = 0
+    locked_until: int = 0
+    locks: int = 0
+
+
+def id_of(address: str) -> str:
+    """The document of an address; one for all of an IPv6 network, where addresses are free."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        text = "unknown"
+    else:
+        text = str(parsed)
+        if isinstance(parsed, ipaddress.IPv6Address):
+            network = ipaddress.ip_network((parsed, 64), strict=False)
+            text = str(parsed.ipv4_mapped or network)
+    return "lock-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Lockout:
+    """The locks of one account.
+
+    Parameters
+    ----------
+    store : Store
+    clock : Clock
+    account : str
+    """
+
+    def __init__(self, store: Store, clock: Clock, account: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+
+    def check(self, address: str) -> None:
+        """Let a sign-in begin or end.
+
+        Raises
+        ------
+        TooManyRequests
+            While the address is locked.
+        """
+        state, _ = self._load(address)
+        if self._clock.now_ms() < state.locked_until:
+            raise TooManyRequests(
+                f"too many sign-ins failed: locked until {iso(state.locked_until)}. Function keys "
+                "and open sessions are not"
+            )
+
+    def failed(self, address: str) -> int:
+        """Count a failure; the end of the lock (UTC ms) if this one locks, else 0."""
+        while True:
+            state, document = self._load(address)
+            now = self._clock.now_ms()
+            if now < state.locked_until:
+                return 0  # was let in before the lock
+            together = 0 <= now - state.failed_at < WINDOW_MS
+            failures = state.failures + 1 if together else 1
+            locks = failures >= MAX_FAILURES
+            after = _State(
+                failures=0 if locks else failures,
+                failed_at=now,
+                locked_until=now + lock_ms(state.locks) if locks else 0,
+                locks=state.locks + locks,
+            )
+            if self._save(address, after, document):
+                return after.locked_until
+
+    def succeeded(self, address: str) -> None:
+        """Whoever signed in is no guesser: what was counted before is forgotten."""
+        while True:
+            state, document = self._load(address)
+            if document is None or state == _State():
+                return
+            if self._save(address, _State(), document):
+                return
+
+    def _load(self, address: str) -> tuple[_State, Document | None]:
+        document = self._store.get(CONTAINER, self._account, id_of(address))
+        if document is None:
+            return _State(), None
+        return msgspec.convert(document.body, _State), document
+
+    def _save(self, address: str, state: _State, document: Document | None) -> bool:
+        body: Body = {
+            **msgspec.to_builtins(state),
+            "id": id_of(address),
+            "account": self._account,
+            "kind": "lock",
+        }
+        try:
+            if document is None:
+                self._store.create(CONTAINER, body)
+            else:
+                self._store.replace(CONTAINER, body, etag=document.etag)
+        except (AlreadyExists, Conflict, NotFound):
+            return False
+        return True
