@@ -1,5 +1,5 @@
 // What a person can do here: stop, clear, approve, drill, check. Each says what came of it.
-import {Refused, get, keepOperator, operator, post} from "./api.js";
+import {Refused, get, keepOperator, operator, post, signedIn, ways} from "./api.js";
 import {$, draw, h, say} from "./dom.js";
 import {span} from "./format.js";
 import {checklist, steps} from "./panels.js";
@@ -59,15 +59,21 @@ export function armStop(after) {
   button.addEventListener("keydown", (event) => { if (event.key === "Escape") rest(); });
 }
 
-/** Sent again once where nothing came back: a second stop joins the first. */
+/** Sent again once where nothing came back: a second stop joins the first. Then by the other way in. */
 async function stop() {
   const body = {reason: "emergency stop of the dashboard", operator: operator() || "dashboard"};
-  try {
-    return await post("emergency-stop", body, 30_000);
-  } catch (error) {
-    if (error.status && error.status < 500) throw error;
-    return post("emergency-stop", body, 30_000);
+  let trouble = null;
+  for (const way of ways()) {
+    for (let left = 2; left > 0; left -= 1) {
+      try {
+        return await post("emergency-stop", body, 30_000, way);
+      } catch (error) {
+        trouble = error;
+        if (error.status && error.status < 500) break;
+      }
+    }
   }
+  throw trouble;
 }
 
 export function armClear(after) {
@@ -101,7 +107,7 @@ export function approvals(list, serverNow, after) {
   draw($("approvals-list"), open, (rows) => rows.map((a) => h("div", {class: "approval", "data-id": a.id},
     h("b", null, a.symbol), h("span", null, a.summary), h("span", {class: "left", "data-until": a.expiresAt}, ""),
     h("span", {class: "inline"},
-      h("label", null, "Your name ", h("input", {name: "operator", maxlength: 100, value: operator()})),
+      h("label", null, "Your name ", h("input", {name: "operator", maxlength: 100, value: operator(), readonly: Boolean(signedIn())})),
       h("button", {type: "button", on: {click: (e) => decide(e, a, "approve", after)}}, "Approve"),
       h("button", {type: "button", on: {click: (e) => decide(e, a, "reject", after)}}, "Reject"),
       h("output", null, "")))));

@@ -1,5 +1,5 @@
 // The dashboard: asks, draws, and says when what it shows is not the present.
-import {adoptKey, forgetKey, get, hasKey, keepKey, keepOperator, operator} from "./api.js";
+import {adoptKey, adoptReturn, beginSignIn, completeSignIn, entrance, forgetKey, forgetPerson, get, hasKey, keepKey, keepOperator, operator, signOut, signedIn} from "./api.js";
 import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViolations, countDown} from "./actions.js";
 import {armAssistant, assistant} from "./assistant.js";
 import {curve} from "./chart.js";
@@ -44,14 +44,23 @@ function showLogin(why) {
   $("login").hidden = false;
   $("main").hidden = true;
   if (why) say($("login-said"), why, "down");
-  $("key").focus();
+  ($("entra").hidden ? $("key") : $("sign-in")).focus();
+}
+
+function showPerson() {
+  const who = signedIn(), name = $("clear").elements.operator;
+  say($("person"), who ? `${who.name}, ${who.role} until ${clock(who.until)} UTC` : "");
+  $("person").hidden = $("sign-out").hidden = !who;
+  name.readOnly = Boolean(who);
+  if (who) name.value = who.name;
 }
 
 async function round() {
   clearTimeout(timer);
   wanted = asking;
-  if (asking || document.hidden || !hasKey()) return;
+  if (asking || document.hidden || !(signedIn() || hasKey())) return;
   asking = true;
+  const byPerson = Boolean(signedIn());
   try {
     const answer = await get("dashboard");
     trouble = "";
@@ -69,7 +78,10 @@ async function round() {
     }
   } catch (error) {
     trouble = error.message;
-    if (error.status === 401) {
+    if (error.status === 401 && byPerson) {
+      showPerson();
+      showLogin(`${error.message}.`);
+    } else if (error.status === 401) {
       forgetKey();
       showLogin("The key was refused. Give another one.");
     }
@@ -230,5 +242,48 @@ $("login").addEventListener("submit", (event) => {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { freshness(); void round(); } });
 window.addEventListener("hashchange", () => { adoptKey(); void round(); });
 setInterval(() => { freshness(); countDown(serverNow()); }, 1000);
-if (hasKey()) void round();
-else showLogin();
+$("sign-in").addEventListener("click", async () => {
+  $("sign-in").disabled = true;
+  try {
+    location.assign(await beginSignIn());
+  } catch (error) {
+    say($("login-said"), `No sign-in: ${error.message}.`, "down");
+    $("sign-in").disabled = false;
+  }
+});
+$("sign-out").addEventListener("click", async () => {
+  try {
+    location.assign(await signOut() || location.pathname);
+  } catch (error) {
+    if (error.status !== 401) return announce(`Not signed out: ${error.message}.`, "bad");
+    forgetPerson();
+    location.assign(location.pathname);
+  }
+  return undefined;
+});
+
+/** A key in this tab opens the page as ever; else whoever has signed in, or is coming back from it. */
+async function open() {
+  const back = adoptReturn();
+  let why = "";
+  if (!hasKey() || back) {
+    try {
+      if (back?.error) why = `Not signed in: ${back.error === "access_denied" ? "it was cancelled" : back.error}.`;
+      else if (back) await completeSignIn(back);
+    } catch (error) {
+      why = `Not signed in: ${error.message}.`;
+    }
+    try {
+      const way = await entrance();
+      $("entra").hidden = way.access !== "entra";
+      if (!way.signedIn && !why && way.why) why = `${way.why}.`;
+    } catch (error) {
+      why = why || `The application does not say how to sign in: ${error.message}.`;
+    }
+    showPerson();
+  }
+  if (signedIn() || hasKey()) void round();
+  else showLogin(why);
+}
+
+void open();

@@ -74,7 +74,7 @@ def test_no_key_and_a_wrong_key_show_nothing(app: Serving, page: Page) -> None:
     page.wait("document.querySelector('#login')?.hidden === false")
     assert page.ask("document.querySelector('#main').hidden")
     page.write("#key", "wrong")
-    page.click("#login button")
+    page.click("#login [type=submit]")
     page.wait_text("#login-said", "refused")
     assert page.ask("sessionStorage.getItem('borsa.key')") is None
     # Stopping without a key says that it did not work.
@@ -83,7 +83,7 @@ def test_no_key_and_a_wrong_key_show_nothing(app: Serving, page: Page) -> None:
     page.click("#stop")
     page.wait_text("#said", "DID NOT GET THROUGH")
     page.write("#key", app.key)
-    page.click("#login button")
+    page.click("#login [type=submit]")
     page.wait("document.querySelectorAll('#figures .tile').length")
     assert page.text("#figures b").replace(",", "") == "5000.00"
     # Nothing has run yet here: that is not told as health.

@@ -40,11 +40,15 @@ class Serving:
         Its state is kept here.
     speed : float
         Simulated seconds per second.
+    port : int
+        Where it listens; 0 for any.
     overrides : str
         Application settings other than the usual ones.
     """
 
-    def __init__(self, folder: Path, *, speed: float = 0.25, **overrides: str) -> None:
+    def __init__(
+        self, folder: Path, *, speed: float = 0.25, port: int = 0, **overrides: str
+    ) -> None:
         self.clock = VirtualClock(NOW)
         self.faults = ScriptedFaults()
         self.venue = Venue(SyntheticMarket(3, ("BTCUSDT", "ETHUSDT")), start_ms=NOW)
@@ -58,6 +62,7 @@ class Serving:
             settings, clock=self.clock, store=self.store, exchange_session=InProcessSession(api)
         )
         self.bodies: list[bytes] = []
+        self._port = port
         self._loop = PacedLoop(self.clock, speed)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._session = requests.Session()
@@ -82,7 +87,9 @@ class Serving:
         # SQLite connections of the platform belong to the thread that made them.
         self.live = SignalR()
         self.platform = Platform(self.clock, self.services, settings, live=self.live)
-        self._listener = HttpListener(self.platform.host.handle, 0, routes=self.live.routes())
+        self._listener = HttpListener(
+            self.platform.host.handle, self._port, routes=self.live.routes()
+        )
         await self.platform.start()
         await self._listener.start()
 
