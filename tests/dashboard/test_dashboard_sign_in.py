@@ -12,7 +12,10 @@ from tests.access.people import Signing
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 
-FIGURES = "document.querySelectorAll('#figures .tile').length"
+FIGURES = (
+    "document.querySelector('#main')?.hidden === false && "
+    "document.querySelectorAll('#figures .tile').length"
+)
 
 
 @pytest.fixture
@@ -78,12 +81,12 @@ def test_who_cancels_or_has_no_role_is_told_and_sees_nothing(world: Signing, pag
     page.open(f"{world.app.url}/api/ui")
     wants_sign_in(page)
     page.click("#sign-in")
-    page.wait("document.querySelector('#no')")
+    page.wait("!!document.querySelector('#no')")
     page.click("#no")
     page.wait_text("#login-said", "it was cancelled")
     world.issuer.user["roles"] = []
     page.click("#sign-in")
-    page.wait("document.querySelector('#yes')")
+    page.wait("!!document.querySelector('#yes')")
     page.click("#yes")
     said = page.wait_text("#login-said", "has no role here")
     assert "anna@example.com" in said
