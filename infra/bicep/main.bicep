@@ -374,6 +374,31 @@ param allowedCallers string = ''
 @description('Origins of dashboards on other hosts, separated by commas.')
 param allowedOrigins string = ''
 
+// ------------------------------------------------------------------------------------------ access
+
+@description('keys: function keys alone. entra: people sign in to the dashboard with Entra ID as well; needs entraClientId, see docs/security.md.')
+@allowed(['keys', 'entra'])
+param access string = 'keys'
+
+@description('Application (client) id of the app registration that people sign in to. No template can make one with the rights of a deployment.')
+param entraClientId string = ''
+
+@description('Directory whose people may sign in. Empty: the one of the subscription.')
+param entraTenantId string = ''
+
+@description('Address under which browsers know the app, where it is not NAME.azurewebsites.net.')
+param publicUrl string = ''
+
+@description('Hours after which a session ends.')
+@minValue(1)
+@maxValue(24)
+param sessionHours int = 8
+
+@description('Minutes without a request that end a session.')
+@minValue(5)
+@maxValue(240)
+param sessionIdleMinutes int = 30
+
 // --------------------------------------------------------------------------------------- streamer
 
 @description('Run the market streamer, a container that is always on. Timer polling goes on beside it.')
@@ -485,6 +510,9 @@ var containerised = streamer || training
 var streamed = split(streamerStreams, ',')
 var quotesStreamed = streamer && !empty(intersection(streamed, ['markPrice', 'bookTicker', 'depth']))
 var accountStreamed = contains(streamed, 'userData')
+var people = access == 'entra'
+// Where people of this cloud sign in, without the slash that the table of clouds has at its end.
+var authority = 'https://${split(environment().authentication.loginEndpoint, '/')[2]}'
 var dashboards = empty(allowedOrigins) ? [] : split(allowedOrigins, ',')
 
 resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
@@ -746,6 +774,17 @@ var tradingSettings = {
   SENTIMENT_HALF_LIFE_HOURS: sentimentHalfLifeHours
   LANGUAGE_ENDPOINT: languageService ? language!.outputs.endpoint : ''
   DOCUMENT_ENDPOINT: documentService ? documents!.outputs.endpoint : ''
+  ACCESS: access
+  ENTRA_TENANT_ID: people ? (empty(entraTenantId) ? tenant().tenantId : entraTenantId) : ''
+  ENTRA_CLIENT_ID: people && empty(entraClientId)
+    ? fail('access is entra, which needs entraClientId: azd env set BORSA_ENTRA_CLIENT_ID, see docs/security.md')
+    : entraClientId
+  ENTRA_AUTHORITY: authority
+  PUBLIC_URL: people
+    ? (empty(publicUrl) ? 'https://${functionAppName}.azurewebsites.net' : publicUrl)
+    : ''
+  SESSION_HOURS: string(sessionHours)
+  SESSION_IDLE_MINUTES: string(sessionIdleMinutes)
 }
 
 // What the Functions host, its extensions and the worker read: addresses and the identity to use,
@@ -961,6 +1000,9 @@ output FUNCTION_APP_NAME string = functionApp.outputs.name
 
 @description('Address of the HTTP functions.')
 output API_BASE_URL string = functionApp.outputs.baseUrl
+
+@description('Object id of the app\'s identity: the subject that the app registration trusts, for people\'s sign-in.')
+output IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 
 @description('Vault to store the exchange keys in.')
 output KEY_VAULT_NAME string = keyVault.outputs.name

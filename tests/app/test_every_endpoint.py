@@ -38,6 +38,13 @@ ELSEWHERE = {
     "resume_sweep",
     "answer_approval",
     "promote_stage",
+    # People's way in, see tests/access.
+    "session",
+    "begin_sign_in",
+    "complete_sign_in",
+    "sign_out",
+    "list_sessions",
+    "end_session",
     # Served by the host's SignalR, and as files.
     "negotiate",
     "ui_index",

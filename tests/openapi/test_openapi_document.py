@@ -147,6 +147,8 @@ EXAMPLES: dict[str, list[tuple[str, int | str]]] = {
     "GET /api/config": [("config", 200)],
     "GET /api/instruments": [("instruments", 200)],
     "POST /api/reconcile": [("reconcile_now", 200)],
+    "GET /api/session": [("session", 200)],
+    "GET /api/sessions": [("list_sessions", 200)],
 }
 #: Bodies that stand whole in the text: section -> what they are, in their order.
 INLINE: dict[str, list[tuple[str, int | str]]] = {
@@ -160,6 +162,12 @@ INLINE: dict[str, list[tuple[str, int | str]]] = {
     "POST /api/kill-switch/clear": [("clear_kill_switch", "body"), ("clear_kill_switch", 200)],
     "POST /api/stage/promote": [("promote_stage", "body"), ("promote_stage", 200)],
     "GET /api/alerts": [("acknowledge_alert", "body")],
+    "GET /api/session": [
+        ("session", 200),
+        ("complete_sign_in", "body"),
+        ("sign_out", "body"),
+    ],
+    "GET /api/sessions": [("end_session", "body")],
     "Compliance": [
         ("acknowledge_violation", "body"),
         ("close_violation", "body"),
