@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class Door:
         self._changes = Throttles(clock, CHANGES, "of one session that change something")
         #: Session id -> the session, and when the store last confirmed it.
         self._seen: dict[str, tuple[Session, int]] = {}
+        self._lock = threading.Lock()
 
     # ---------------------------------------------------------------- sign-in
 
@@ -124,7 +126,7 @@ class Door:
     def _proved(self, attempt: str, state: str, code: str) -> Person:
         parts = attempt.split(".")
         now = self._clock.now_ms()
-        if len(parts) != 4 or not parts[0].isdigit() or len(attempt) > 400:
+        if len(parts) != 4 or not re.fullmatch(r"[0-9]{1,15}", parts[0]) or len(attempt) > 400:
             raise SignInRefused("no sign-in was begun in this browser; begin again")
         began, expected, nonce, verifier = parts
         if not 0 <= now - int(began) < SIGN_IN_SECONDS * 1000:
@@ -196,7 +198,7 @@ class Door:
         try:
             session = self._sessions.use(token, stopping=stopping)
         except NotSignedIn:
-            self._seen.pop(id_, None)
+            self._forget(id_)
             raise
         except StoreError:
             if stopping and known is not None and usable:
@@ -217,9 +219,15 @@ class Door:
             self._changes.admit(session.id)
 
     def _remember(self, session: Session, now: int) -> None:
-        while len(self._seen) >= MOST and session.id not in self._seen:
-            self._seen.pop(next(iter(self._seen)), None)
-        self._seen[session.id] = session, now
+        with self._lock:
+            self._seen.pop(session.id, None)
+            while len(self._seen) >= MOST:
+                del self._seen[next(iter(self._seen))]  # the one that was seen longest ago
+            self._seen[session.id] = session, now
+
+    def _forget(self, id_: str) -> None:
+        with self._lock:
+            self._seen.pop(id_, None)
 
     # ---------------------------------------------------------------- sign-out
 
@@ -238,7 +246,7 @@ class Door:
         NotFound
         """
         ended = self._sessions.end(id_, by)
-        self._seen.pop(id_, None)
+        self._forget(id_)
         _note(desk, {"action": "end session", "operator": by, "session": id_, "of": ended.name})
         return ended
 

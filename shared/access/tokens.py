@@ -7,6 +7,7 @@ for. Every claim is compared exactly; times with the application's clock.
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -146,6 +147,6 @@ def _check(claims: Mapping[str, Any], expected: Expected, now_ms: int) -> None:
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise SignInRefused(f"the token has no time {name}")
     return float(value)

@@ -170,6 +170,7 @@ WRONG: dict[str, tuple[Maker, str]] = {
     "expired": (by_claims(exp=lambda now: int(now) - SKEW - 1), "has expired"),
     "no end": (by_claims(exp=None), "no time exp"),
     "an end that is no time": (by_claims(exp=True), "no time exp"),
+    "an end that never comes": (by_claims(exp=float("nan")), "no time exp"),
     "not yet": (by_claims(nbf=lambda now: int(now) + SKEW + 2), "not valid yet"),
     "of the future": (by_claims(iat=lambda now: int(now) + SKEW + 2), "not valid yet"),
     "of long ago": (by_claims(iat=lambda now: int(now) - 601 - SKEW), "too old"),
@@ -294,7 +295,10 @@ def test_a_sign_in_ends_in_the_browser_that_began_it_and_once(world: World) -> N
     # Somebody else's code or state in this browser, or this code in another browser.
     assert "another sign-in" in refused_with(world, attempt, other_query["state"], code)
     assert "did not take the code" in refused_with(world, other_attempt, other_query["state"], code)
-    assert "begun in this browser" in refused_with(world, "", query["state"], code)
+    world.door._lockout.succeeded(ANNA)
+    for planted in ("", "x", "\u00b2.a.b.c", f"{10**20}.a.b.c", "1.2.3.4.5", attempt + "x" * 400):
+        assert "begun in this browser" in refused_with(world, planted, query["state"], code)
+        world.door._lockout.succeeded(ANNA)
     world.door._lockout.succeeded(ANNA)
     query, attempt = world.begin()
     code = world.issuer.grant(query)

@@ -48,9 +48,9 @@ SIGNAL = signal_id("BTCUSDT", "1m", BAR_END, 1)
 class Application:
     """One application on a simulated exchange of its own, with one signal to act on."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
         self.clock = VirtualClock(NOW)
-        chosen = configuration(DEMONSTRATION).settings | {"TIMEFRAMES": "1m"}
+        chosen = configuration(DEMONSTRATION).settings | {"TIMEFRAMES": "1m", **more}
         self.settings = app_settings("http://exchange.invalid", **chosen)
         self.venue = Venue(SyntheticMarket(3, ("BTCUSDT", "ETHUSDT")), start_ms=NOW)
         api = BinanceApi(self.venue, self.clock, {SIMULATED_KEY: SIMULATED_SECRET})
