@@ -19,9 +19,9 @@ from shared.errors import (
     MarketDataError,
     NotAllowed,
     NotFound,
+    NotSignedIn,
     ServiceError,
     ServiceThrottled,
-    NotSignedIn,
     StoreUnavailable,
     TooManyRequests,
 )

@@ -61,6 +61,7 @@ RULES: dict[str, Rule] = {
     "instruments": _SEES,
     "openapi": _SEES,
     "models": _SEES,
+    "chart_patterns": _SEES,
     "predict": _SEES,
     "predict_batch": _SEES,
     "get_sweep": _SEES,

@@ -63,6 +63,20 @@ def test_every_route_and_method_is_described_and_no_other() -> None:
     assert len(told) > 31
 
 
+def test_every_endpoint_with_a_key_has_a_rule_for_people() -> None:
+    from functions.roles import RULES
+    from shared.access.roles import ROLES
+
+    keyed = {one["operationId"]: one for one in described().values() if one["security"] != []}
+    assert set(RULES) == set(keyed), "say in functions/roles.py what role an endpoint takes"
+    for (method, _), one in described().items():
+        if one["security"] == []:
+            continue
+        assert one["x-role"] in ROLES
+        person = one["security"][-1]
+        assert set(person) == ({"session"} if method == "GET" else {"session", "csrf"})
+
+
 def test_every_endpoint_has_its_row_in_the_page() -> None:
     rows = re.findall(r"^\| (GET|POST) \| `/api(/[^`]*)` \| (none|function) \|", PAGE, re.MULTILINE)
     table = {(method, path): key for method, path, key in rows}
