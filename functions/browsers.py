@@ -10,6 +10,8 @@ from shared.errors import NotAllowed
 
 SESSION, ATTEMPT = "borsa-session", "borsa-sign-in"
 CSRF = "x-borsa-csrf"
+#: What any page may send anywhere without asking first (Fetch, CORS-safelisted).
+_FORMS = {"", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"}
 
 
 def kept(request: func.HttpRequest, name: str, public_url: str) -> str:
@@ -62,9 +64,9 @@ def must_be_own_page(request: func.HttpRequest, public_url: str) -> None:
     """
     origin = request.headers.get("Origin", public_url)
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    json = request.headers.get("Content-Type", "").split(";")[0].strip() == "application/json"
-    if origin != public_url or site != "same-origin" or not json:
-        raise NotAllowed(f"only the page at {public_url} may ask for this, in JSON")
+    kind = request.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if origin != public_url or site != "same-origin" or kind in _FORMS:
+        raise NotAllowed(f"only the page at {public_url} may ask for this, and no form")
 
 
 def must_be_meant(request: func.HttpRequest, token: str, public_url: str) -> None:

@@ -64,9 +64,17 @@ RULES: dict[str, Rule] = {
     "chart_patterns": _SEES,
     "predict": _SEES,
     "predict_batch": _SEES,
+    "assistant": _SEES,
+    "sentiment": _SEES,
+    "list_documents": _SEES,
+    "get_document": _SEES,
     "get_sweep": _SEES,
     "sweep_results": _SEES,
-    # work
+    # work, some of which costs money
+    "chat": _WORKS,
+    "analyse": _WORKS,
+    "add_texts": _WORKS,
+    "add_document": _WORKS,
     "verify_audit": _WORKS,
     "reconcile_now": _WORKS,
     "scan_history": _WORKS,
