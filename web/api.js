@@ -34,13 +34,16 @@ export const keepOperator = (name) => { if (!signedIn()) sessionStorage.setItem(
 /** Who signed in, with the token for changing requests; kept so that a session that has run out can still stop. */
 let person = JSON.parse(sessionStorage.getItem(PERSON) || "null");
 let over = true; // until the application has said otherwise
+let ended = ""; // what it said when a request of any part of the page met the end of the session
+
+export const sessionEnded = () => ended;
 
 export const signedIn = () => (over ? null : person);
 /** The ways by which a stop may get through, best first: a session that is over may do. */
 export const ways = () => [...(person ? ["person"] : []), ...(hasKey() || !person ? ["key"] : [])];
 
 function meet(answer) {
-  over = !answer.signedIn;
+  [over, ended] = [!answer.signedIn, ""];
   if (answer.signedIn) {
     person = {name: answer.name, role: answer.role, until: answer.until, csrf: answer.csrf};
     sessionStorage.setItem(PERSON, JSON.stringify(person));
@@ -49,7 +52,7 @@ function meet(answer) {
 }
 
 export function forgetPerson() {
-  [person, over] = [null, true];
+  [person, over, ended] = [null, true, ""];
   sessionStorage.removeItem(PERSON);
 }
 
@@ -101,8 +104,8 @@ async function ask(method, path, body, patience, way = signedIn() ? "person" : "
   }
   if (answer.ok && said !== null) return said;
   if (answer.status === 401 && way === "key") throw new Refused("the key was refused", 401);
-  if (answer.status === 401) over = true;
   const message = said?.error?.message ?? `the application answered ${answer.status}`;
+  if (answer.status === 401) [over, ended] = [true, String(message)];
   throw new Refused(String(message), answer.status || 502);
 }
 

@@ -1,5 +1,5 @@
 // The dashboard: asks, draws, and says when what it shows is not the present.
-import {adoptKey, adoptReturn, beginSignIn, completeSignIn, entrance, forgetKey, forgetPerson, get, hasKey, keepKey, keepOperator, operator, signOut, signedIn} from "./api.js";
+import {adoptKey, adoptReturn, beginSignIn, completeSignIn, entrance, forgetKey, forgetPerson, get, hasKey, keepKey, keepOperator, operator, sessionEnded, signOut, signedIn} from "./api.js";
 import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViolations, countDown} from "./actions.js";
 import {armAssistant, assistant} from "./assistant.js";
 import {curve} from "./chart.js";
@@ -55,12 +55,21 @@ function showPerson() {
   if (who) name.value = who.name;
 }
 
+function signedOut() {
+  showPerson();
+  showLogin(`${sessionEnded()}.`);
+}
+
 async function round() {
   clearTimeout(timer);
   wanted = asking;
-  if (asking || document.hidden || !(signedIn() || hasKey())) return;
+  if (asking || document.hidden) return;
+  if (!signedIn() && !hasKey()) {
+    // Whichever part of the page met the end of the session: nothing is shown any more.
+    if (sessionEnded()) signedOut();
+    return;
+  }
   asking = true;
-  const byPerson = Boolean(signedIn());
   try {
     const answer = await get("dashboard");
     trouble = "";
@@ -78,9 +87,8 @@ async function round() {
     }
   } catch (error) {
     trouble = error.message;
-    if (error.status === 401 && byPerson) {
-      showPerson();
-      showLogin(`${error.message}.`);
+    if (sessionEnded()) {
+      signedOut();
     } else if (error.status === 401) {
       forgetKey();
       showLogin("The key was refused. Give another one.");

@@ -11,7 +11,6 @@ from typing import Any
 
 import jwt
 import pytest
-from conftest import ANNA, World
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.access.tokens import SKEW
@@ -22,6 +21,7 @@ from shared.errors import (
     SignInRefused,
     TooManyRequests,
 )
+from tests.access.entrance import ANNA, World
 from tests.access.issuer import SECRET, new_key, published
 
 Claims = dict[str, Any]

@@ -202,7 +202,7 @@ def test_what_a_model_says_is_shown_as_text(
             said = f"{HOSTILE} at 98,765.4"
             model.will(completion(calls=[("1", "account", "{}")]), completion(said))
             page.open(f"{served.url}/api/ui#key={served.key}")
-            page.wait("!document.querySelector('#assistant-panel').hidden")
+            page.wait("document.querySelector('#assistant-panel')?.hidden === false")
             page.write("#assistant input", "what do I hold?")
             page.click("#assistant-ask")
             page.wait_text("#assistant-said", said)
