@@ -87,7 +87,7 @@ async function round() {
     }
   } catch (error) {
     trouble = error.message;
-    if (sessionEnded()) {
+    if (sessionEnded() && !hasKey()) {
       signedOut();
     } else if (error.status === 401) {
       forgetKey();
