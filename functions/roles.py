@@ -64,6 +64,8 @@ RULES: dict[str, Rule] = {
     "chart_patterns": _SEES,
     "predict": _SEES,
     "predict_batch": _SEES,
+    "model_drift": _SEES,
+    "list_anomalies": _SEES,
     "assistant": _SEES,
     "sentiment": _SEES,
     "list_documents": _SEES,
@@ -73,6 +75,7 @@ RULES: dict[str, Rule] = {
     # work, some of which costs money
     "chat": _WORKS,
     "analyse": _WORKS,
+    "read_chart": _WORKS,
     "add_texts": _WORKS,
     "add_document": _WORKS,
     "verify_audit": _WORKS,
