@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     "predict": _SEES,
     "predict_batch": _SEES,
     "model_drift": _SEES,
+    "compare_models": _SEES,
     "list_anomalies": _SEES,
     "assistant": _SEES,
     "sentiment": _SEES,
@@ -91,7 +92,12 @@ RULES: dict[str, Rule] = {
     "acknowledge_alert": _ACTS,
     "acknowledge_violation": _ACTS,
     "add_event": _ACTS,
-    # loosens
+    "challenge_model": _ACTS,
+    "withdraw_model": _ACTS,
+    "reject_model": _ACTS,
+    # loosens, or changes what decides
+    "promote_model": _LOOSENS,
+    "roll_model_back": _LOOSENS,
     "clear_kill_switch": _LOOSENS,
     "promote_stage": _LOOSENS,
     "close_violation": _LOOSENS,
