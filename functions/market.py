@@ -102,7 +102,7 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
         return engine.save(signal)
 
     found = deadletter.each("market", events, process)
-    if (champions := services().champions) is not None:
+    if (champions := services().champions) is not None and champions.trouble:
         from shared.intelligence.champions import tell
 
         desk = services().desk()

@@ -66,5 +66,5 @@ def run(options: argparse.Namespace) -> int:
     show([one.card for one in done])
     for offered in offers:
         print(f"{offered.model} {offered.version}: {offered.state}; {offered.why}")
-    print("nothing was promoted; ./run models shows states and comparisons")
+    print("nothing was promoted; ./run models versions shows states, ./run models compare figures")
     return 0
