@@ -23,7 +23,7 @@ from shared.strategies.ensemble import signal_at_last
 from shared.strategies.pinning import recorded
 from shared.strategies.signal import Signal
 from tests.intelligence.made_models import card
-from tests.intelligence.made_onnx import constant, mlp, save, serving
+from tests.intelligence.made_onnx import constant, lstm, mlp, save, serving
 
 Open = Callable[..., Floor]
 
@@ -148,6 +148,28 @@ def test_a_promotion_between_a_signal_and_its_order_changes_neither(open_floor: 
     assert floor.held() > 0
     floor.minutes(3)
     assert signals(floor)[-1].votes[0].model == three
+
+
+def test_a_champion_that_reads_further_back_votes_without_a_missing_bar(
+    open_floor: Open, shipped: Path
+) -> None:
+    save(shipped, "lstm", lstm())
+    with serving(shipped):
+        told = {"default": {"members": [{"strategy": "lstm"}], "threshold": 1.0}}
+        wanted = plan() | {"TRADING_PLAN": json.dumps(told)}
+        floor = open_floor({"BTCUSDT": PATH}, settings=wanted, poll=True)
+        longer = register(
+            floor.services, lstm(5, lookback=40), "lstm", kind="sequence", lookback=40
+        )
+        floor.minutes(3)
+        ask(floor, "POST", "models/lstm/promote", body(floor, version=longer, override=True))
+        floor.minutes(6)
+        voted = [s for s in signals(floor) if s.votes]
+        closes = [s.bar_close_time for s in voted]
+        assert closes == list(range(closes[0], closes[-1] + MINUTE, MINUTE))
+        assert voted[-1].votes[0].model == longer
+        assert voted[0].votes[0].model != longer
+        assert floor.documents("deadletter", "market") == []
 
 
 def test_a_plan_that_pins_its_version_keeps_it(open_floor: Open) -> None:
