@@ -14,7 +14,7 @@ from local.browser import Page
 from local.platform import TOTP_SECRET
 from tests.cli.command_line import Live
 from tests.http.serving import NOW, Serving
-from tests.opinions.remote_server import completion, remote
+from tests.opinions.remote_server import Remote, completion, remote
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 
@@ -187,40 +187,38 @@ def test_hostile_text_is_shown_as_text(app: Serving, opened: Page) -> None:
         app.store.delete(container, "main", f"hostile-{container}")
 
 
-def test_what_a_model_says_is_shown_as_text(
-    page: Page, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture
+def talking(tmp_path: Path) -> Iterator[tuple[Serving, Remote]]:
+    """An application with a language model; it ends after the tab."""
     with remote() as model:
-        served = Serving(
-            tmp_path_factory.mktemp("asked"),
-            speed=0.01,
-            LLM_BASE_URL=model.url,
-            LLM_KEY_NAME="none",
-        )
-        try:
-            served.services.kill_switch.ensure()
-            said = f"{HOSTILE} at 98,765.4"
-            model.will(completion(calls=[("1", "account", "{}")]), completion(said))
-            page.open(f"{served.url}/api/ui#key={served.key}")
-            page.wait("document.querySelector('#assistant-panel')?.hidden === false")
-            page.write("#assistant input", "what do I hold?")
-            page.click("#assistant-ask")
-            page.wait_text("#assistant-said", said)
-            page.wait_text("#assistant-said", "It was given: account.")
-            page.wait_text("#assistant-said", "worked out or made up: 98,765.4")
-            assert page.ask("document.querySelectorAll('img, body script').length") == 0
-            assert page.ask("window.hit ?? null") is None
-            model.will(completion("still nothing"))
-            page.write("#assistant input", "and now?")
-            page.click("#assistant-ask")
-            page.wait_text("#assistant-said", "still nothing")
-            turns = model.seen[-1].json["messages"]
-            assert [t["role"] for t in turns] == ["system", "user", "assistant", "user"]
-            page.write("#assistant input", "again?")
-            page.click("#assistant-ask")
-            page.wait_text("#assistant-state", "the language model answered 599")
-        finally:
-            served.close()
+        served = Serving(tmp_path, speed=0.01, LLM_BASE_URL=model.url, LLM_KEY_NAME="none")
+        served.services.kill_switch.ensure()
+        yield served, model
+        served.close()
+
+
+def test_what_a_model_says_is_shown_as_text(talking: tuple[Serving, Remote], page: Page) -> None:
+    served, model = talking
+    said = f"{HOSTILE} at 98,765.4"
+    model.will(completion(calls=[("1", "account", "{}")]), completion(said))
+    page.open(f"{served.url}/api/ui#key={served.key}")
+    page.wait("document.querySelector('#assistant-panel')?.hidden === false")
+    page.write("#assistant input", "what do I hold?")
+    page.click("#assistant-ask")
+    page.wait_text("#assistant-said", said)
+    page.wait_text("#assistant-said", "It was given: account.")
+    page.wait_text("#assistant-said", "worked out or made up: 98,765.4")
+    assert page.ask("document.querySelectorAll('img, body script').length") == 0
+    assert page.ask("window.hit ?? null") is None
+    model.will(completion("still nothing"))
+    page.write("#assistant input", "and now?")
+    page.click("#assistant-ask")
+    page.wait_text("#assistant-said", "still nothing")
+    turns = model.seen[-1].json["messages"]
+    assert [t["role"] for t in turns] == ["system", "user", "assistant", "user"]
+    page.write("#assistant input", "again?")
+    page.click("#assistant-ask")
+    page.wait_text("#assistant-state", "the language model answered 599")
 
 
 def test_an_application_that_is_lost_is_not_shown_as_present(app: Serving, opened: Page) -> None:
