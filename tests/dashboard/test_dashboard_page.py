@@ -22,9 +22,18 @@ HOSTILE = "<img src=x onerror='window.hit=1'><script>window.hit=2</script>"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def model() -> Iterator[Remote]:
+    """A language model that says what a test has it say."""
+    with remote() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, model: Remote) -> Iterator[Serving]:
     # So slow that nothing happens but what a test does.
-    served = Serving(tmp_path_factory.mktemp("served"), speed=0.01)
+    served = Serving(
+        tmp_path_factory.mktemp("served"), speed=0.01, LLM_BASE_URL=model.url, LLM_KEY_NAME="none"
+    )
     served.services.kill_switch.ensure()
     yield served
     served.close()
@@ -187,22 +196,11 @@ def test_hostile_text_is_shown_as_text(app: Serving, opened: Page) -> None:
         app.store.delete(container, "main", f"hostile-{container}")
 
 
-@pytest.fixture
-def talking(tmp_path: Path) -> Iterator[tuple[Serving, Remote]]:
-    """An application with a language model; it ends after the tab."""
-    with remote() as model:
-        served = Serving(tmp_path, speed=0.01, LLM_BASE_URL=model.url, LLM_KEY_NAME="none")
-        served.services.kill_switch.ensure()
-        yield served, model
-        served.close()
-
-
-def test_what_a_model_says_is_shown_as_text(talking: tuple[Serving, Remote], page: Page) -> None:
-    served, model = talking
+def test_what_a_model_says_is_shown_as_text(model: Remote, opened: Page) -> None:
+    page = opened
     said = f"{HOSTILE} at 98,765.4"
     model.will(completion(calls=[("1", "account", "{}")]), completion(said))
-    page.open(f"{served.url}/api/ui#key={served.key}")
-    page.wait("document.querySelector('#assistant-panel')?.hidden === false")
+    page.wait("document.querySelector('#assistant-panel').hidden === false")
     page.write("#assistant input", "what do I hold?")
     page.click("#assistant-ask")
     page.wait_text("#assistant-said", said)
