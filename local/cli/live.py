@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -29,6 +30,8 @@ from local.signalr import SignalR
 from local.streamer import StreamerThread
 from shared.bootstrap import Services
 from shared.errors import ConfigurationError, InvalidInput
+from shared.security.secrets import environment_name
+from shared.service_settings import SERVICE_SETTINGS
 from shared.strategies.config import SignalConfig, five_strategies
 from streamer.settings import load
 
@@ -48,6 +51,15 @@ def demonstration() -> dict[str, str]:
         "MAX_HOLDING_BARS": "10",
         "TRADING_PLAN": msgspec.json.encode(plan).decode(),
     }
+
+
+def opinions(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a shell says of language model, sentiment and documents: nothing that trades."""
+    names = [name for name, _, _ in SERVICE_SETTINGS]
+    defaults = {name: default for name, default, _ in SERVICE_SETTINGS}
+    key = environment.get("LLM_KEY_NAME") or defaults["LLM_KEY_NAME"]
+    wanted = (*names, environment_name(key))
+    return {name: environment[name] for name in wanted if environment.get(name)}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,6 +111,7 @@ async def _trade(
         SQLITE_PATH=str(folder / "state.db"),
         **demonstration(),
         **({"MODEL_REGISTRY": "on", "MODEL_SCORING": "on"} if options.registry else {}),
+        **opinions(os.environ),
     )
     services = Services(settings, clock=exchange.clock)
     live = SignalR()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.cli import ask, main
 from local.cli.ask import lines
+from local.cli.live import opinions
 from local.exchange.faults import ApiRequest, ApiResponse
+from shared.errors import InvalidInput
 from shared.intelligence.assistant import Opinion, plain
 from shared.intelligence.assistant_tools import READINGS, run
 from shared.intelligence.llm_messages import Call, ToolCall
@@ -270,6 +274,44 @@ def test_too_much_at_once_and_too_often(talking: Serving, model: Remote) -> None
         answer = talking.request("POST", CHAT, json=question("?"))
     assert answer.status_code == 429
     assert "within a minute" in problem(answer)
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def test_the_command_asks_the_running_application(
+    talking: Serving, model: Remote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"url": talking.url, "key": talking.key}))
+
+    def asked(*arguments: str) -> tuple[int, str]:
+        options = main.parser().parse_args(["ask", "--state", str(tmp_path), *arguments])
+        status = ask.run(options)
+        return status, capsys.readouterr().out
+
+    model.will(completion(calls=[("1", "alerts", "{}")]), completion("All is quiet at 4,711."))
+    status, out = asked("is", "all", "quiet?")
+    assert status == 0
+    assert model.seen[-1].json["messages"][1]["content"] == "is all quiet?"
+    assert out.startswith("All is quiet at 4,711.\n")
+    assert "An opinion of llama-3.3-70b-versatile" in out
+    assert "It was given: alerts" in out
+    assert "worked out or made up: 4,711." in out
+    model.will(completion(json.dumps(OPINION)))
+    assert asked("--symbol", "BTCUSDT", "--json")[0] == 0
+    model.will(failure(401, "invalid_api_key", "no"))
+    status, out = asked("again?")
+    assert status == 1
+    assert "no answer (502)" in out
+    with pytest.raises(InvalidInput, match="ask something"):
+        asked()
+
+
+def test_run_takes_these_settings_and_no_others_from_its_shell() -> None:
+    shell = {"LLM_API_KEY": "k", "LLM_MODEL": "m", "SENTIMENT_FEEDS": "", "MAX_LEVERAGE": "10"}
+    assert opinions(shell) == {"LLM_API_KEY": "k", "LLM_MODEL": "m"}
+    own = {"LLM_KEY_NAME": "my-model", "MY_MODEL": "k", "LLM_API_KEY": "other"}
+    assert opinions(own) == {"LLM_KEY_NAME": "my-model", "MY_MODEL": "k"}
 
 
 # ---------------------------------------------------------------- analysis

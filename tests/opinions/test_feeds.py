@@ -81,6 +81,7 @@ REACH = b"""<!DOCTYPE rss [<!ENTITY x SYSTEM "file:///etc/passwd">]>
         (b"<rss><channel><item><title>cut", "not well-formed"),
         (BOMB, "document type"),
         (REACH, "document type"),
+        (b'<!DOCTYPE rss PUBLIC "x" "http://dtd.example/rss.dtd"><rss></rss>', "document type"),
         (b"<rss>" + b"<a>" * (MOST_DEPTH + 1), "nested more than"),
         (b'<?xml version="1.0" encoding="x-none"?><rss></rss>', "encoding"),
     ],
