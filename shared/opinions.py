@@ -79,10 +79,22 @@ class Opinions:
                 max_output_tokens=s.llm_max_output_tokens,
             ),
             self.http("the language model", limit_s=s.llm_timeout_seconds),
-            lambda: self._services.secrets.get(s.llm_key_name),
+            self._llm_key,
             self.llm_budget,
             self.redaction,
         )
+
+    def _llm_key(self) -> str:
+        from azure.core.exceptions import AzureError
+
+        from shared.errors import ServiceUnavailable
+
+        try:
+            return self._services.secrets.get(self._services.settings.services.llm_key_name)
+        except AzureError as error:
+            raise ServiceUnavailable(
+                f"the vault with the language model's key cannot be read: {type(error).__name__}"
+            ) from None
 
     @cached_property
     def llm_throttle(self) -> Throttle:

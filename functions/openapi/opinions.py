@@ -92,6 +92,7 @@ OPERATIONS = (
         route="assistant",
         summary="Whether a language model is configured, which, and what it has used up today",
         answers={200: AssistantState},
+        errors=(502,),
     ),
     Operation(
         function="chat",

@@ -27,7 +27,7 @@ def bearer(client_id: str, scope: str = COGNITIVE_SCOPE) -> Callable[[], str]:
     kept: list[Any] = []
 
     def token() -> str:
-        from azure.core.exceptions import ClientAuthenticationError
+        from azure.core.exceptions import AzureError
         from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
         if not kept:
@@ -38,7 +38,7 @@ def bearer(client_id: str, scope: str = COGNITIVE_SCOPE) -> Callable[[], str]:
             )
         try:
             return str(kept[0].get_token(scope).token)
-        except ClientAuthenticationError as error:
+        except AzureError as error:
             # Its text lists every credential that was tried, with their endpoints.
             raise ServiceUnavailable(
                 f"no token for {scope}: {type(error).__name__}; give the application an identity "

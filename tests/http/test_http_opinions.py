@@ -263,6 +263,21 @@ def test_failures_are_told(
     assert word in problem(answer)
 
 
+def test_a_vault_that_is_away_is_told(talking: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.core.exceptions import ServiceRequestError
+
+    def away(_: str) -> str:
+        raise ServiceRequestError("no route to the vault at https://kv.example")
+
+    monkeypatch.setattr(talking.services.secrets, "get", away)
+    for answer in (
+        talking.request("GET", "/api/assistant"),
+        talking.request("POST", CHAT, json=question("?")),
+    ):
+        assert answer.status_code == 502
+        assert problem(answer).endswith("cannot be read: ServiceRequestError")
+
+
 def test_too_much_at_once_and_too_often(talking: Serving, model: Remote) -> None:
     opinions = talking.services.opinions
     with opinions.llm_turn(), opinions.llm_turn(), opinions.llm_turn(), opinions.llm_turn():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from local.clock import VirtualClock
 from shared.errors import ServiceThrottled, ServiceUnavailable
 from shared.remote.http import PATIENCE_S, RemoteHttp, retry_after
+from shared.remote.identity import bearer
 from tests.opinions.conftest import START
 from tests.opinions.remote_server import Remote, Reply
 
@@ -127,3 +128,22 @@ def test_retry_after(told: str, seconds: float) -> None:
 @given(st.text(st.characters(max_codepoint=255, exclude_categories=("Cc",)), max_size=40))
 def test_retry_after_is_a_pause_whatever_it_says(told: str) -> None:
     assert retry_after({"retry-after": told}, START) >= 0
+
+
+def test_a_token_that_cannot_be_had_is_told_without_its_reasons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from azure.core.exceptions import ServiceRequestError
+
+    class Away:
+        def __init__(self, client_id: str) -> None:
+            self.client_id = client_id
+
+        def get_token(self, scope: str) -> None:
+            raise ServiceRequestError(f"no route to 169.254.169.254 for {self.client_id}")
+
+    monkeypatch.setattr("azure.identity.ManagedIdentityCredential", Away)
+    with pytest.raises(ServiceUnavailable) as told:
+        bearer("4711")()
+    assert "Cognitive Services User" in str(told.value)
+    assert "169.254" not in str(told.value)
