@@ -129,6 +129,7 @@ def test_outputs_and_settings_hold_nothing_secret(prediction: Prediction) -> Non
         "EVENT_HUBS_NAMESPACE",
         "EGRESS_ADDRESS",
         "DEPLOYER_CLIENT_ID",
+        "IDENTITY_PRINCIPAL_ID",
         "AZURE_CONTAINER_REGISTRY_ENDPOINT",
         "STREAMER_APP_NAME",
         "TRAINING_JOB_NAME",
