@@ -166,12 +166,14 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
     if request.get("drill"):
         return {"drill": True}
     attempt, pending = request.get("attempt", 0), request.get("latch")
+    unwritten = set(request.get("unwritten", ()))
     while True:
         step = {"workflow": context.instance_id, "attempt": attempt}
         if pending:
             step["latch"] = pending
         result = yield context.call_activity("flatten_account", step)
         attempt += 1
+        unwritten.update(result.get("unwritten", ()))
         if result.get("latched"):
             pending = None
         if result["flat"] and not pending:
@@ -179,11 +181,15 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
         wait = min(PAUSE_SECONDS + attempt // 2, LONGEST_PAUSE_SECONDS)
         yield context.create_timer(context.current_utc_datetime + timedelta(seconds=wait))
         if attempt % ATTEMPTS_PER_GENERATION == 0:
-            context.continue_as_new(
-                {"attempt": attempt, "latch": pending} if pending else {"attempt": attempt}
-            )
+            again: dict[str, Any] = {"attempt": attempt}
+            again |= {"latch": pending} if pending else {}
+            again |= {"unwritten": sorted(unwritten)} if unwritten else {}
+            context.continue_as_new(again)
             return None
-    settled = yield context.call_activity("settle_account", {"workflow": context.instance_id})
+    rest = {"unwritten": sorted(unwritten)} if unwritten else {}
+    settled = yield context.call_activity(
+        "settle_account", {"workflow": context.instance_id, **rest}
+    )
     # A run of the version before says nothing of stuck orders.
     stuck = {"stuck": result["stuck"]} if result.get("stuck") else {}
     return {"flat": True, "attempts": attempt, "settled": settled["settled"], **stuck}
@@ -218,6 +224,7 @@ def flatten_account(
         "flat": result.flat,
         "remaining": list(result.remaining),
         "stuck": result.stuck,
+        **({"unwritten": list(result.unwritten)} if result.unwritten else {}),
         **late,
     }
 
@@ -231,6 +238,6 @@ def settle_account(
     from shared.execution.emergency import settle_all
 
     desk = services().exit_desk()
-    settled = settle_all(desk)
+    settled = settle_all(desk, payload.get("unwritten", ()))
     flush(desk.outbox, executions, risk, compliance)
     return {"settled": settled}

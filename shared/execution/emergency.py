@@ -41,7 +41,8 @@ class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     """State of the account after a run. ``flat`` only when the exchange shows nothing at all.
 
     ``foreign`` names what was not ours and was cancelled or closed all the same, ``stuck`` what the
-    exchange still lists and can neither act nor be cancelled. While the store fails
+    exchange still lists and can neither act nor be cancelled, ``unwritten`` conditional orders that
+    were cancelled while the store took nothing: they are listed nowhere any more. While it fails
     ``outstanding_permits`` is at least one: none has been ruled out.
     """
 
@@ -53,6 +54,7 @@ class Flattened(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     stuck: str = ""
+    unwritten: tuple[str, ...] = ()
 
 
 def latch(
@@ -109,6 +111,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     remaining: tuple[str, ...] = ()
     outstanding = done = 0
     foreign: list[str] = []
+    gone: list[str] = []
     stuck: list[VenueAlgoOrder] = []
     unread: set[str] = set()
     books = Books(desk.clock)
@@ -159,6 +162,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
                 if algo.symbol == symbol:
                     write = partial(adopt.cancelled, desk, algo, "emergency stop")
                     _try(failures, symbol, _write, books, write)
+                    gone.append(algo.client_algo_id)
                     cancelled += 1
         if (round_ or attempt) and len(closed) + cancelled == done:
             # Nothing moves: the workflow comes back after a pause. The lists of all open orders
@@ -167,7 +171,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         done = len(closed) + cancelled
         if round_:
             desk.clock.sleep(PAUSE)
-    _try(failures, "records", books.catch_up)
+    written = _try(failures, "records", books.catch_up)
     result = Flattened(
         flat=not remaining and not outstanding and not unread,
         closed=tuple(dict.fromkeys(closed)),
@@ -177,6 +181,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
         failures=tuple(failures),
         foreign=tuple(dict.fromkeys(foreign)),
         stuck=stuck_orders.told(stuck).strip(),
+        unwritten=() if written else tuple(gone),
     )
     if _tell(desk, result, correlation, attempt):
         return result
@@ -190,6 +195,9 @@ def _tell(desk: Desk, result: Flattened, correlation: str, attempt: int) -> bool
     Comes last, and each part by itself: nothing of it may keep the account open.
     """
     steps: list[Callable[[], object]] = []
+    body = {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()}
+    if not result.unwritten:
+        body.pop("unwritten")
     if result.foreign:
         steps.append(
             partial(
@@ -205,7 +213,7 @@ def _tell(desk: Desk, result: Flattened, correlation: str, attempt: int) -> bool
         partial(
             desk.note,
             "emergency",
-            {**msgspec.to_builtins(result), "attempt": attempt, "at": desk.clock.now_ms()},
+            body,
             correlation=correlation,
         )
     )
@@ -260,9 +268,21 @@ def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int
     )
 
 
-def settle_all(desk: Desk) -> int:
-    """Write the trades of positions that the stop closed; the guardian goes on with the rest."""
+def settle_all(desk: Desk, unwritten: Sequence[str] = ()) -> int:
+    """Write the trades of positions that the stop closed; the guardian goes on with the rest.
+
+    ``unwritten``: conditional orders that a run has cancelled and could not write down.
+    """
     settled = 0
+    for id_ in unwritten:
+        try:
+            algo = desk.exchange.algo_order(id_)
+            if algo is not None:
+                adopt.cancelled(desk, algo, "emergency stop")
+        except BorsaError as error:
+            logging.getLogger("borsa").error(
+                "%s was cancelled and is not written down: %s", id_, error
+            )
     try:
         settled = latecomers.take_up(desk)
     except BorsaError as error:

@@ -710,3 +710,19 @@ def test_a_process_that_dies_is_not_kept_by_its_books() -> None:
     with pytest.raises(Crash):
         books.write(step, None)
     assert not books.late
+
+
+def test_what_a_stop_cancels_while_the_store_is_away_is_written_down_when_it_is_back(open_floor):
+    """Placed and cancelled within one outage: afterwards the exchange lists it nowhere."""
+    floor, outage = floor_with(open_floor)
+    down_from_fill(floor, outage, 60)
+    floor.trade()
+    floor.run(10)
+    assert len(floor.algos()) == 2
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 503
+    floor.run(30)
+    assert floor.held() == 0
+    assert floor.algos() == []
+    floor.run(400)
+    assert_all_recorded(floor)
+    assert floor.leaked() == ({}, [])

@@ -11,6 +11,20 @@ ORDERS = "shared/execution/orders.py"
 
 LATEST: tuple[Defect, ...] = (
     Defect(
+        "a wait ends by a clock that may be set",
+        "shared/execution/elapsed.py",
+        "        self._began = clock.steady_ms()\n\n"
+        "    def ms(self) -> int:\n"
+        '        """What has passed."""\n'
+        "        return self._clock.steady_ms() - self._began\n",
+        "        self._began = clock.now_ms()\n\n"
+        "    def ms(self) -> int:\n"
+        '        """What has passed."""\n'
+        "        return self._clock.now_ms() - self._began\n",
+        "clocks",
+        4000,
+    ),
+    Defect(
         "absence believed too early",
         "shared/execution/absence.py",
         "LOST_MS = 150_000\n",
