@@ -106,6 +106,13 @@ def test_weeks_that_differ_anyway_are_no_change() -> None:
     assert exchanged_blocks(values, block, block < 4, seed=0) < 0.01
 
 
+def test_a_p_value_is_never_nothing() -> None:
+    """Of 24 weeks six are alone on their side: no draw is as far, the one found counts."""
+    block = np.arange(24)
+    values = np.where(block < 6, 100.0, block / 24)
+    assert exchanged_blocks(values, block, block < 6, seed=1) == 1 / 1000
+
+
 @given(st.lists(st.floats(-5, 5), min_size=24, max_size=24))
 @settings(max_examples=25)
 def test_many_blocks_are_drawn_and_the_draw_repeats(values: list[float]) -> None:
