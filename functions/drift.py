@@ -29,16 +29,16 @@ def watch_drift(
     if not settings.model_drift:
         return
     from shared.intelligence.library import library
-    from shared.intelligence.registry import Registry
     from shared.operations.drift_watch import watch
 
     desk = services().desk()
     watch(
         desk,
-        Registry(desk.store, desk.clock),
+        services().registry,
         library(),
         retraining=services().retraining,
         retraining_on=settings.retraining_on,
+        by_registry=settings.model_registry,
     )
     flush(desk.outbox, executions, risk, compliance)
 

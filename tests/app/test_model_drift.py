@@ -23,6 +23,7 @@ from shared.intelligence.features import FEATURE_SET
 from shared.intelligence.library import Library
 from shared.intelligence.registry import Registry
 from shared.intelligence.scores import save_score
+from shared.intelligence.slots import Tenure, promoted
 from shared.operations.drift_watch import watch
 from shared.operations.retraining import Retraining, last_start
 from shared.storage.sqlite import SqliteStore
@@ -180,6 +181,17 @@ def test_a_challenger_that_fails_is_told_and_starts_nothing(days: Days, tmp_path
     assert days.watch() == [("svm_rbf", "failing")]
     assert len(days.alerts()) == 1
     assert days.jobs.starts == 0
+
+    # Promoted, it starts training; but not where the registry does not decide who votes.
+    now = MIDNIGHT - DAY
+    tenure = Tenure(
+        version=card.version, since=now, at=now, how="promotion", operator="eva", reason="a test"
+    )
+    days.registry.change("svm_rbf", lambda slot: promoted(slot, tenure))
+    days.watch(by_registry=False)
+    assert days.jobs.starts == 0
+    days.watch()
+    assert days.jobs.starts == 1
 
 
 def test_verdicts_at_which_training_begins(days: Days, tmp_path: Path) -> None:
