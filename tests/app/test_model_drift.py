@@ -20,14 +20,16 @@ from shared.errors import JobRefused
 from shared.intelligence import drift_record
 from shared.intelligence.card import ModelCard
 from shared.intelligence.features import FEATURE_SET
-from shared.intelligence.library import Library
+from shared.intelligence.library import Library, library
 from shared.intelligence.registry import Registry
 from shared.intelligence.scores import save_score
+from shared.intelligence.scoring import CATCH_UP
 from shared.intelligence.slots import Tenure, promoted
+from shared.operations.drift_view import view
 from shared.operations.drift_watch import watch
 from shared.operations.retraining import Retraining, last_start
 from shared.storage.sqlite import SqliteStore
-from tests.intelligence.made_onnx import constant, save, serving
+from tests.intelligence.made_onnx import constant, lstm, mlp, save, serving
 from tests.intelligence.made_scores import DAY, UNTIL, Made
 
 Open = Callable[..., Floor]
@@ -114,6 +116,43 @@ def test_a_failing_model_is_told_once_and_training_begins(open_floor: Open, tmp_
         (noted, started) = floor.audit("model")
         assert (noted["event"], noted["verdict"]) == ("drift", "failing")
         assert started["event"] == "retraining"
+
+
+def test_bars_that_the_application_scored_are_judged(open_floor: Open, tmp_path: Path) -> None:
+    """From candles to scores, labels and the report of the next night."""
+    walk = np.cumsum(np.random.default_rng(8).normal(0.0, 0.0008, 900))
+    path = [(float(minute), float(move)) for minute, move in enumerate(walk, 1)]
+    own = {"horizon_bars": 6, "take_atr": 1.5, "stop_atr": 1.0}
+    cards = [save(tmp_path, "mlp", mlp(), **own), save(tmp_path, "lstm", lstm(), **own)]
+    with serving(tmp_path):
+        floor = open_floor(
+            {"BTCUSDT": path},
+            settings={"MODEL_SCORING": "on"},
+            durable=False,
+        )
+
+        def wait(minutes: float) -> None:
+            floor.clock.sleep(minutes * 60)
+            floor.venue.advance(floor.clock.now_ms())
+
+        wait(560)
+        for _ in range(14):
+            wait(20)
+            floor.services.scorer.run()
+        watch(floor.services.desk(), floor.services.registry, library())
+        found = view(floor.services, "", 0).models
+        assert {(one.model, one.version) for one in found} == {
+            (card.name, card.version) for card in cards
+        }
+        for one in found:
+            # What the first run catches up with and 13 times 20 bars, the last at half past
+            # midnight: 31 of them close on the day after.
+            bars = CATCH_UP + 13 * 20 - 31
+            assert (one.report.rows, one.report.labelled) == (bars, bars)
+            assert one.report.performance is not None
+            assert one.report.performance.figures.rows == bars
+            assert one.report.verdict != "too_little_data"
+            assert one.day == day(MIDNIGHT)
 
 
 @pytest.mark.parametrize("query", ["?model=gpt", "?days=-1", "?days=366", "?days=x"])
