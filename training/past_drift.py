@@ -6,6 +6,7 @@ would have been, and the reports are those of :mod:`shared.intelligence.drift`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -98,6 +99,25 @@ def scored_past(
         probabilities={key: np.concatenate(found)[order] for key, found in said.items()},
     )
     return bars, np.concatenate([part.known for part in parts])[order]
+
+
+def broken(bars: ScoredBars, at_ms: int, seed: int = 0) -> ScoredBars:
+    """The same bars, had the models known nothing from a time on.
+
+    The labels of whole days behind it change places, so what comes overlaps as ever and has
+    nothing to do with what was said. Days with other bars than the most stay where they are.
+    """
+    day = bars.closed_at // DAY_MS
+    late = np.unique(day[bars.closed_at >= at_ms])
+    rows = {int(d): np.flatnonzero(day == d) for d in late.tolist()}
+    if not rows:
+        return bars
+    usual = max(len(of) for of in rows.values())
+    whole = [d for d, of in rows.items() if len(of) == usual]
+    label = bars.label.copy()
+    for to, source in zip(whole, np.random.default_rng(seed).permutation(whole), strict=True):
+        label[rows[to]] = bars.label[rows[int(source)]]
+    return dataclasses.replace(bars, label=label)
 
 
 def reports(

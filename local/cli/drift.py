@@ -57,7 +57,7 @@ def past(options: argparse.Namespace) -> list[ModelDrift]:
     InvalidInput, MarketDataError, ConfigurationError
     """
     from training.dataset import from_folder
-    from training.past_drift import reports, scored_past
+    from training.past_drift import broken, reports, scored_past
 
     library = Library(options.folder)
     wanted = options.models or library.names()
@@ -77,6 +77,8 @@ def past(options: argparse.Namespace) -> list[ModelDrift]:
             end_ms=options.end if options.end is not None else int(last) + DAY_MS,
             tell=tell_bars,
         )
+    if options.broken is not None:
+        bars = broken(bars, options.broken)
     if options.start is not None and options.start < seen:
         print(f"note: models have learnt from bars until {day(seen)}; they know those by heart")
     found = []
@@ -143,6 +145,11 @@ def tell(found: Iterable[ModelDrift]) -> None:
         )
     Console(width=80).print(table)
     for one in rows:
+        first = {h.verdict: h.day for h in reversed(one.history) if SEVERITY[h.verdict]}
+        if first:
+            told_first = ", ".join(f"{v} on {first[v]}" for v in SEVERITY if v in first)
+            _say(f"{one.model} first {told_first}")
+    for one in rows:
         for reason in one.report.reasons:
             _say(f"{one.model} since {one.since}: {reason}")
     history = [h for one in rows for h in one.history]
@@ -191,6 +198,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--from", dest="start", type=moment, metavar="DATE", help="default: behind the training"
     )
     past.add_argument("--to", dest="end", type=end_moment, metavar="DATE")
+    past.add_argument(
+        "--broken-from",
+        dest="broken",
+        type=moment,
+        metavar="DATE",
+        help="a drill: had the models known nothing from then on",
+    )
     past.add_argument(
         "--every", type=int, default=7, metavar="DAYS", help="between two reports (7)"
     )

@@ -221,6 +221,8 @@ def test_an_emergency_stop_closes_everything_and_only_a_person_arms_again(
     assert (risk.returncode, "Monte Carlo" in risk.stdout) == (0, True), risk
     stressed = run(tmp_path, "risk", "--stress", "--shock", "market=-0.2")
     assert (stressed.returncode, "nothing is held" in stressed.stdout) == (0, True), stressed
+    drift = run(tmp_path, "drift")
+    assert (drift.returncode, "MODEL_DRIFT is off" in drift.stdout) == (0, True), drift
     items = run(tmp_path, "checklist")
     assert (items.returncode, "of 12 passed" in items.stdout) == (1, True), items
     assert "passed 0.0 days ago" in next(x for x in items.stdout.splitlines() if " drill " in x)

@@ -19,7 +19,7 @@ from shared.intelligence.labels import NONE, Barriers, triple_barrier
 from shared.intelligence.library import Library
 from shared.operations.drift_view import ModelDrift
 from tests.intelligence.made_onnx import constant, lstm, save
-from training.past_drift import reports, scored_past
+from training.past_drift import broken, reports, scored_past
 
 DAY = 24 * HOUR
 BARS = feature_history() + (WINDOW_DAYS + 20) * 24
@@ -61,6 +61,26 @@ def test_a_table_a_page_and_json(
     text = (tmp_path / "drift.html").read_text()
     assert text.count("<figure") == 2
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_drill_of_the_monitor(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From that day on labels are those of other days, and nothing else has changed."""
+    runs = {s: [tides(BARS, symbol=s, seed=n)] for n, s in enumerate(("BTCUSDT", "ETHUSDT"))}
+    model = Library(folders[1]).model("mlp")
+    bars, _ = scored_past([model], runs, start_ms=START, end_ms=START + 10_000 * DAY)
+    at = START + 100 * DAY
+    other = broken(bars, at)
+    before = bars.closed_at < at
+    assert np.array_equal(other.label[before], bars.label[before])
+    assert (other.label[~before] != bars.label[~before]).mean() > 0.2
+    assert sorted(other.label.tolist()) == sorted(bars.label.tolist())
+    assert np.array_equal(other.closed_at, bars.closed_at)
+    assert np.array_equal(broken(bars, at).label, other.label)
+    assert broken(bars, START + 9_000 * DAY) is bars
+    assert drift(folders, "--broken-from", "2024-04-10") == 0
+    assert "mlp" in capsys.readouterr().out
 
 
 def test_names_are_made_safe_for_the_page(
