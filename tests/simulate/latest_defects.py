@@ -21,8 +21,20 @@ LATEST: tuple[Defect, ...] = (
         "    def ms(self) -> int:\n"
         '        """What has passed."""\n'
         "        return self._clock.now_ms() - self._began\n",
+        tests=(
+            "tests/app/test_clock_steps.py"
+            "::test_a_stop_that_cannot_be_placed_is_not_tried_for_longer_because_of_it",
+            "tests/app/test_clock_steps.py"
+            "::test_a_stop_that_has_failed_is_not_given_a_minute_because_of_it",
+        ),
+    ),
+    Defect(
+        "a clock that the exchange refuses is not measured again",
+        "shared/execution/binance/gateway.py",
+        "                resynced = True\n                self.synchronise()\n",
+        "                resynced = True\n",
         "clocks",
-        4000,
+        2000,
     ),
     Defect(
         "absence believed too early",
@@ -59,8 +71,9 @@ LATEST: tuple[Defect, ...] = (
         "shared/execution/freshness.py",
         "    return ours if abs(theirs - ours) <= desk.recv_window_ms else theirs\n",
         "    return ours\n",
-        "clocks",
-        3000,
+        tests=(
+            "tests/app/test_clock_steps.py::test_old_news_is_not_fresh_for_a_clock_that_is_behind",
+        ),
     ),
     Defect(
         "a stop that cannot be stored closes nothing",
