@@ -171,23 +171,20 @@ def index(functions: Iterable[Any], directory: str) -> list[FunctionSpec]:
 
 def forget(folder: Path) -> None:
     """Remove the app's own modules from the interpreter, so that the next load is fresh."""
-    # The running program is never part of the app; starting other processes needs it.
-    keep = {"__main__"} | _host_packages(folder)
     root = str(folder.resolve()) + "/"
+    # When the app is this very repository, everything else in it is the running program's as well:
+    # loading that twice would make two of every class.
+    ours = Path(__file__).resolve().is_relative_to(folder.resolve())
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
-        file = getattr(module, "__file__", None)
-        if top in keep or (top != "function_app" and not (file and file.startswith(root))):
-            continue
-        if "site-packages" not in (file or ""):
+        file = getattr(module, "__file__", None) or ""
+        if ours:
+            its_own = top in ("function_app", "functions")
+        else:
+            # The running program is never part of the app; starting other processes needs it.
+            its_own = top == "function_app" or (top != "__main__" and file.startswith(root))
+        if its_own and "site-packages" not in file:
             del sys.modules[name]
-
-
-def _host_packages(folder: Path) -> set[str]:
-    # When the app is this very repository, its library packages are the host's own as well:
-    # loading them twice would make two of every class.
-    here = Path(__file__).resolve()
-    return {"shared", "local", "tests"} if here.is_relative_to(folder.resolve()) else set()
 
 
 def _import_fresh(folder: Path) -> Any:

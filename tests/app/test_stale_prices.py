@@ -19,6 +19,7 @@ MARK = ("GET", "/fapi/v1/premiumIndex")
 BOOK = ("GET", "/fapi/v1/ticker/bookTicker")
 #: The longest a price may be old, milliseconds.
 LIMIT = 15_000
+BAR_MS = 300_000
 
 
 def freeze(floor: Floor, what: tuple[str, str], **fields: object) -> None:
@@ -29,8 +30,8 @@ def freeze(floor: Floor, what: tuple[str, str], **fields: object) -> None:
     floor.break_next(what, ApiResponse(200, dict(headers), frozen), times=10_000)
 
 
-def decided(floor: Floor, side: str = "BUY") -> Decision:
-    return assess.assess(floor.desk, "BTCUSDT", floor.signal("BTCUSDT", side).id)
+def decided(floor: Floor, side: str = "BUY", **fields: object) -> Decision:
+    return assess.assess(floor.desk, "BTCUSDT", floor.signal("BTCUSDT", side, **fields).id)
 
 
 def age_of(decision: Decision) -> int:
@@ -67,12 +68,14 @@ def test_the_exchange_s_clock_counts_not_ours(
     # The exchange's time never runs backward, so it is left behind first; and reading a price for
     # the signal must not bring it up to our clock.
     monkeypatch.setattr(floor, "price", lambda s: float(floor.venue.core.mark_price(s)))
-    floor.clock.sleep(600)
+    floor.clock.sleep(610)
     floor.api.clock_skew_ms = skew
     if stale:
         freeze(floor, MARK)
         floor.clock.sleep(20)
-    decision = decided(floor)
+    # Candles are the exchange's: a bar closes by its clock.
+    closed = (floor.clock.now_ms() + skew) // BAR_MS * BAR_MS
+    decision = decided(floor, bar_open_time=closed - BAR_MS, bar_close_time=closed)
     assert decision.outcome == ("declined" if stale else "approved")
     assert age_of(decision) == pytest.approx(20_000 if stale else 0, abs=1_000)
 

@@ -220,6 +220,8 @@ def test_an_emergency_stop_ends_though_the_order_behind_a_permit_cannot_be_read(
     if where == "store":
         spoil(floor, "orders", "main", sent, quantity="much")
     else:
+        # Claimed again just now, as who asks for a permit does first.
+        spoil(floor, "orders", "main", sent, sentAt=floor.desk.exchange.now_ms())
         gone = error_answer(400, -1121, "Invalid symbol.")
         floor.break_next(GET_ORDER, gone, times=1000, where=lambda r: sent in r.query)
     emergency.latch(floor.desk, "manual", {}, "test")
