@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from local.simulate.profiles import LATEST, PROFILES, Profile
+from local.simulate.profiles import PROFILES, Profile
 from local.simulate.result import Result
 from local.simulate.schedule import Menu
 
@@ -123,7 +123,6 @@ def never_struck(pieces: Collection[Figures]) -> list[str]:
     all_kinds = {
         f"{menu} {kind}"
         for name, profile in PROFILES.items()
-        if name not in LATEST
         for menu, kinds in profile.rates.items()
         for kind, _ in kinds
     }
