@@ -22,8 +22,9 @@ from shared.errors import InvalidInput
 #: Every test run simulates more than 20,000 decisions, in pieces that share the cores well;
 #: ``./run simulate --decisions 1000000 --profile all`` is the long search.
 DECISIONS = 500
+#: Profiles that attack one thing.
 NARROW = ("outage", "clocks", "zombies", "halts", "doubt")
-#: Pieces of each profile; those that attack one thing, those of a profile that looks every two seconds, and of entries that
+#: Pieces of each profile; those of a profile that looks every two seconds, and of entries that
 #: rest, take longer.
 PARTS = {profile: 2 if profile in ("watch", "maker", *NARROW) else 3 for profile in ATTACKS}
 PIECES = [(profile, 7 + 100 * n) for profile, parts in PARTS.items() for n in range(parts)]
