@@ -57,6 +57,8 @@ async def on_market(events: EventBatch, risk: Events, client: str) -> None:
             await start_once(client, "trade_workflow", signal.id, request)
         except Exception as error:  # noqa: BLE001 - one signal must not take the others along
             await asyncio.to_thread(_not_started, signal, error, told)
+    # Last: what it takes of the store's time, or that it fails, costs no signal its workflow.
+    await asyncio.to_thread(_champions_told, told)
     if told:
         risk.set([msgspec.json.encode(alert).decode() for alert in told])
 
@@ -102,13 +104,25 @@ def _signals(events: EventBatch, told: list[dict[str, Any]]) -> tuple[list[Any],
         return engine.save(signal)
 
     found = deadletter.each("market", events, process)
-    if (champions := services().champions) is not None and champions.trouble:
-        from shared.intelligence.champions import tell
+    return [s for s in found if s is not None and s.side is not None], "".join(stops)
 
+
+def _champions_told(told: list[dict[str, Any]]) -> None:
+    """Have people know that the registry of models cannot be read."""
+    from shared.errors import BorsaError
+
+    champions = services().champions
+    if champions is None or not champions.trouble:
+        return
+    from shared.intelligence.champions import tell
+
+    try:
         desk = services().desk()
         tell(desk, champions)
-        told.extend(desk.outbox.risk)
-    return [s for s in found if s is not None and s.side is not None], "".join(stops)
+    except BorsaError as error:
+        logging.getLogger("borsa").error("the model registry's trouble is not told: %s", error)
+        return
+    told.extend(desk.outbox.risk)
 
 
 def _not_started(signal: Any, error: Exception, told: list[dict[str, Any]]) -> None:

@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: Real seconds after which something is broken, however slow the machine.
 PATIENCE = 60
+#: Looks in a row that find an element in the same place before it is clicked on.
+STEADY = 5
 
 T = TypeVar("T")
 
@@ -147,13 +149,24 @@ class Page:
         return self.text(selector)
 
     def click(self, selector: str) -> None:
-        """A real click of the mouse in the middle of an element, wherever it is shown."""
+        """A real click of the mouse in the middle of an element, wherever it is shown.
+
+        Once it stays there: what is above it may still be filled, and would move it away.
+        """
         name = json.dumps(selector)
-        box = self.ask(
+        where = (
             f"(() => {{ const e = document.querySelector({name}); "
             "e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); "
             "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
+        places: list[Any] = [self.ask(where)]
+
+        def steady() -> bool:
+            places.append(self.ask(where))
+            return len(places) > STEADY and all(p == places[-1] for p in places[-STEADY:])
+
+        wait_for(steady)
+        box = places[-1]
         for kind in ("mousePressed", "mouseReleased"):
             self.command(
                 "Input.dispatchMouseEvent",

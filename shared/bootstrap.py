@@ -6,6 +6,7 @@ through :func:`use`; the code that runs is the same.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from shared.security.throttle import Throttle
     from shared.security.totp import SecondFactor
     from shared.storage.store import Store
+    from shared.strategies.config import EnsembleConfig
     from shared.strategies.engine import Engine, Plan
     from shared.strategies.recent import RecentCandles
     from shared.strategies.sentiment import Reading
@@ -397,7 +399,17 @@ class Services:
         from shared.strategies.config import decode_config, mapped, unserved
 
         champions = self.champions
-        voting = None if champions is None else champions.now
+
+        def known(ensemble: EnsembleConfig) -> EnsembleConfig:
+            """Who votes in it now; where nobody can say, each of its bars asks again."""
+            assert champions is not None
+            try:
+                return champions.now(ensemble)
+            except ConfigurationError as error:
+                logging.getLogger("borsa.models").error("%s", error)
+                return ensemble
+
+        voting = None if champions is None else known
         config = decode_config(self.settings.trading_plan or "{}", voting=voting)
         judged = mapped(config, voting)
         wrong = unserved(judged, self.settings.symbols, self.settings.timeframes)

@@ -808,6 +808,8 @@ var connectionSettings = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.insightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
+  // They would write down whole addresses, and some of those hold a key (a webhook, a feed).
+  OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'requests,urllib3,urllib'
   // Threads of the worker. Its own default is 5 on one core: entries that wait for their fills would
   // keep closing activities waiting. More than host.json admits at a time.
   PYTHON_THREADPOOL_THREAD_COUNT: '32'

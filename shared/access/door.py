@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from shared.access.lockout import caller_of
 from shared.access.sessions import STOP_GRACE_MS, Session, Sessions, named
 from shared.access.tokens import Expected, Person, person
 from shared.clock import iso
@@ -143,10 +144,10 @@ class Door:
         return person(token, self._directory.key, wanted, self._clock.now_ms())
 
     def _let_try(self, address: str) -> None:
-        # The limit for all comes last: one address that is refused must not use it up.
-        self._one.admit(address)
-        self._all.admit()
+        # The limit for all comes last: an address that is refused must not use it up.
+        self._one.admit(caller_of(address))
         self._lockout.check(address)
+        self._all.admit()
 
     def _refused(self, desk: Desk, address: str, error: SignInRefused) -> None:
         until = self._lockout.failed(address)
@@ -194,7 +195,7 @@ class Door:
         if stopping and known is not None and usable and 0 <= now - at < JUST_SEEN_MS:
             return known
         if known is None and not stopping:
-            self._unknown.admit(address)
+            self._unknown.admit(caller_of(address))
         try:
             session = self._sessions.use(token, stopping=stopping)
         except NotSignedIn:

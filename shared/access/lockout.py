@@ -29,18 +29,20 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     locks: int = 0
 
 
-def id_of(address: str) -> str:
-    """The document of an address; one for all of an IPv6 network, where addresses are free."""
+def caller_of(address: str) -> str:
+    """Whom an address counts for: all of an IPv6 network are one, its addresses are free."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        text = "unknown"
-    else:
-        text = str(parsed)
-        if isinstance(parsed, ipaddress.IPv6Address):
-            network = ipaddress.ip_network((parsed, 64), strict=False)
-            text = str(parsed.ipv4_mapped or network)
-    return "lock-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def id_of(address: str) -> str:
+    """The document of an address."""
+    return "lock-" + hashlib.sha256(caller_of(address).encode()).hexdigest()[:32]
 
 
 class Lockout:

@@ -17,6 +17,7 @@ from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
 from shared.execution.books import Books
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import OrderRequest, VenueOrder, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.leave import MAX_DECISION_AGE_MS, Expired, leave
@@ -105,8 +106,8 @@ def _stay(
     An order that rests may fill when nobody looks; a venue that cannot be reached answers again.
     Nothing more is sent on these looks. Returns the last result there is.
     """
-    until = desk.clock.now_ms() + STAY_MS
-    while desk.clock.now_ms() < until:
+    passed = Elapsed(desk.clock)
+    while passed.ms() < STAY_MS:
         desk.clock.sleep(STAY_EVERY)
         found = positions.load(desk.store, desk.account, symbol)
         if found is None or found[0].decision_id != decision_id or found[0].state == "closed":

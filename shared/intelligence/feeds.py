@@ -6,6 +6,7 @@ could grow or reach out; depth, items and lengths are limited, and markup in tex
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from shared.errors import InvalidInput
 
 #: Items of one feed, nesting of its elements, characters of one element that are kept.
 MOST_ITEMS, MOST_DEPTH, MOST_TEXT = 100, 40, 20_000
+#: Characters of a text from which markup is taken off, which takes more time than in proportion.
+MOST_MARKED = 4_000
 
 _ITEM = frozenset({"item", "entry"})
 _TITLE = frozenset({"title"})
@@ -144,7 +147,7 @@ def moment(text: str) -> int | None:
     except ValueError:
         try:
             found = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
@@ -177,7 +180,9 @@ class _Text(HTMLParser):
 def without_markup(text: str) -> str:
     """The words of a text that may have markup in it, on one line."""
     reader = _Text()
-    reader.feed(text)
-    reader.close()
+    # What the parser has no word for it asserts; the words before that are kept.
+    with contextlib.suppress(AssertionError):
+        reader.feed(text[:MOST_MARKED])
+        reader.close()
     words = _SPACE.sub(" ", "".join(reader.parts)).strip()
     return "".join(c for c in words if c.isprintable())

@@ -19,6 +19,7 @@ from shared.errors import AlreadyExists, StoreError
 from shared.intelligence.language import Judge
 from shared.intelligence.mentions import mentioned
 from shared.market.timeframe import DAY_MS
+from shared.storage.patience import at_most
 from shared.storage.records import readable
 from shared.storage.store import Store, Where
 from shared.strategies.sentiment import Reading
@@ -26,6 +27,8 @@ from shared.strategies.sentiment import Reading
 CONTAINER = "intelligence"
 #: Texts of one symbol that are weighed; of more, the newest.
 MOST = 200
+#: Seconds that a signal waits for them.
+PATIENCE = 1.0
 #: Half-lives after which a text is forgotten.
 MEMORY = 8
 #: A text of no opinion that is always there: few or old texts say little.
@@ -183,7 +186,9 @@ class Texts:
         Never raises on account of the store: a signal is not held up by it, and says so.
         """
         try:
-            return reading(self.known_before(symbol, at), at, self._half_life)
+            with at_most(PATIENCE):
+                found = self.known_before(symbol, at)
+            return reading(found, at, self._half_life)
         except StoreError as error:
             return Reading(at=at, problem=f"{type(error).__name__}: {error}"[:200])
 

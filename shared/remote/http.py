@@ -144,6 +144,7 @@ class RemoteHttp:
         until: int,
     ) -> Answer:
         import requests
+        import urllib3
 
         if self._session is None:
             self._session = requests.Session()
@@ -168,7 +169,7 @@ class RemoteHttp:
         with response:
             try:
                 content = self._read(response, until)
-            except requests.RequestException as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._lost(error, sent=True) from None
             return Answer(
                 status=response.status_code,
@@ -178,7 +179,9 @@ class RemoteHttp:
 
     def _read(self, response: Any, until: int) -> bytes:
         parts, size = [], 0
-        for part in response.iter_content(_CHUNK):
+        # What is there, and not a whole chunk: a service that sends a byte now and then would keep
+        # us for as long as it likes.
+        while part := response.raw.read1(_CHUNK, decode_content=True):
             size += len(part)
             if size > self._most:
                 raise ServiceUnavailable(
@@ -217,6 +220,6 @@ def retry_after(headers: Mapping[str, str], now_ms: int) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - now_ms / 1000
-        except ValueError:
+        except (ValueError, TypeError, IndexError, OverflowError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from local.clock import VirtualClock
 from shared.access.door import JUST_SEEN_MS, Door
-from shared.access.lockout import MAX_FAILURES, WINDOW_MS, Lockout, id_of
+from shared.access.lockout import MAX_FAILURES, WINDOW_MS, Lockout, caller_of, id_of
 from shared.access.sessions import NOTED_EVERY_MS, STOP_GRACE_MS, Sessions
 from shared.access.tokens import Person
 from shared.errors import NotFound, NotSignedIn, StoreUnavailable, TooManyRequests
@@ -196,6 +196,7 @@ TestLockout.settings = settings(max_examples=40, stateful_step_count=40, deadlin
 
 
 def test_addresses_are_one_caller_where_they_are_free() -> None:
+    assert caller_of("2001:db8:1:2::3") == "2001:db8:1:2::/64"
     assert id_of("2001:db8:1:2::3") == id_of("2001:db8:1:2:ffff::") != id_of("2001:db8:1:3::3")
     assert id_of("::ffff:203.0.113.7") == id_of("203.0.113.7") != id_of("203.0.113.8")
 

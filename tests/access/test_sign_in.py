@@ -349,6 +349,11 @@ def test_sign_ins_are_counted_for_one_address_and_for_all(world: World) -> None:
         world.door.begin("192.0.2.1")
     world.clock.sleep(61)
     world.door.begin(ANNA)
+    # Addresses of one IPv6 network are free: they are one caller.
+    for n in range(20):
+        world.door.begin(f"2001:db8::{n:x}")
+    with pytest.raises(TooManyRequests, match="more than 20"):
+        world.door.begin("2001:db8::ffff")
 
 
 def test_signing_in_anew_ends_the_session_before(world: World) -> None:

@@ -207,6 +207,53 @@ def test_a_registry_that_cannot_be_read_is_told_and_nothing_else_changes(open_fl
     )
 
 
+def test_a_process_that_starts_without_the_registry_does_what_needs_no_model(
+    open_floor: Open,
+) -> None:
+    settings = plan()
+    told = json.loads(settings["TRADING_PLAN"])
+    told["symbols"] = {"ETHUSDT": {"1m": {"members": [{"strategy": "trend"}]}}}
+    settings["TRADING_PLAN"] = json.dumps(told)
+    floor = open_floor({"BTCUSDT": PATH, "ETHUSDT": PATH}, settings=settings, poll=True)
+    own = floor.services.registry
+
+    def away() -> Any:
+        raise StoreUnavailable("the container does not answer")
+
+    own.slots = away  # type: ignore[method-assign]
+    floor.minutes(4)
+    assert {s.symbol for s in signals(floor)} == {"ETHUSDT"}
+    letters = floor.documents("deadletter", "market")
+    assert letters
+    assert all("the model registry cannot be read" in letter["reason"] for letter in letters)
+    assert floor.alerts().count("model-registry") == 1
+
+
+def test_an_alert_that_cannot_be_stored_costs_no_signal_its_workflow(
+    open_floor: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor = open_floor({"BTCUSDT": PATH}, settings=plan(), poll=True)
+    two = register(floor.services, LONG)
+    ask(floor, "POST", "models/svm_rbf/promote", body(floor, version=two, override=True))
+    floor.minutes(1)
+
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("the container does not answer")
+
+    monkeypatch.setattr(floor.services.registry, "slots", away)
+    create = floor.store.create
+
+    def refused(container: str, *args: Any, **named: Any) -> Any:
+        if container == "alerts" and args[0]["kind"] == "model-registry":
+            raise StoreUnavailable("alerts cannot be stored")
+        return create(container, *args, **named)
+
+    monkeypatch.setattr(floor.store, "create", refused)
+    floor.minutes(4)
+    assert "model-registry" not in floor.alerts()
+    assert floor.held() > 0
+
+
 # ------------------------------------------------------------------ evidence
 
 

@@ -201,6 +201,7 @@ def test_what_a_model_says_is_shown_as_text(model: Remote, opened: Page) -> None
     said = f"{HOSTILE} at 98,765.4"
     model.will(completion(calls=[("1", "account", "{}")]), completion(said))
     page.wait("document.querySelector('#assistant-panel').hidden === false")
+    page.wait_text("body", "By method")  # the panels above it are filled
     page.write("#assistant input", "what do I hold?")
     page.click("#assistant-ask")
     page.wait_text("#assistant-said", said)

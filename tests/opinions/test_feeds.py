@@ -118,10 +118,20 @@ def test_any_bytes_are_items_or_refused(body: bytes) -> None:
         ("", None),
         ("Sun, 99 May 2025 10:00:00 GMT", None),
         ("0001-01-01T00:00:00+14:00", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
     ],
 )
 def test_moments(text: str, found: int | None) -> None:
     assert moment(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("Up <![<x and on", "Up"), ("one <b>two" + " " * 5_000 + "three", "one two")],
+    ids=["what the parser asserts never comes", "what is too long is cut before it is read"],
+)
+def test_markup_that_is_none(text: str, words: str) -> None:
+    assert without_markup(text) == words
 
 
 @given(st.text(max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,25 @@ def test_the_whole_call_has_a_limit(server: Remote, clock: VirtualClock) -> None
     assert clock.now_ms() - START == 8_000  # a second pause would go beyond
 
 
+def test_a_byte_now_and_then_is_no_answer_for_ever(clock: VirtualClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            with listening.accept()[0] as line:
+                line.recv(65_536)
+                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
+                clock.sleep(61)
+                line.sendall(b"x")
+                line.recv(1)  # until the other side has hung up
+
+        server = threading.Thread(target=drip)
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(ServiceUnavailable, match="did not finish its answer in 60 s"):
+            RemoteHttp("the service", clock).ask("GET", url, repeatable=False)
+        server.join()
+
+
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
@@ -118,6 +138,7 @@ def test_the_whole_call_has_a_limit(server: Remote, clock: VirtualClock) -> None
         ("-4", 0),
         ("nan", 0),
         ("inf", 0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
     ],
 )
 def test_retry_after(told: str, seconds: float) -> None:

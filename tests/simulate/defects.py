@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from defect import Defect
 from look_ahead_defects import LOOK_AHEAD
+from narrow_defects import NARROW
 
 ENTRY = "shared/execution/entry.py"
 LEAVE = "shared/execution/leave.py"
@@ -407,5 +408,6 @@ DEFECTS: tuple[Defect, ...] = (
         "gaps",
         1000,
     ),
+    *NARROW,
     *LOOK_AHEAD,
 )

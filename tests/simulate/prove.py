@@ -37,7 +37,6 @@ from finders import (  # noqa: E402
     scenarios,
     simulation,
 )
-from latest_defects import LATEST  # noqa: E402
 
 from local.simulate.campaign import code_digest  # noqa: E402
 
@@ -281,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, metavar="FILE")
     parser.add_argument("--table", action="store_true", help="print what the log holds as a table")
     options = parser.parse_args(arguments)
-    named = [d for d in (*DEFECTS, *LATEST) if d.name in options.names]
+    named = [d for d in DEFECTS if d.name in options.names]
     chosen = named if options.names else list(DEFECTS)
     proof = Proof(options.log, options.seed)
     if options.table:

@@ -1,7 +1,4 @@
-"""Defects for the profiles that are not in the rotation yet, kept apart until all were looked for.
-
-``python tests/simulate/prove.py NAME`` looks for one; the table of docs/safety.md has the rest.
-"""
+"""Defects for the profiles that attack one thing: outages, clocks, zombies, halts and doubt."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from defect import Defect
 
 ORDERS = "shared/execution/orders.py"
 
-LATEST: tuple[Defect, ...] = (
+NARROW: tuple[Defect, ...] = (
     Defect(
         "a wait ends by a clock that may be set",
         "shared/execution/elapsed.py",
