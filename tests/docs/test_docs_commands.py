@@ -11,6 +11,7 @@ from pages import PAGES, ROOT, quoted, rows, section, text
 
 from local.cli.main import parser
 from local.exchange.__main__ import parse
+from shared.risk.kill_switch import MIN_REASON
 
 _RUN = re.compile(r"(?:^ {4}|^|`)(\./run(?: [^`\n]*)?)", re.MULTILINE)
 _EXCHANGE = re.compile(r"python -m local\.exchange([^`\n]*)")
@@ -68,6 +69,12 @@ def test_command_is_understood(page: str, command: str, capsys: pytest.CaptureFi
         code = int(ended.code or 0)
     assert code == 0, f"{page}: {command}: {capsys.readouterr().err}"
     assert module
+
+
+def test_reasons_are_long_enough_to_be_taken() -> None:
+    reasons = {c: re.findall(r'--reason "([^"]*)"', c) for _, c in commands() if "--reason" in c}
+    assert reasons
+    assert all(len(r) >= MIN_REASON for found in reasons.values() for r in found), reasons
 
 
 def test_commands_were_found() -> None:
