@@ -12,6 +12,7 @@ from shared.execution import orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenueOrder
 from shared.execution.ids import is_ours, leg_of
+from shared.execution.order_records import ended_as
 
 #: Correlation of an order whose decision nobody knows any more.
 NOBODY = "adopted"
@@ -48,6 +49,23 @@ def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> 
             orders.settle(
                 desk, algo.client_algo_id, "open", venue_id=algo.algo_id, reason=algo.status
             )
+
+
+def cancel(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = NOBODY) -> None:
+    """Cancel a conditional order, recorded before that.
+
+    The answer may be lost, and an order that is gone is in no list: nobody would meet it again.
+    """
+    conditional(desk, algo, decision_id)
+    desk.exchange.cancel_algo_order(algo.client_algo_id)
+    orders.settle(desk, algo.client_algo_id, "cancelled", reason=reason)
+
+
+def as_seen(desk: Desk, algo: VenueAlgoOrder) -> None:
+    """Write a conditional order down as the exchange shows it, its end included."""
+    conditional(desk, algo)
+    if algo.status not in LIVE_ALGO:
+        orders.settle(desk, algo.client_algo_id, ended_as(algo), reason=algo.status)
 
 
 def cancelled(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = NOBODY) -> None:

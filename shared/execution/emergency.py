@@ -156,14 +156,19 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
         armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
         for symbol in sorted(armed - still):
-            if not _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol):
-                continue
+            sure = _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
             for algo in algos:
-                if algo.symbol == symbol:
-                    write = partial(adopt.cancelled, desk, algo, "emergency stop")
-                    _try(failures, symbol, _write, books, write)
-                    gone.append(algo.client_algo_id)
-                    cancelled += 1
+                if algo.symbol != symbol:
+                    continue
+                # Also where the answer was lost: they may be gone, and in no list any more.
+                write = (
+                    partial(adopt.cancelled, desk, algo, "emergency stop")
+                    if sure
+                    else partial(adopt.conditional, desk, algo)
+                )
+                _try(failures, symbol, _write, books, write)
+                gone.append(algo.client_algo_id)
+                cancelled += sure
         if (round_ or attempt) and len(closed) + cancelled == done:
             # Nothing moves: the workflow comes back after a pause. The lists of all open orders
             # weigh 40 each: more looks would use up the minute's weight, which exits need.
@@ -257,28 +262,41 @@ def _tell(desk: Desk, result: Flattened, correlation: str, attempt: int) -> bool
 
 
 def unreachable(desk: Desk, error: ExchangeError, correlation: str, attempt: int) -> None:
-    """Say that a run could not even look at the account; once a minute of trying."""
-    desk.alert(
-        "critical",
-        "emergency-not-flat",
-        "Emergency stop: the exchange cannot be reached, positions may be OPEN",
-        f"{type(error).__name__}: {error}. Stops rest on the exchange; retrying for ever.",
-        correlation=correlation,
-        once=f"unreachable-{attempt // 12}",
-    )
+    """Say that a run could not even look at the account; once a minute of trying.
+
+    A store that is away as well keeps it from being said, and nothing else.
+    """
+    try:
+        desk.alert(
+            "critical",
+            "emergency-not-flat",
+            "Emergency stop: the exchange cannot be reached, positions may be OPEN",
+            f"{type(error).__name__}: {error}. Stops rest on the exchange; retrying for ever.",
+            correlation=correlation,
+            once=f"unreachable-{attempt // 12}",
+        )
+    except StoreError as trouble:
+        logging.getLogger("borsa").error("nobody was told: %s: %s", type(trouble).__name__, trouble)
 
 
 def settle_all(desk: Desk, unwritten: Sequence[str] = ()) -> int:
     """Write the trades of positions that the stop closed; the guardian goes on with the rest.
 
     ``unwritten``: conditional orders that a run has cancelled and could not write down.
+
+    Raises
+    ------
+    StoreUnavailable
+        Nothing is lost by that: called again it goes on.
     """
     settled = 0
     for id_ in unwritten:
         try:
             algo = desk.exchange.algo_order(id_)
             if algo is not None:
-                adopt.cancelled(desk, algo, "emergency stop")
+                adopt.as_seen(desk, algo)
+        except StoreUnavailable:
+            raise
         except BorsaError as error:
             logging.getLogger("borsa").error(
                 "%s was cancelled and is not written down: %s", id_, error
@@ -331,28 +349,27 @@ def _close(
     *,
     readable: bool,
 ) -> None:
-    if not readable:
-        # Whoever closes by a record looks at the position before and after.
-        flatten.close_unrecorded(desk, position, "emergency stop", correlation, attempt, books)
-        return
+    why = "emergency stop"
     if not books.late:
         try:
             # No operation of the store may hold up a close for long.
             with at_most(STORE_MS / 1000):
                 record = _record(desk, position.symbol)
-                if record is None:
-                    flatten.close_foreign(desk, position, correlation, attempt, books)
+                # Whoever closes by a record looks at the position before and after.
+                if record is None or not readable:
+                    flatten.close_as_seen(desk, position, record, why, correlation, attempt, books)
                     return
-            flatten.close_position(desk, record, "emergency stop", books)
+            flatten.close_position(desk, record, why, books)
             return
         except (StoreUnavailable, AuditBroken):
             books.give_up()
-        # The order may be on its way all the same: look again, then close without the store.
-        held = next((p for p in desk.exchange.positions() if p.symbol == position.symbol), None)
-        if held is None:
-            return
-        position = held
-    flatten.close_unrecorded(desk, position, "emergency stop", correlation, attempt, books)
+        if readable:
+            # The order may be on its way all the same: look again, then close without the store.
+            held = next((p for p in desk.exchange.positions() if p.symbol == position.symbol), None)
+            if held is None:
+                return
+            position = held
+    flatten.close_unrecorded(desk, position, why, correlation, attempt, books)
 
 
 def _record(desk: Desk, symbol: str) -> positions.PositionRecord | None:

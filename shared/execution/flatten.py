@@ -168,8 +168,7 @@ def _unrecorded(
     def keep() -> None:
         for request_, outcome_ in sent:
             unrecorded.keep(desk, request_, record.decision_id, sent_at, outcome_)
-        _note(desk, record, request.client_order_id, outcome.state, reason)
-        positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
+        _tell(desk, record, request.client_order_id, outcome.state, reason)
 
     books.write(keep, None)
     return outcome
@@ -211,14 +210,28 @@ def _note(desk: Desk, record: PositionRecord, close_id: str, state: str, reason:
     )
 
 
-def close_foreign(
-    desk: Desk, venue: VenuePosition, correlation: str, attempt: int, books: Books
+def close_as_seen(
+    desk: Desk,
+    venue: VenuePosition,
+    record: PositionRecord | None,
+    reason: str,
+    correlation: str,
+    attempt: int,
+    books: Books,
 ) -> None:
-    """Close a position that no decision of ours explains: only an emergency stop does this."""
-    request = _foreign_close(desk, venue, correlation, attempt)
-    outcome = orders.send(desk, request, correlation)
+    """Close a position once, as it was seen: only an emergency stop does this.
+
+    For one that no decision of ours explains (no ``record``), and while positions cannot be read,
+    which :func:`close_position` does before and after.
+    """
+    decision_id = correlation if record is None else record.decision_id
+    request = _close_as_seen(desk, venue, correlation, attempt)
+    outcome = orders.send(desk, request, decision_id)
     for part in refused_close.instead(desk, request, outcome, books):
-        orders.send(desk, part, correlation)
+        orders.send(desk, part, decision_id)
+    if record is not None:
+        told = partial(_tell, desk, record, request.client_order_id, outcome.state, reason)
+        books.write(told, None)
 
 
 def close_unrecorded(
@@ -226,9 +239,9 @@ def close_unrecorded(
 ) -> None:
     """Close a position while the store does not say whose it is; the record follows.
 
-    The order has the id of :func:`close_foreign`: one that just left is found, not repeated.
+    The order has the id of :func:`close_as_seen`: one that just left is found, not repeated.
     """
-    request = _foreign_close(desk, venue, correlation, attempt)
+    request = _close_as_seen(desk, venue, correlation, attempt)
     sent_at = desk.clock.now_ms()
     sent = _send_unrecorded(desk, request, books)
 
@@ -239,13 +252,17 @@ def close_unrecorded(
         for request_, outcome in sent:
             unrecorded.keep(desk, request_, decision_id, sent_at, outcome)
         if record is not None:
-            _note(desk, record, request.client_order_id, sent[-1][1].state, reason)
-            positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
+            _tell(desk, record, request.client_order_id, sent[-1][1].state, reason)
 
     books.write(keep, None)
 
 
-def _foreign_close(
+def _tell(desk: Desk, record: PositionRecord, close_id: str, state: str, reason: str) -> None:
+    _note(desk, record, close_id, state, reason)
+    positions.change(desk.store, record, exit_reason=record.exit_reason or reason)
+
+
+def _close_as_seen(
     desk: Desk, venue: VenuePosition, correlation: str, attempt: int
 ) -> OrderRequest:
     what = f"{correlation}|{venue.symbol}|{venue.update_time}|{venue.quantity}"
@@ -271,8 +288,7 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
                 again = _held(desk, symbol) is not None if again is None else again
             if whose != decision_id and (whose != adopt.NOBODY or again):
                 continue
-            desk.exchange.cancel_algo_order(algo.client_algo_id)
-            adopt.cancelled(desk, algo, "position closed", decision_id)
+            adopt.cancel(desk, algo, "position closed", decision_id)
             cancelled += 1
     return cancelled
 

@@ -65,6 +65,5 @@ def _cancel(desk: Desk, algo: VenueAlgoOrder) -> bool:
     # Or a position of another installation on the same account, which has no record here.
     if held_position(desk, algo.symbol) is not None:
         return False
-    desk.exchange.cancel_algo_order(algo.client_algo_id)
-    adopt.cancelled(desk, algo, "orphan")
+    adopt.cancel(desk, algo, "orphan")
     return True

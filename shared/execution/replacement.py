@@ -80,7 +80,6 @@ def prune(
             # One that has triggered is at work: it is not in the way. One for more than was seen
             # may be younger than that look: a position grows while its entry is still filling.
             if algo.client_algo_id != keep and algo.status == "NEW" and algo.quantity <= quantity:
-                desk.exchange.cancel_algo_order(algo.client_algo_id)
-                adopt.cancelled(desk, algo, "replaced", record.decision_id)
+                adopt.cancel(desk, algo, "replaced", record.decision_id)
                 cancelled += 1
     return cancelled

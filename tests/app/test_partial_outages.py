@@ -12,11 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desk import ACCOUNT, ALGO, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
+from desk import ACCOUNT, ALGO, OPEN_ALGOS, ORDER, POSITIONS, UNAVAILABLE, Floor
 from test_failures_of_others import restarted
 from test_guardian_rounds import FULL, cancel, later, opened
 
-from local.exchange.faults import ApiResponse, stuck_triggering
+from local.exchange.faults import ApiRequest, ApiResponse, Fault, stuck_triggering
 from shared.errors import ExchangeRejected, ExchangeUnavailable
 from shared.execution import assess, emergency, entry, stop_watch
 from shared.execution.guardian import guard
@@ -266,10 +266,21 @@ def test_an_emergency_stop_closes_though_positions_have_no_answer(open_floor, si
     gone(floor, POSITIONS)
     emergency.latch(floor.desk, "manual", {}, "test")
     began = floor.clock.now_ms()
+    known: list[list[str]] = []
+
+    def looks(request: ApiRequest) -> bool:
+        if (request.method, request.path) == ORDER:
+            known.append([body["clientOrderId"] for body in floor.audit("intent")])
+        return False
+
+    floor.faults.add(Fault(matches=looks, answer=UNAVAILABLE))
     assert not emergency.flatten_account(floor.desk, "test").flat
     assert floor.held() == 0
     assert floor.clock.now_ms() - began < 10_000
-    assert len([f for f in floor.fills() if f.side != side]) == 1
+    (close,) = [f for f in floor.fills() if f.side != side]
+    # The store is well: the order was written down before it left.
+    (before,) = known
+    assert close.client_order_id in before
     assert floor.algos() == []
     floor.faults.rules.clear()
     assert emergency.flatten_account(floor.desk, "test", 1).flat

@@ -13,16 +13,38 @@ from functools import partial
 from typing import Any
 
 import pytest
-from desk import ALGO, GET_ORDER, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503, Crash, Floor
+from desk import (
+    ACCOUNT,
+    ALGO,
+    GET_ORDER,
+    NOT_FOUND,
+    ORDER,
+    POSITIONS,
+    TIMEOUT_1007,
+    UNAVAILABLE,
+    UNKNOWN_503,
+    Crash,
+    Floor,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from local.clock import VirtualClock
 from local.exchange.faults import error_answer
-from shared.errors import InvalidInput, StoreUnavailable
-from shared.execution import emergency, entry, flatten, guardian, reconcile, unrecorded, watch
+from shared.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
+from shared.execution import (
+    emergency,
+    entry,
+    flatten,
+    guardian,
+    orphans,
+    reconcile,
+    unrecorded,
+    watch,
+)
 from shared.execution.books import STORE_MS, Books
-from shared.execution.exchange import OrderRequest
+from shared.execution.exchange import AlgoOrderRequest, OrderRequest
+from shared.execution.ids import client_id
 from shared.portfolio import positions
 from shared.simulation.settlement import settle
 from shared.storage.patience import patience
@@ -31,6 +53,8 @@ from shared.storage.store import Store
 
 D = Decimal
 FULL = D("0.004")
+CANCEL_ALGO = ("DELETE", "/fapi/v1/algoOrder")
+CANCEL_ALL_ALGOS = ("DELETE", "/fapi/v1/algoOpenOrders")
 
 
 class Outage:
@@ -93,9 +117,9 @@ def assert_all_recorded(floor: Floor) -> None:
     seen = [o.client_order_id for o in floor.orders()]
     seen += [a.client_algo_id for a in floor.account.algos.values()]
     assert seen
-    for client_id in seen:
-        assert told[client_id] == 1, client_id
-        assert records[client_id]["state"] in ("open", "filled", "cancelled")
+    for id_ in seen:
+        assert told[id_] == 1, id_
+        assert records[id_]["state"] in ("open", "filled", "cancelled")
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3, 12, 40])
@@ -712,13 +736,18 @@ def test_a_process_that_dies_is_not_kept_by_its_books() -> None:
     assert not books.late
 
 
-def test_what_a_stop_cancels_while_the_store_is_away_is_written_down_when_it_is_back(open_floor):
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+def test_what_a_stop_cancels_while_the_store_is_away_is_written_down_when_it_is_back(
+    open_floor, lost
+):
     """Placed and cancelled within one outage: afterwards the exchange lists it nowhere."""
     floor, outage = floor_with(open_floor)
     down_from_fill(floor, outage, 60)
     floor.trade()
     floor.run(10)
     assert len(floor.algos()) == 2
+    if lost:
+        floor.break_next(CANCEL_ALL_ALGOS, TIMEOUT_1007, executed=True)
     assert floor.http("POST", "/api/emergency-stop", {}).status == 503
     floor.run(30)
     assert floor.held() == 0
@@ -726,3 +755,58 @@ def test_what_a_stop_cancels_while_the_store_is_away_is_written_down_when_it_is_
     floor.run(400)
     assert_all_recorded(floor)
     assert floor.leaked() == ({}, [])
+
+
+def test_a_stop_goes_on_while_exchange_and_store_are_away_at_once(open_floor):
+    """Nobody can be told that the exchange does not answer: it is asked again all the same."""
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(5)
+    for what in (POSITIONS, ACCOUNT):
+        floor.break_next(what, UNAVAILABLE, times=10_000, seconds=20)
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    outage.fails = lambda: True
+    floor.run(19)
+    assert floor.held()
+    floor.run(15)
+    assert floor.held() == 0
+    assert floor.algos() == []
+    # Nor does the store's absence keep the trade from being booked by that workflow.
+    floor.run(60)
+    outage.fails = lambda: False
+    floor.run(20)
+    assert len(floor.trades()) == 1
+    assert "emergency-flat" in floor.alerts()
+    floor.run(320)
+    assert_all_recorded(floor)
+    assert floor.leaked() == ({}, [])
+
+
+def leftover(floor: Floor) -> None:
+    flatten.cancel_leftovers(floor.desk, "BTCUSDT", "a decision")
+
+
+def orphaned(floor: Floor) -> None:
+    orphans.cancel(floor.desk, floor.desk.exchange.open_algo_orders(), (), ())
+
+
+@pytest.mark.parametrize("cancels", [leftover, orphaned])
+def test_a_cancel_whose_answer_is_lost_leaves_a_record(open_floor, cancels):
+    """Of an order that nobody wrote down when it was placed, and that is in no list any more."""
+    floor = open_floor(durable=False)
+    request = AlgoOrderRequest(
+        symbol="BTCUSDT",
+        side="SELL",
+        type="TAKE_PROFIT_MARKET",
+        quantity=FULL,
+        client_algo_id=client_id("main", "a decision", "t"),
+        trigger_price=D(110_000),
+    )
+    floor.desk.exchange.place_algo_order(request)
+    floor.break_next(CANCEL_ALGO, TIMEOUT_1007, executed=True)
+    with pytest.raises(OutcomeUnknown):
+        cancels(floor)
+    assert floor.algos() == []
+    floor.run(320)
+    reconcile.reconcile(floor.desk)
+    assert_all_recorded(floor)

@@ -382,7 +382,9 @@ DEFECTS: tuple[Defect, ...] = (
         "other people's positions are closed",
         "shared/execution/guardian.py",
         "                strangers.report_position(desk, position)\n",
-        "                flatten.close_foreign(desk, position, 'mine', 0, Books(desk.clock))\n",
+        "                flatten.close_as_seen(\n"
+        "                    desk, position, None, 'mine', 'mine', 0, Books(desk.clock)\n"
+        "                )\n",
         "strangers",
         500,
     ),
