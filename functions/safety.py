@@ -191,13 +191,13 @@ def emergency_workflow(context: df.DurableOrchestrationContext) -> Any:
             return None
     rest = {"unwritten": sorted(unwritten)} if unwritten else {}
     books = {"workflow": context.instance_id, **rest}
-    for again in range(ATTEMPTS_PER_GENERATION, 0, -1):
+    for left in reversed(range(ATTEMPTS_PER_GENERATION)):
         try:
             settled = yield context.call_activity("settle_account", books)
             break
         except Exception:
             # The store, most likely. The account is flat, and the guardian books trades as well.
-            if again == 1:
+            if not left:
                 raise
         pause = timedelta(seconds=LONGEST_PAUSE_SECONDS)
         yield context.create_timer(context.current_utc_datetime + pause)

@@ -43,9 +43,9 @@ from shared.execution import (
     watch,
 )
 from shared.execution.books import STORE_MS, Books
-from shared.execution.exchange import AlgoOrderRequest, OrderRequest
-from shared.execution.ids import client_id
+from shared.execution.exchange import OrderRequest
 from shared.portfolio import positions
+from shared.simulation.orders import NewOrder
 from shared.simulation.settlement import settle
 from shared.storage.patience import patience
 from shared.storage.sqlite import SqliteStore
@@ -766,9 +766,9 @@ def test_a_stop_goes_on_while_exchange_and_store_are_away_at_once(open_floor):
         floor.break_next(what, UNAVAILABLE, times=10_000, seconds=20)
     assert floor.http("POST", "/api/emergency-stop", {}).status == 202
     outage.fails = lambda: True
-    floor.run(19)
+    floor.run(10)
     assert floor.held()
-    floor.run(15)
+    floor.run(20)
     assert floor.held() == 0
     assert floor.algos() == []
     # Nor does the store's absence keep the trade from being booked by that workflow.
@@ -782,31 +782,35 @@ def test_a_stop_goes_on_while_exchange_and_store_are_away_at_once(open_floor):
     assert floor.leaked() == ({}, [])
 
 
-def leftover(floor: Floor) -> None:
-    flatten.cancel_leftovers(floor.desk, "BTCUSDT", "a decision")
+def leftover(floor: Floor, decision: str) -> None:
+    flatten.cancel_leftovers(floor.desk, "BTCUSDT", decision)
 
 
-def orphaned(floor: Floor) -> None:
+def orphaned(floor: Floor, decision: str) -> None:
+    found = positions.load(floor.desk.store, "main", "BTCUSDT")
+    if found is not None and found[0].state != "closed":
+        positions.change(floor.desk.store, found[0], state="closed")
     orphans.cancel(floor.desk, floor.desk.exchange.open_algo_orders(), (), ())
 
 
 @pytest.mark.parametrize("cancels", [leftover, orphaned])
 def test_a_cancel_whose_answer_is_lost_leaves_a_record(open_floor, cancels):
     """Of an order that nobody wrote down when it was placed, and that is in no list any more."""
-    floor = open_floor(durable=False)
-    request = AlgoOrderRequest(
-        symbol="BTCUSDT",
-        side="SELL",
-        type="TAKE_PROFIT_MARKET",
-        quantity=FULL,
-        client_algo_id=client_id("main", "a decision", "t"),
-        trigger_price=D(110_000),
-    )
-    floor.desk.exchange.place_algo_order(request)
-    floor.break_next(CANCEL_ALGO, TIMEOUT_1007, executed=True)
-    with pytest.raises(OutcomeUnknown):
-        cancels(floor)
-    assert floor.algos() == []
-    floor.run(320)
-    reconcile.reconcile(floor.desk)
-    assert_all_recorded(floor)
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 3, 7, 8}  # closed by hand, and the books taken apart
+    signal = floor.signal()
+    approve(floor, signal)
+    down_from_fill(floor, outage, 3600)
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    outage.fails = lambda: False
+    close = NewOrder(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=FULL, reduce_only=True)
+    floor.venue.place_order(floor.account, close)
+    floor.break_next(CANCEL_ALGO, TIMEOUT_1007, times=2, executed=True)
+    placed = {algo.client_algo_id for algo in floor.algos()}
+    while floor.algos():
+        with pytest.raises(OutcomeUnknown):
+            cancels(floor, signal.id)
+    told = intents(floor)
+    assert len(placed) == 2
+    assert [told[id_] for id_ in placed] == [1, 1]
