@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A machine that is busy with something else is slow, which says nothing about the code.
+settings.register_profile("slow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A build must not be red by chance: there the examples are the same every time.
-settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("ci", settings.get_profile("slow"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "slow")
 
 #: Folder or fixture -> group. One group stays in one process.
 _FOLDERS = {"tests/infra/": "infra", "tests/cli/": "cli", "tests/worker/": "worker"}
