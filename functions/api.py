@@ -32,7 +32,7 @@ def status(req: func.HttpRequest) -> Any:
     """Equity, day, drawdown, kill switch, stage, limits."""
     from shared.portfolio.overview import overview
 
-    return overview(services().desk())
+    return overview(services().viewing_desk())
 
 
 @bp.route(route="dashboard", methods=["GET"])
@@ -48,7 +48,7 @@ def equity(req: func.HttpRequest) -> Any:
     """Realised equity after each of the last closed trades."""
     from shared.portfolio.equity import curve
 
-    return curve(services().desk())
+    return curve(services().viewing_desk())
 
 
 @bp.route(route="positions", methods=["GET"])
@@ -57,7 +57,7 @@ def positions(req: func.HttpRequest) -> Any:
     """Open positions as the exchange has them, with what we know about each."""
     from shared.portfolio.overview import open_positions
 
-    return {"positions": open_positions(services().desk())}
+    return {"positions": open_positions(services().viewing_desk())}
 
 
 @bp.route(route="orders", methods=["GET"])
@@ -81,7 +81,7 @@ def performance(req: func.HttpRequest) -> Any:
     """Sharpe ratio, drawdown, win rate and the like of the closed trades, all or of a period."""
     from shared.research.performance import of_account
 
-    return of_account(services().desk(), moment(req, "from"), moment(req, "to"))
+    return of_account(services().viewing_desk(), moment(req, "from"), moment(req, "to"))
 
 
 @bp.route(route="signals", methods=["GET"])

@@ -18,7 +18,7 @@ bp = df.Blueprint()
 @answers
 def list_approvals(req: func.HttpRequest) -> Any:
     """Requests of the last days, newest first."""
-    desk = services().desk()
+    desk = services().viewing_desk()
     page = desk.store.query(
         "approvals", desk.account, order_by="requestedAt", descending=True, limit=50
     )

@@ -87,7 +87,7 @@ def watch_anomalies(timer: func.TimerRequest, risk: Events) -> None:
     from shared.intelligence import anomaly_watch
 
     markets = [(s, t) for s in own.settings.symbols for t in own.settings.timeframes]
-    fresh = anomaly_watch.watch(own.recent_candles, own.store, markets)
+    fresh = anomaly_watch.watch(own.watched_candles, own.store, markets)
     if own.settings.anomalies == "alert" and fresh:
         desk = services().exit_desk()
         anomaly_watch.tell(desk, fresh)

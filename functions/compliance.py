@@ -56,7 +56,7 @@ def compliance_overview(req: func.HttpRequest) -> Any:
     """How far the history was judged, what is not closed, what is restricted."""
     from shared.compliance.overview import overview
 
-    return overview(services().desk())
+    return overview(services().viewing_desk())
 
 
 @bp.route(route="compliance/violations", methods=["GET"])
@@ -66,7 +66,7 @@ def list_violations(req: func.HttpRequest) -> Any:
     from shared.compliance.violations import listed
 
     page = listed(
-        services().desk(),
+        services().viewing_desk(),
         state=req.params.get("state", ""),
         symbol=req.params.get("symbol", ""),
         limit=limit_of(req),
@@ -84,7 +84,7 @@ def get_violation(req: func.HttpRequest) -> Any:
     """One violation with its evidence."""
     from shared.compliance.violations import load
 
-    return load(services().desk(), req.route_params["id"])[0]
+    return load(services().viewing_desk(), req.route_params["id"])[0]
 
 
 @bp.route(route="compliance/violations/{id}/acknowledge", methods=["POST"])
@@ -124,7 +124,7 @@ def list_events(req: func.HttpRequest) -> Any:
     """The calendar: events with their restricted windows."""
     from shared.compliance.calendar import read as calendar
 
-    return {"events": calendar(services().desk())}
+    return {"events": calendar(services().viewing_desk())}
 
 
 @bp.route(route="compliance/events", methods=["POST"])

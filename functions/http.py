@@ -14,6 +14,7 @@ from shared.errors import (
     ConfigurationError,
     Conflict,
     ExchangeError,
+    ExchangeThrottled,
     IdentityUnavailable,
     InvalidInput,
     MarketDataError,
@@ -90,6 +91,9 @@ def failed(error: BorsaError) -> func.HttpResponse:
     if isinstance(error, TooLarge):
         status = 413
     elif isinstance(error, TooManyRequests):
+        status = 429
+    elif isinstance(error, ExchangeThrottled) and error.status in (0, 429):
+        # Too often, by our own count or the exchange's; not where it is overloaded by others.
         status = 429
     if status >= 500:
         logging.getLogger("borsa").error("%s: %s", type(error).__name__, error)

@@ -47,7 +47,7 @@ def config(req: func.HttpRequest) -> Any:
 def instruments(req: func.HttpRequest) -> Any:
     """The contracts that are traded, with the filters the exchange holds orders to."""
     now = services()
-    listed = now.exchange.instruments()
+    listed = now.view.instruments()
     symbols = now.settings.symbols
     return {
         "instruments": [listed[s] for s in symbols if s in listed],

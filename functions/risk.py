@@ -30,7 +30,7 @@ def risk(req: func.HttpRequest) -> Any:
     from shared.portfolio.risk_report import SEED, report
 
     return report(
-        services().desk(),
+        services().viewing_desk(),
         confidence=_decimal(req, "confidence"),
         horizon_days=_whole(req, "horizon", None),
         seed=_whole(req, "seed", SEED) or 0,
@@ -47,7 +47,7 @@ def stress(req: func.HttpRequest) -> Any:
     body = read(req, StressRequest)
     own = [asked(body.shocks, body.market)] if body.shocks or body.market is not None else []
     built_in = chosen(tuple(body.scenarios)) if body.scenarios or not own else ()
-    return report(services().desk(), [*own, *built_in], body.stop_gap)
+    return report(services().viewing_desk(), [*own, *built_in], body.stop_gap)
 
 
 def _decimal(req: func.HttpRequest, name: str) -> Decimal | None:

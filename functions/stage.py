@@ -29,8 +29,8 @@ def checklist(req: func.HttpRequest) -> Any:
     from shared.compliance.promotion import overview
 
     now = services()
-    now.throttle.admit()
-    return overview(now.desk(), now.deployment())
+    now.checklist_throttle.admit()
+    return overview(now.viewing_desk(), now.deployment())
 
 
 @bp.route(route="stage/promote", methods=["POST"])

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from shared.compliance.evidence import Deployment
     from shared.compliance.stages import StageRules
     from shared.errors import ExchangeError
+    from shared.execution.binance.adapter import BinanceExchange
     from shared.execution.binance.budget import RateBudget
     from shared.execution.desk import Desk
-    from shared.execution.exchange import Exchange
     from shared.execution.histories import Histories
     from shared.intelligence.champions import Champions
     from shared.intelligence.predictions import Predictor
@@ -177,7 +177,7 @@ class Services:
         )
 
     @cached_property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> BinanceExchange:
         from shared.execution.binance.adapter import BinanceExchange
         from shared.execution.binance.environment import (
             Credentials,
@@ -204,6 +204,11 @@ class Services:
             # Short: an answer that is lost must be missed while a stop can still be in time.
             timeout=(2.0, 2.0),
         )
+
+    @cached_property
+    def view(self) -> BinanceExchange:
+        """The exchange for whoever only looks: last in the rate budget, and it changes nothing."""
+        return self.exchange.view()
 
     def _rate_budget(self, exchange_ms: Callable[[], int]) -> RateBudget:
         from shared.execution.binance.budget import LocalRateBudget
@@ -252,6 +257,13 @@ class Services:
         from shared.security.throttle import Throttle
 
         return Throttle(self.clock, 60, "for predictions")
+
+    @cached_property
+    def checklist_throttle(self) -> Throttle:
+        """Of its own: whoever reads the checklist must not keep anybody from promoting."""
+        from shared.security.throttle import Throttle
+
+        return Throttle(self.clock, what="for the checklist")
 
     @cached_property
     def second_factor(self) -> SecondFactor:
@@ -473,13 +485,20 @@ class Services:
     def recent_candles(self) -> RecentCandles:
         from shared.strategies.recent import RecentCandles
 
+        return RecentCandles(self.view, self.clock)
+
+    @cached_property
+    def watched_candles(self) -> RecentCandles:
+        """For the watch over anomalies: whoever looks must not keep it from seeing them."""
+        from shared.strategies.recent import RecentCandles
+
         return RecentCandles(self.exchange, self.clock)
 
     @cached_property
     def predictor(self) -> Predictor:
         from shared.intelligence.predictions import Predictor
 
-        return Predictor(self.exchange, self.clock, self.settings.symbols, self.champions)
+        return Predictor(self.view, self.clock, self.settings.symbols, self.champions)
 
     @cached_property
     def opinions(self) -> Opinions:
@@ -524,6 +543,7 @@ class Services:
 
     @cached_property
     def histories(self) -> Histories:
+        # Never over the view: a decision that waits while a look asks has the look's answer.
         from shared.execution.histories import Histories
 
         return Histories(self.exchange, self.clock)
@@ -569,10 +589,17 @@ class Services:
 
     def desk(self) -> Desk:
         """A desk for one invocation, with an outbox of its own."""
+        return self._new_desk(stage_problems=self._problems())
+
+    def viewing_desk(self) -> Desk:
+        """A desk for whoever only looks: its exchange is :attr:`view`."""
+        return self._new_desk(stage_problems=self._problems(), exchange=self.view)
+
+    def _problems(self) -> tuple[str, ...]:
         problems = tuple(f"a setting is wrong: {p}" for p in self.wrong_settings)
         if self.settings.binance_environment == "production":
             problems += self.stage_problems
-        return self._new_desk(stage_problems=problems)
+        return problems
 
     def exit_desk(self) -> Desk:
         """A desk that only closes and protects: settings may be wrong (:meth:`for_exits`), and the

@@ -220,7 +220,7 @@ class Opinions:
 
         services = self._services
         return Facts(
-            desk=services.desk,
+            desk=services.viewing_desk,
             dashboard=services.dashboard,
             predictor=services.predictor,
             candles=services.recent_candles,

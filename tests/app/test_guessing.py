@@ -61,9 +61,27 @@ def test_too_many_requests_are_refused_and_a_stop_never_is(open_floor):
     for _ in range(PER_MINUTE):
         assert floor.http("POST", "/api/kill-switch/clear", CLEAR).status == 400
     assert floor.http("POST", "/api/kill-switch/clear", CLEAR).status == 429
-    assert floor.http("GET", "/api/checklist").status == 429
     assert floor.http("POST", "/api/emergency-stop?drill=true", {}).status == 429
+    # Counted apart: who only reads the checklist has used up nothing.
+    assert floor.http("GET", "/api/checklist").status == 200
     for _ in range(3 * PER_MINUTE):
         assert floor.http("POST", "/api/emergency-stop", {}).status == 202
     floor.run(61)
     assert floor.http("POST", "/api/kill-switch/clear", CLEAR).status == 400
+
+
+def test_reading_the_checklist_keeps_nobody_from_clearing_or_drilling(open_floor):
+    floor = open_floor()
+    stop(floor)
+    floor.run(60)
+    for _ in range(PER_MINUTE):
+        assert floor.http("GET", "/api/checklist").status == 200
+    refused = floor.http("GET", "/api/checklist")
+    assert refused.status == 429
+    assert json.loads(refused.body)["error"]["kind"] == "TooManyRequests"
+    assert floor.http("POST", "/api/emergency-stop?drill=true", {}).status == 200
+    body = {**CLEAR, "code": floor.totp(), "operator": "ada"}
+    assert floor.http("POST", "/api/kill-switch/clear", body).status == 200
+    floor.watch.latched_at = None
+    floor.run(61)
+    assert floor.http("GET", "/api/checklist").status == 200

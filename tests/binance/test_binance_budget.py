@@ -40,22 +40,25 @@ def bench_that_used(weight: int, **headers: str) -> Bench:
 
 
 @pytest.mark.parametrize(
-    ("used", "entry", "data", "exit_"),
+    ("used", "view", "entry", "data", "exit_"),
     [
-        # of 2400: entries up to 70 %, market data up to 85 %, exits all of it
-        (1000, True, True, True),
-        (1679, True, True, True),
-        (1680, False, True, True),
-        (2039, False, True, True),
-        (2040, False, False, True),
-        (2394, False, False, True),
-        (2396, False, False, False),
+        # of 2400: views up to 50 %, entries up to 70 %, market data up to 85 %, exits all of it
+        (1000, True, True, True, True),
+        (1195, True, True, True, True),
+        (1196, False, True, True, True),
+        (1674, False, True, True, True),
+        (1680, False, False, True, True),
+        (2039, False, False, True, True),
+        (2040, False, False, False, True),
+        (2394, False, False, False, True),
+        (2396, False, False, False, False),
     ],
 )
-def test_shares(used: int, entry: bool, data: bool, exit_: bool) -> None:
+def test_shares(used: int, view: bool, entry: bool, data: bool, exit_: bool) -> None:
     bench = bench_that_used(used)
     outcomes = []
     for attempt in (
+        bench.exchange.view().positions,
         lambda: bench.exchange.place_order(ENTRY),
         bench.exchange.instruments,
         bench.exchange.positions,
@@ -67,7 +70,7 @@ def test_shares(used: int, entry: bool, data: bool, exit_: bool) -> None:
         except ExchangeThrottled:
             outcomes.append(False)
             assert len(bench.script.sent) == before, "refused here, not by the venue"
-    assert outcomes == [entry, data, exit_]
+    assert outcomes == [view, entry, data, exit_]
     assert bench.exchange.place_order(EXIT), "a reducing order weighs nothing"
 
 

@@ -18,7 +18,7 @@ from shared.storage.sqlite import SqliteStore
 from tests.binance.scripted import START_MS, Bench, Reply
 from tests.binance.test_binance_budget import ENTRY, EXIT, ORDER, ORDER_POST, POSITIONS
 
-EXIT_, DATA, ENTRY_ = Priority.EXIT, Priority.DATA, Priority.ENTRY
+EXIT_, DATA, ENTRY_, VIEW = Priority.EXIT, Priority.DATA, Priority.ENTRY, Priority.VIEW
 
 
 class Counting:
@@ -158,6 +158,26 @@ def test_few_writes(make: Any) -> None:
     for _ in range(200):
         assert granted(world.instances[0], DATA, 5)
     assert world.store.writes == world.store.reads <= 1000 // 45
+
+
+def test_views_that_are_refused_leave_the_store_and_the_others_alone(make: Any) -> None:
+    one, two = (world := make(2)).instances
+    while granted(one, VIEW, 10):
+        pass
+    # 50 % of 2400, less the rest of a block.
+    assert 1200 - 48 <= one.used()["weight_1m"] <= 1200
+    assert not granted(two, VIEW, 40)
+    reads = world.store.reads
+    with pytest.raises(ExchangeThrottled, match="view is used up by all") as told:
+        two.reserve(weight=40, orders=0, priority=VIEW)
+    assert 0 < told.value.retry_after <= 60
+    assert not any(granted(two, VIEW, 40) for _ in range(100))
+    assert world.store.reads == reads
+    assert granted(two, ENTRY_, 10, 1)
+    assert granted(two, DATA, 10)
+    assert granted(two, EXIT_, 10)
+    world.clock.sleep(60)
+    assert granted(two, VIEW, 40)
 
 
 def test_without_the_store_exits_go_and_entries_do_not(make: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -100,6 +101,28 @@ class BinanceExchange:
         self._algo_orders = AlgoOrders(self._gateway, clock)
         self._instruments: tuple[int, Mapping[str, Instrument]] | None = None
         self._instruments_lock = threading.Lock()
+
+    def view(self) -> BinanceExchange:
+        """This exchange for whoever only looks, over the same connections, clock and counts.
+
+        Served after everything else (:attr:`~shared.execution.binance.endpoints.Priority.VIEW`),
+        so that looking as often as one likes takes nothing from entries and exits. Whatever would
+        change the account is refused with :class:`~shared.errors.ExchangeRejected`, unsent.
+        """
+        view = copy.copy(self)
+        view._gateway = Gateway(
+            self._clients,
+            self._clock,
+            self._server,
+            self.budget,
+            on_stale_filters=view._forget_filters,
+            views_only=True,
+        )
+        view._orders = Orders(view._gateway, self._clock)
+        view._algo_orders = AlgoOrders(view._gateway, self._clock)
+        # Instruments of its own: an exit does not wait while somebody who looks asks for them.
+        view._instruments_lock = threading.Lock()
+        return view
 
     def close(self) -> None:
         """Close this exchange's connections."""

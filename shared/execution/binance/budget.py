@@ -16,7 +16,12 @@ from shared.errors import ExchangeHalted, ExchangeThrottled
 from shared.execution.binance.endpoints import Priority
 
 #: Part of each limit a priority may use. The rest is kept for those before it.
-SHARE: dict[Priority, float] = {Priority.EXIT: 1.0, Priority.DATA: 0.85, Priority.ENTRY: 0.7}
+SHARE: dict[Priority, float] = {
+    Priority.EXIT: 1.0,
+    Priority.DATA: 0.85,
+    Priority.ENTRY: 0.7,
+    Priority.VIEW: 0.5,
+}
 
 #: Limits of a new process, until exchangeInfo told the venue's own (demo has 6000).
 DEFAULT_LIMITS = {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}

@@ -17,6 +17,7 @@ class Priority(enum.IntEnum):
     EXIT = 0  #: reduces exposure, protects it, or is needed to know it
     DATA = 1  #: market data and bookkeeping
     ENTRY = 2  #: adds exposure
+    VIEW = 3  #: somebody only looks
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

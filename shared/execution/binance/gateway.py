@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.errors import (
     ExchangeError,
     ExchangeHalted,
+    ExchangeRejected,
     ExchangeThrottled,
     ExchangeUnavailable,
     OutcomeUnknown,
@@ -64,6 +65,9 @@ class Gateway:
     A request is sent again only where that cannot add exposure: queries, cancels and settings
     always, orders only when they reduce, and only when the first one is known not to have been
     executed. Everything else is the caller's decision.
+
+    With ``views_only`` it serves people who look: whatever they ask comes after everything else
+    in the rate budget, and nothing is sent that could change the account.
     """
 
     def __init__(
@@ -74,12 +78,14 @@ class Gateway:
         budget: RateBudget,
         *,
         on_stale_filters: Callable[[], None],
+        views_only: bool = False,
     ) -> None:
         self._clients = clients
         self._clock = clock
         self._server = server
         self._budget = budget
         self._on_stale_filters = on_stale_filters
+        self._views_only = views_only
         self._lock = threading.Lock()
         self._bad_signatures = 0
 
@@ -109,6 +115,12 @@ class Gateway:
         sent = params or {}
         cost = endpoint.weight if weight is None else weight
         rank = endpoint.priority if priority is None else priority
+        if self._views_only:
+            if not endpoint.query:
+                raise ExchangeRejected(
+                    f"{endpoint.verb} {endpoint.path}: not sent, this only looks"
+                )
+            rank = Priority.VIEW
         if endpoint.signed:
             self._know_the_time(endpoint)
         again = endpoint.idempotent or rank is Priority.EXIT

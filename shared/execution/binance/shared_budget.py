@@ -75,11 +75,21 @@ class SharedRateBudget:
         self._starts = dict.fromkeys(SPANS_MS, 0)
         #: What is leased and not used yet; below zero where exits went ahead.
         self._left = dict.fromkeys(SPANS_MS, 0)
+        #: Start of the minute in which the others left no room for views: asked once, not at
+        #: every look, because entries stand in line behind whoever asks.
+        self._no_views = -1
 
     def reserve(self, *, weight: int, orders: int, priority: Priority) -> None:
         cost = {"weight_1m": weight, "orders_10s": orders, "orders_1m": orders}
+        short = self._short(cost)
+        if short and priority is Priority.VIEW and self._no_views == self._starts["weight_1m"]:
+            end = self._no_views + SPANS_MS["weight_1m"]
+            raise ExchangeThrottled(
+                "rate budget for view is used up by all instances",
+                retry_after=max(1, end - self._now_ms()) / 1000,
+            )
         # One thread leases; an exit does not stand in line for that.
-        if self._short(cost) and self._leasing.acquire(blocking=priority is not Priority.EXIT):
+        if short and self._leasing.acquire(blocking=priority is not Priority.EXIT):
             try:
                 if self._short(cost):
                     self._lease(cost, priority)
@@ -165,6 +175,8 @@ class SharedRateBudget:
                 block = max(wanted, int(self._limits[name] * BLOCK_SHARE))
                 room = int(self._limits[name] * SHARE[priority]) - leased
                 if room < wanted and not exit_:
+                    if priority is Priority.VIEW:
+                        self._no_views = self._starts["weight_1m"]
                     raise ExchangeThrottled(
                         f"rate budget for {priority.name.lower()} is used up by all instances: "
                         f"{name} {leased} of {self._limits[name]}",
