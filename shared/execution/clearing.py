@@ -21,6 +21,9 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
     ------
     ExchangeError
         The exchange cannot be read, or still refuses.
+    StoreUnavailable
+        Nothing is armed, unless the very last write was done and neither its answer nor the switch
+        can be read.
     InvalidInput
         Neither latched nor halted, wrong or reused code, no reason, no operator; nothing is
         changed.
@@ -48,40 +51,51 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
                 f"not ours, or without a full stop: {', '.join(unsafe)}; stop to close them"
             )
     with refusals_told(desk, "clear the kill switch", operator):
-        desk.kill_switch.clear(code, reason, operator)
-    now = desk.clock.now_ms()
-    desk.note(
-        "kill_switch",
-        {"state": "armed", "operator": operator, "reason": reason, "at": now},
-        correlation="kill-switch",
-    )
-    desk.alert(
-        "critical",
-        "kill-switch-cleared",
-        f"Kill switch cleared by {operator}",
-        f"Reason: {reason}. Trading is armed again.{stuck_orders.told(stuck)}",
-        correlation=f"cleared-{now}",
-    )
+        desk.kill_switch.clear(
+            code,
+            reason,
+            operator,
+            tell=lambda: _tell(
+                desk,
+                f"Kill switch cleared by {operator}",
+                f"Reason: {reason}. Trading is armed again.{stuck_orders.told(stuck)}",
+                operator=operator,
+                reason=reason,
+            ),
+        )
 
 
 def _resume(desk: Desk, *, code: str, reason: str, operator: str) -> None:
     """After a halt: what was open is open still, and the exchange has to answer again."""
     desk.exchange.account_and_positions()
     with refusals_told(desk, "resume after a halt", operator):
-        desk.kill_switch.resume(code, reason, operator)
+        desk.kill_switch.resume(
+            code,
+            reason,
+            operator,
+            tell=lambda: _tell(
+                desk,
+                f"Trading resumed after a halt by {operator}",
+                f"Reason: {reason}. If the exchange refuses again, entries are halted again.",
+                operator=operator,
+                reason=reason,
+            ),
+        )
+
+
+def _tell(desk: Desk, title: str, text: str, *, operator: str, reason: str) -> None:
+    """Write down and announce who arms trading, before it is armed.
+
+    After it a failing store would leave trading armed with nobody told, and the person answered
+    that it failed.
+    """
     now = desk.clock.now_ms()
     desk.note(
         "kill_switch",
         {"state": "armed", "operator": operator, "reason": reason, "at": now},
         correlation="kill-switch",
     )
-    desk.alert(
-        "critical",
-        "kill-switch-cleared",
-        f"Trading resumed after a halt by {operator}",
-        f"Reason: {reason}. If the exchange refuses again, entries are halted again.",
-        correlation=f"cleared-{now}",
-    )
+    desk.alert("critical", "kill-switch-cleared", title, text, correlation=f"cleared-{now}")
 
 
 def _not_in_order(

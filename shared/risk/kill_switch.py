@@ -15,7 +15,7 @@ The document survives restarts and redeploys; only a person arms it again, with
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,7 @@ from shared.errors import (
     InvalidInput,
     KillSwitchLatched,
     NotFound,
+    StoreUnavailable,
 )
 from shared.risk.ledger import RiskLedger
 from shared.risk.switch_status import Halt as Halt
@@ -230,11 +231,24 @@ class KillSwitch:
                 continue
             return status.state != "latched"
 
-    def clear(self, totp_code: str, reason: str, operator: str) -> SwitchStatus:
+    def clear(
+        self,
+        totp_code: str,
+        reason: str,
+        operator: str,
+        *,
+        tell: Callable[[], object] | None = None,
+    ) -> SwitchStatus:
         """Arm the switch again. Only for a human, with a second factor and a reason.
 
         The equity peak starts anew, so the drawdown that latched the switch does not latch it
         again.
+
+        Parameters
+        ----------
+        tell : callable, optional
+            Called when the code has been accepted and before anything is armed: what it raises
+            leaves the switch latched.
 
         Raises
         ------
@@ -247,6 +261,8 @@ class KillSwitch:
         second_factor = self._person(reason, operator)
         self._clearable()
         second_factor.verify(totp_code)
+        if tell is not None:
+            tell()
         while True:
             # Before arming: a crash in between leaves a latched switch, which is safe.
             RiskLedger(self._store, self._clock, self._account).rebase_peak()
@@ -275,6 +291,11 @@ class KillSwitch:
                 stored = self._store.replace(CONTAINER, self._body(armed), etag=document.etag)
             except Conflict:
                 continue
+            except StoreUnavailable:
+                found = self.status()
+                if found is None or (found.state, found.armed_at) != ("armed", armed.armed_at):
+                    raise
+                return found  # only the answer was lost
             return _status(stored)
 
     # ------------------------------------------------------------------ halt and resume
@@ -300,10 +321,18 @@ class KillSwitch:
             return False
         return True
 
-    def resume(self, totp_code: str, reason: str, operator: str) -> SwitchStatus:
+    def resume(
+        self,
+        totp_code: str,
+        reason: str,
+        operator: str,
+        *,
+        tell: Callable[[], object] | None = None,
+    ) -> SwitchStatus:
         """Arm a halted switch again. Only for a human, with a second factor and a reason.
 
-        What the triggers have counted stays: a halt is no episode of theirs.
+        What the triggers have counted stays: a halt is no episode of theirs. ``tell`` as for
+        :meth:`clear`.
 
         Raises
         ------
@@ -316,6 +345,8 @@ class KillSwitch:
         if self.ensure().state != "halted":
             raise InvalidInput("the kill switch is not halted")
         second_factor.verify(totp_code)
+        if tell is not None:
+            tell()
         try:
             document = self._store.patch(
                 CONTAINER,
@@ -326,6 +357,11 @@ class KillSwitch:
             )
         except Conflict:
             raise InvalidInput("the kill switch has been latched meanwhile") from None
+        except StoreUnavailable:
+            found = self.status()
+            if found is None or found.state != "armed":
+                raise
+            return found  # only the answer was lost
         return _status(document)
 
     def _person(self, reason: str, operator: str) -> SecondFactor:

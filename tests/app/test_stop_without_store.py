@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from desk import Floor
+from desk import ORDER, Floor
 from test_store_outage import Outage, floor_with
 
 from local.contracts import Request
+from local.exchange.faults import error_answer
+from shared.errors import StoreUnavailable
 from shared.storage.patience import patience
 
 
@@ -103,3 +105,63 @@ def test_a_store_that_hangs_is_not_waited_for(open_floor):
     floor.run(30)
     assert floor.services.kill_switch.ensure().state == "latched"
     assert len(floor.trades()) == 1
+
+
+def halted(floor: Floor) -> None:
+    floor.break_next(ORDER, error_answer(400, -4087, "User can only place reduce only order"))
+    floor.trade("ETHUSDT")
+    floor.run(10)
+
+
+def latched(floor: Floor) -> None:
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    floor.run(10)
+
+
+def cleared(floor: Floor) -> int:
+    body = {"code": floor.totp(), "reason": "looked at everything", "operator": "ada"}
+    return floor.http("POST", "/api/kill-switch/clear", body).status
+
+
+@pytest.mark.parametrize("away", ["audit", "alerts", "control"])
+@pytest.mark.parametrize("closed", [latched, halted])
+def test_who_is_told_that_arming_failed_has_armed_nothing(open_floor, closed, away):
+    """Nor is anything armed of which nobody is told, whatever of the store is away."""
+    floor, outage = floor_with(open_floor)
+    closed(floor)
+    outage.concerns = lambda container, *rest: container == away
+    outage.fails = lambda: True
+    assert cleared(floor) == 503
+    outage.fails = lambda: False
+    assert floor.services.kill_switch.ensure().state == closed.__name__
+    floor.run(31)
+    assert cleared(floor) == 200
+    floor.watch.latched_at = None
+    assert floor.services.kill_switch.ensure().state == "armed"
+    assert "ada" in {a.get("operator") for a in floor.audit("kill_switch")}
+    assert floor.alerts().count("kill-switch-cleared") == 1
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "not readable"])
+@pytest.mark.parametrize("closed", [latched, halted])
+def test_arming_whose_last_answer_is_lost_is_looked_up(open_floor, closed, readable):
+    floor, outage = floor_with(open_floor)
+    closed(floor)
+    lost: list[str] = []
+
+    def after(name: str, arguments: tuple[Any, ...]) -> None:
+        """The write that arms is done, and its answer never comes."""
+        if arguments[0] == "control" and name in ("replace", "patch") and not lost:
+            body = outage.get("control", "main", "kill-switch").body
+            if body["state"] == "armed":
+                lost.append(name)
+                outage.fails = lambda: not readable
+                raise StoreUnavailable("the answer was lost")
+
+    outage.after = after
+    assert cleared(floor) == (200 if readable else 503)
+    outage.fails = lambda: False
+    floor.watch.latched_at = None
+    assert len(lost) == 1
+    assert floor.services.kill_switch.ensure().state == "armed"
+    assert floor.alerts().count("kill-switch-cleared") == 1

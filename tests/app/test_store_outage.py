@@ -68,6 +68,8 @@ class Outage:
         self.fails: Callable[[], bool] = lambda: False
         #: Which of the operations, by their arguments.
         self.concerns: Callable[..., bool] = lambda *arguments: True
+        #: Called once an operation is done, before it is answered.
+        self.after: Callable[[str, tuple[Any, ...]], None] = lambda name, arguments: None
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
@@ -77,7 +79,9 @@ class Outage:
         def operation(*arguments: Any, **named: Any) -> Any:
             if self.fails() and self.concerns(*arguments):
                 raise StoreUnavailable("the store is down")
-            return value(*arguments, **named)
+            result = value(*arguments, **named)
+            self.after(name, arguments)
+            return result
 
         return operation
 
