@@ -23,3 +23,21 @@ class Elapsed:
     def ms(self) -> int:
         """What has passed."""
         return self._clock.steady_ms() - self._began
+
+
+class Deadline:
+    """The end of a span that begins when it is made, in time that passes.
+
+    Parameters
+    ----------
+    clock : Clock
+    ms : int
+        How long it is; negative where it was over before.
+    """
+
+    def __init__(self, clock: Clock, ms: int) -> None:
+        self._passed, self._ms = Elapsed(clock), ms
+
+    def left_ms(self) -> int:
+        """What is left of it; negative once it is over."""
+        return self._ms - self._passed.ms()

@@ -243,7 +243,7 @@ def _enter(
     *,
     may_place: bool = True,
 ) -> EntryResult:
-    began = desk.clock.now_ms()
+    passed = Elapsed(desk.clock)
     # The record comes before the order: whatever happens next, the guardian knows whose
     # position it finds and where its stop belongs.
     try:
@@ -311,22 +311,25 @@ def _enter(
         )
         why, over = outcome.reason, outcome.lost
         return EntryResult(decision_id=plan.decision_id, status="unknown", reason=why, ended=over)
-    # From the fill on, also when an earlier run has spent some of the time.
-    at = began if outcome.order is None else freshness.ours(desk, outcome.order.update_time)
-    since = at if chased else min(began, at)
+    # From the fill on, also when an earlier run has spent some of the time; but what this one has
+    # spent is spent, though the clock was set back meanwhile.
+    naked_ms = passed.ms()
+    if outcome.order is not None:
+        since_fill = freshness.now_ms(desk) - outcome.order.update_time
+        naked_ms = since_fill if chased else max(naked_ms, since_fill)
     if chased:
         # Parts of it have been protected on the way: as they were recorded then.
         found = positions.load(desk.store, desk.account, plan.symbol)
         position = position if found is None else found[0]
         if outcome.order is not None and covered == [outcome.order.executed_quantity]:
             # All of it has its stop: a venue that hesitates now is no reason to close it.
-            since = desk.clock.now_ms()
+            naked_ms = 0
     try:
         if chased and position.exit_reason:
             flatten.close_position(desk, position, position.exit_reason, books)
             guarded = False
         else:
-            guarded = protection.protect(desk, position, venue, since, books, entering=True)
+            guarded = protection.protect(desk, position, venue, naked_ms, books, entering=True)
     finally:
         books.catch_up()
     if chased and not filled and not belied:
@@ -360,7 +363,7 @@ def _secure(
     desk: Desk, plan: OrderPlan, began: positions.PositionRecord, total: VenueOrder
 ) -> bool:
     """Protect what an entry has filled so far; ``False`` once the position is closed."""
-    books = Books(desk.clock)
+    books, passed = Books(desk.clock), Elapsed(desk.clock)
     # As it began where the store does not say: what has filled does not wait for it.
     fallback: positions.PositionRecord | None = began
     known = books.read(lambda: _position(desk, plan), otherwise=fallback)
@@ -372,8 +375,8 @@ def _secure(
             flatten.close_position(desk, known, known.exit_reason, books)
             return False
         venue = at_least_filled(desk, plan, total, known.opened_at, books)
-        since = freshness.ours(desk, total.update_time)
-        return protection.protect(desk, known, venue, since, books, entering=True)
+        naked_ms = max(passed.ms(), freshness.now_ms(desk) - total.update_time)
+        return protection.protect(desk, known, venue, naked_ms, books, entering=True)
     finally:
         books.catch_up()
 

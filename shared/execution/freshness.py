@@ -47,11 +47,6 @@ def now_ms(desk: Desk) -> int:
     return ours if abs(theirs - ours) <= desk.recv_window_ms else theirs
 
 
-def ours(desk: Desk, stamp: int) -> int:
-    """A time of the exchange's on our clock; the same while the two agree, see above."""
-    return stamp + desk.clock.now_ms() - now_ms(desk)
-
-
 def stale(desk: Desk, asked_at: int, *stamps: int) -> bool:
     """Whether prices are older than an entry may be judged by."""
     return not 0 <= age_ms(desk, asked_at, *stamps) <= desk.limits.max_market_data_age_ms

@@ -32,6 +32,7 @@ from shared.execution import (
 from shared.execution.assess import load as load_decision
 from shared.execution.books import Books
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Deadline, Elapsed
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition, instrument_of
 from shared.execution.ids import client_id
 from shared.execution.sighting import held_position
@@ -263,7 +264,7 @@ def _positions(
 
     ``served`` names decisions that still hold a permit or a reservation.
     """
-    looked = desk.clock.now_ms()
+    looked = Elapsed(desk.clock)
     try:
         algos = desk.exchange.open_algo_orders()
     except ExchangeError as error:
@@ -312,11 +313,11 @@ def _position(
     algos: Sequence[VenueAlgoOrder],
     counts: dict[str, int],
     served: Collection[str],
-    looked: int,
+    looked: Elapsed,
 ) -> bool:
     """Look after one position of ours; whether it was found without a full stop.
 
-    ``looked`` is when the orders were asked for, UTC ms: others may have been seen to since.
+    ``looked`` since the orders were asked for: others may have been seen to meanwhile.
     """
     naked = protection.uncovered(position, algos) > 0
     opening = record.state == "opening"
@@ -330,8 +331,8 @@ def _position(
         position, algos = still
         naked = protection.uncovered(position, algos) > 0
     if naked or opening:
-        since = looked if opening else looked - stop_watch.UNSEEN_MS
-        counts["repaired"] += protection.protect(desk, record, position, since)
+        naked_ms = looked.ms() + (0 if opening else stop_watch.UNSEEN_MS)
+        counts["repaired"] += protection.protect(desk, record, position, naked_ms)
         if not _in_workflow(desk, record):
             _entry_done(desk, record)
         return naked
@@ -423,7 +424,7 @@ def _take_profit(
         # Reached while no order was there to take it; one placed now would be refused (-2021).
         flatten.close_position(desk, record, "take profit")
         return
-    deadline = desk.clock.now_ms() + protection.DEADLINE_MS
+    deadline = Deadline(desk.clock, protection.DEADLINE_MS)
     books = Books(desk.clock)
     protection.secure(desk, record, "t", abs(position.quantity), deadline, books)
     books.catch_up()
@@ -455,7 +456,7 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
     position = held_position(desk, symbol)
     if position is None:
         return False
-    looked = desk.clock.now_ms()
+    looked = Elapsed(desk.clock)
     algos: Sequence[VenueAlgoOrder] = desk.exchange.open_algo_orders(symbol)
     if stop_watch.due(desk, record, position, algos):
         still = stop_watch.see_through(desk, record)
@@ -464,5 +465,5 @@ def confirm_protection(desk: Desk, symbol: str, signal_id: str) -> bool:
         position, algos = still
     if protection.covering_stop(position, algos):
         return True
-    since = looked if record.state == "opening" else looked - stop_watch.UNSEEN_MS
-    return protection.protect(desk, record, position, since)
+    unseen = 0 if record.state == "opening" else stop_watch.UNSEEN_MS
+    return protection.protect(desk, record, position, looked.ms() + unseen)

@@ -24,7 +24,7 @@ from shared.errors import (
 from shared.execution import flatten, halting, orders
 from shared.execution.books import Books
 from shared.execution.desk import Desk
-from shared.execution.elapsed import Elapsed
+from shared.execution.elapsed import Deadline
 from shared.execution.exchange import (
     LIVE_ALGO,
     AlgoOrderRequest,
@@ -41,7 +41,7 @@ from shared.portfolio.positions import PositionRecord
 from shared.risk.bracket import bracket
 from shared.risk.limits import STOP_FRACTION_MAX, STOP_FRACTION_MIN
 
-#: From the moment a position is seen until it is protected or being closed, on our clock.
+#: From the moment a position is seen until it is protected or being closed.
 DEADLINE_MS = 4_000
 
 #: What a single request may take when the deadline has passed already.
@@ -106,7 +106,7 @@ def protect(
     desk: Desk,
     record: PositionRecord,
     venue: VenuePosition | None,
-    since: int | None = None,
+    naked_ms: int = 0,
     books: Books | None = None,
     *,
     entering: bool = False,
@@ -123,8 +123,8 @@ def protect(
         Whose position it is.
     venue : VenuePosition or None
         The position as the exchange has it now.
-    since : int, optional
-        When it may have come to be, UTC ms; by default now. The deadline counts from here.
+    naked_ms : int
+        For how long it may have been without a stop already: so much less time is left.
     books : Books, optional
         Of a caller that has waited for the store already, and catches up himself.
     entering : bool
@@ -145,7 +145,7 @@ def protect(
         return False
     own = Books(desk.clock) if books is None else books
     try:
-        return _protect(desk, record, venue, since, own, entering)
+        return _protect(desk, record, venue, naked_ms, own, entering)
     finally:
         if books is None:
             own.catch_up()
@@ -165,7 +165,7 @@ def _protect(
     desk: Desk,
     record: PositionRecord,
     venue: VenuePosition,
-    since: int | None,
+    naked_ms: int,
     books: Books,
     entering: bool,
 ) -> bool:
@@ -173,7 +173,8 @@ def _protect(
         # Not what was decided: the record describes another position. Close, never guess.
         flatten.close_position(desk, record, "wrong side", books)
         return False
-    deadline = (desk.clock.now_ms() if since is None else since) + DEADLINE_MS
+    # Never more than from now on.
+    deadline = Deadline(desk.clock, DEADLINE_MS - max(0, naked_ms))
     beyond = (entering or record.state == "opening") and beyond_plan(record, venue)
     quantity = abs(venue.quantity)
     if record.state == "opening" or quantity != record.quantity:
@@ -283,7 +284,7 @@ def secure(
     record: PositionRecord,
     leg: Leg,
     quantity: Decimal,
-    deadline: int,
+    deadline: Deadline,
     books: Books,
 ) -> tuple[PositionRecord, bool]:
     """Have the record's stop or target live; under a new revision when the old one has ended.
@@ -309,7 +310,7 @@ def place(
     leg: Leg,
     trigger: Decimal,
     quantity: Decimal,
-    deadline: int,
+    deadline: Deadline,
     books: Books,
 ) -> Placed:
     """Have one conditional order live at the venue.
@@ -332,8 +333,6 @@ def place(
         trigger_price=trigger,
     )
     now = desk.clock.now_ms()
-    # Never more than from now on, and no more for a clock that is set back.
-    left, passed = min(DEADLINE_MS, deadline - now), Elapsed(desk.clock)
     intent = orders.OrderRecord(
         id=request.client_algo_id,
         account=desk.account,
@@ -369,7 +368,7 @@ def place(
         try:
             if found is None:
                 # Late or not, one try: a stop at once is better than a close.
-                until = desk.clock.now_ms() + max(left - passed.ms(), ONE_TRY_MS)
+                until = desk.clock.now_ms() + max(deadline.left_ms(), ONE_TRY_MS)
                 found = desk.exchange.place_algo_order(request, until=until)
             if found.status in LIVE_ALGO:
                 settle("open", venue_id=found.algo_id, reason="NEW")
@@ -398,7 +397,7 @@ def place(
             halting.heed(desk, error)
             settle("unknown" if doubt else "not_sent", reason=str(error))
             return "failed"
-        if delay is None or passed.ms() + delay * 1000 > left:
+        if delay is None or delay * 1000 > deadline.left_ms():
             break
         desk.clock.sleep(delay)
     settle("unknown", reason="no answer before the deadline")

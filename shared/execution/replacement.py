@@ -10,6 +10,7 @@ import msgspec
 from shared.execution import adopt, protection
 from shared.execution.books import Books
 from shared.execution.desk import Desk
+from shared.execution.elapsed import Deadline
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.execution.ids import Leg, leg_of
 from shared.portfolio import positions
@@ -25,7 +26,7 @@ def move_stop(
     reason: str = "trailing",
 ) -> bool:
     """Replace the stop without a gap: the new one is live before the old ones are cancelled."""
-    deadline = desk.clock.now_ms() + protection.DEADLINE_MS
+    deadline = Deadline(desk.clock, protection.DEADLINE_MS)
     moved = msgspec.structs.replace(record, stop_price=stop, stop_revision=record.stop_revision + 1)
     books = Books(desk.clock)
     placed = protection.place(desk, moved, "s", stop, abs(venue.quantity), deadline, books)

@@ -193,8 +193,7 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
             return _until_closed(desk, symbol)
         venue, algos = still
     if not protection.covering_stop(venue, algos):
-        since = desk.clock.now_ms() - UNSEEN_MS
-        return WATCH_EVERY if protection.protect(desk, record, venue, since) else 0
+        return WATCH_EVERY if protection.protect(desk, record, venue, UNSEEN_MS) else 0
     return WATCH_EVERY if near(record, venue, desk.stop_watch) else 0
 
 

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from desk import ALGO, ORDER, UNAVAILABLE, UNKNOWN_503, Floor
+from desk import ALGO, GET_ORDER, OPEN_ALGOS, ORDER, UNAVAILABLE, UNKNOWN_503, Floor
 from test_clock_ahead import Ahead
-from test_guardian_rounds import FULL, later, opened
+from test_guardian_rounds import FULL, cancel, later, opened
 from test_unknown_outcomes import is_leg
 
 from shared.bootstrap import Services
 from shared.execution import assess, entry, stop_watch, survey
 from shared.execution.books import STORE_MS, Books
 from shared.execution.elapsed import Elapsed
-from shared.execution.guardian import guard
+from shared.execution.guardian import confirm_protection, guard
 from shared.portfolio import positions
 
 D = Decimal
@@ -150,14 +150,20 @@ def settle_down(floor: Floor) -> None:
         guard(floor.desk)
 
 
-def sets_back(floor: Floor, clock: Set, what: tuple[str, str], ms: int) -> list[str]:
-    """Have the clock set back at the first request of a kind."""
+def sets_back(
+    floor: Floor, clock: Set, what: tuple[str, str], ms: int, nth: int = 1, took: float = 0
+) -> list[str]:
+    """Have the clock set back at a request of a kind, by default the first; each takes so long."""
     done: list[str] = []
+    seen: list[str] = []
 
     def before(method: str, url: str) -> None:
-        if not done and (method.upper(), url.split("?")[0].partition(".invalid")[2]) == what:
-            done.append(url)
-            clock.set_by(-ms)
+        if (method.upper(), url.split("?")[0].partition(".invalid")[2]) == what:
+            floor.clock.sleep(took)
+            seen.append(url)
+            if len(seen) == nth:
+                done.append(url)
+                clock.set_by(-ms)
 
     floor.session.before = before
     return done
@@ -175,6 +181,60 @@ def test_a_stop_that_cannot_be_placed_is_not_tried_for_longer_because_of_it(open
     first, last = floor.fills()[0], floor.fills()[-1]
     assert floor.held() == 0
     assert last.time - first.time < 5_000
+    settle_down(floor)
+
+
+@pytest.mark.parametrize("back", [2_000, 60_000])
+def test_the_last_request_for_a_stop_is_not_repeated_for_longer_because_of_it(open_floor, back):
+    """Sending again ends with the time that passes, as trying again does."""
+    floor = open_floor(durable=False)
+    services, clock = instance(floor)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000)
+    done = sets_back(floor, clock, ALGO, back, nth=9, took=0.06)
+    signal = floor.signal()
+    assert assess.assess(services.desk(), "BTCUSDT", signal.id).outcome == "approved"
+    assert entry.open_position(services.desk(), "BTCUSDT", signal.id).status == "flat"
+    assert done
+    first, last = floor.fills()[0], floor.fills()[-1]
+    assert floor.held() == 0
+    assert last.time - first.time < 5_000
+    settle_down(floor)
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+def test_what_looking_for_an_entry_took_is_not_given_to_its_stop_because_of_it(open_floor, nth):
+    floor = open_floor(durable=False)
+    services, clock = instance(floor)
+    services.desk().exchange.server_time()
+    floor.break_next(ORDER, UNKNOWN_503, executed=True, where=is_leg("e"))
+    floor.break_next(GET_ORDER, UNAVAILABLE, times=1000, seconds=10)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000)
+    done = sets_back(floor, clock, GET_ORDER, 4_000, nth)
+    signal = floor.signal()
+    assert assess.assess(services.desk(), "BTCUSDT", signal.id).outcome == "approved"
+    assert entry.open_position(services.desk(), "BTCUSDT", signal.id).status == "flat"
+    assert done
+    first, last = floor.fills()[0], floor.fills()[-1]
+    assert floor.held() == 0
+    assert last.time - first.time < 5_000
+    settle_down(floor)
+
+
+def test_a_stop_that_was_found_missing_is_not_tried_for_longer_because_of_it(open_floor):
+    floor = open_floor(durable=False)
+    floor.expected = {4}
+    signal_id = opened(floor)
+    services, clock = instance(floor)
+    services.desk().exchange.server_time()
+    cancel(floor, "STOP_MARKET")
+    gone = floor.clock.now_ms()
+    later(floor, 2)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000)
+    done = sets_back(floor, clock, OPEN_ALGOS, 10_000)
+    assert not confirm_protection(services.desk(), "BTCUSDT", signal_id)
+    assert done
+    assert floor.held() == 0
+    assert floor.fills()[-1].time - gone < 5_000
     settle_down(floor)
 
 

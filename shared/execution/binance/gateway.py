@@ -24,6 +24,7 @@ from shared.execution.binance.endpoints import Endpoint, Priority
 from shared.execution.binance.errors import Reaction, Rule, banned_until, classify, scrubbed
 from shared.execution.binance.parse import Unreadable
 from shared.execution.binance.server_clock import ServerClock
+from shared.execution.elapsed import Elapsed
 
 T = TypeVar("T")
 
@@ -105,7 +106,8 @@ class Gateway:
         until : int, optional
             Our time, UTC ms, after which nothing is sent, not even again after a refusal. What may
             add exposure is held to the same moment of the exchange's time as well: a process that
-            was frozen, its clock with it, learns from the refusal how late it is.
+            was frozen, its clock with it, learns from the refusal how late it is. A clock that is
+            set back meanwhile gives no more time than was left when it was called.
 
         Raises
         ------
@@ -121,16 +123,24 @@ class Gateway:
                     f"{endpoint.verb} {endpoint.path}: not sent, this only looks"
                 )
             rank = Priority.VIEW
+        passed = Elapsed(self._clock)
+        left = None if until is None else until - self._clock.now_ms()
+
+        def late(after_ms: float = 0) -> bool:
+            if until is None or left is None:
+                return False
+            # By both: what our clock has slept through, the steady one may have missed.
+            ours = self._clock.now_ms() + after_ms > until
+            return ours or passed.ms() + after_ms > left
+
         if endpoint.signed:
             self._know_the_time(endpoint)
         again = endpoint.idempotent or rank is Priority.EXIT
         resynced = False
         pauses = iter(BACKOFF if again else ())
-        began = self._clock.now_ms()
-        give_up = began + PATIENCE_MS
-        if until is not None and began > until:
+        if late():
             raise ExchangeUnavailable(f"{endpoint.path}: not sent, its time is over")
-        over = None if until is None else self._server.now_ms() + until - began
+        over = None if left is None else self._server.now_ms() + left - passed.ms()
         while True:
             result = self._attempt(endpoint, sent, cost, rank)
             if isinstance(result, bytes):
@@ -140,15 +150,15 @@ class Gateway:
                 # Refused for its timestamp, hence not executed: the same id may go again.
                 resynced = True
                 self.synchronise()
-                if until is not None and self._clock.now_ms() > until:
+                if late():
                     raise error
                 if over is not None and not again and self._server.now_ms() > over:
                     raise error
                 continue
             pause = next(pauses, None)
-            if pause is None or not _resendable(error) or self._clock.now_ms() >= give_up:
+            if pause is None or not _resendable(error) or passed.ms() >= PATIENCE_MS:
                 raise error
-            if until is not None and self._clock.now_ms() + pause * 1000 > until:
+            if late(pause * 1000):
                 raise error
             self._clock.sleep(pause)
 
