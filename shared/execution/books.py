@@ -1,9 +1,10 @@
 """Record-keeping around a protective order: before it while the store answers, else after it.
 
 An entry needs its intent in the store before it is sent: without that it could be executed twice.
-A stop or a close is reduce-only and can add no exposure, and its id is deterministic, so that it
-is found again at the exchange. For those the store may be waited for, but not for long: a store
-that fails must not keep a position naked, and neither must an audit chain that is broken.
+A stop or a close is reduce-only and can add no exposure: a stop is found again at the exchange by
+its deterministic id, and two closes close no more than there is. For those the store may be waited
+for, but not for long: a store that fails must not keep a position naked, and neither must an audit
+chain that is broken.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ def close_position(
 def _close_position(
     desk: Desk, record: PositionRecord, reason: str, books: Books, attempts: int
 ) -> bool:
-    spent = 0
-    for _ in range(attempts):
+    doubt: str | None = None
+    for attempt in range(attempts):
         venue, seen_at = _held(desk, record.id), desk.clock.now_ms()
         if venue is None:
             return True
@@ -85,9 +85,7 @@ def _close_position(
                     raise
                 return True  # its trade is over: what the symbol holds by now is another's
         else:
-            outcome = _unrecorded(desk, record, venue, reason, books, spent)
-            # Over without an execution: that order is found again, and closes nothing.
-            spent += outcome.state == "cancelled"
+            doubt = _unrecorded(desk, record, venue, reason, books, attempt, doubt)
         if _held(desk, record.id) is None:
             return True
         desk.clock.sleep(PAUSE)
@@ -157,30 +155,39 @@ def _unrecorded(
     reason: str,
     books: Books,
     attempt: int,
-) -> orders.Outcome:
-    """One attempt while the store fails, under an id that follows from what is to be closed."""
-    what = f"{record.decision_id}|{venue.update_time}|{venue.quantity.normalize():f}"
-    request = market_close(venue, client_id(desk.account, what, "x", attempt))
+    doubt: str | None,
+) -> str | None:
+    """One attempt while the store fails; the id of its order where that may yet be found.
+
+    ``doubt``: that of the attempt before.
+    """
     sent_at = desk.clock.now_ms()
-    sent = _send_unrecorded(desk, request, books)
-    outcome = sent[-1][1]
+    request = market_close(venue, _new_id(desk, record.decision_id, venue, sent_at, attempt))
+    sent = _send_unrecorded(desk, request, books, doubt)
+    last, outcome = sent[-1]
 
     def keep() -> None:
         for request_, outcome_ in sent:
             unrecorded.keep(desk, request_, record.decision_id, sent_at, outcome_)
-        _tell(desk, record, request.client_order_id, outcome.state, reason)
+        _tell(desk, record, sent[0][0].client_order_id, outcome.state, reason)
 
     books.write(keep, None)
-    return outcome
+    return last.client_order_id if outcome.state == "unknown" else None
+
+
+def _new_id(desk: Desk, whose: str, venue: VenuePosition, sent_at: int, attempt: int) -> str:
+    """An id that nobody has used: without the store nobody knows which are written off already."""
+    what = f"{whose}|{venue.symbol}|{venue.update_time}|{venue.quantity}|{sent_at}"
+    return client_id(desk.account, what, "x", attempt)
 
 
 def _send_unrecorded(
-    desk: Desk, request: OrderRequest, books: Books
+    desk: Desk, request: OrderRequest, books: Books, earlier: str | None
 ) -> list[tuple[OrderRequest, orders.Outcome]]:
     """A close, or what goes in its place, with how each order ended."""
-    sent = [(request, unrecorded.send(desk, request))]
+    sent = [unrecorded.send(desk, request, earlier)]
     parts = refused_close.instead(desk, *sent[0], books)
-    return sent + [(part, unrecorded.send(desk, part)) for part in parts]
+    return sent + [unrecorded.send(desk, part) for part in parts]
 
 
 def market_close(venue: VenuePosition, close_id: str) -> OrderRequest:
@@ -239,11 +246,12 @@ def close_unrecorded(
 ) -> None:
     """Close a position while the store does not say whose it is; the record follows.
 
-    The order has the id of :func:`close_as_seen`: one that just left is found, not repeated.
+    One of :func:`close_as_seen` that just left is found, not repeated.
     """
-    request = _close_as_seen(desk, venue, correlation, attempt)
+    earlier = _close_as_seen(desk, venue, correlation, attempt).client_order_id
     sent_at = desk.clock.now_ms()
-    sent = _send_unrecorded(desk, request, books)
+    request = market_close(venue, _new_id(desk, correlation, venue, sent_at, attempt))
+    sent = _send_unrecorded(desk, request, books, earlier)
 
     def keep() -> None:
         found = positions.load(desk.store, desk.account, venue.symbol)
@@ -252,7 +260,7 @@ def close_unrecorded(
         for request_, outcome in sent:
             unrecorded.keep(desk, request_, decision_id, sent_at, outcome)
         if record is not None:
-            _tell(desk, record, request.client_order_id, sent[-1][1].state, reason)
+            _tell(desk, record, sent[0][0].client_order_id, sent[-1][1].state, reason)
 
     books.write(keep, None)
 

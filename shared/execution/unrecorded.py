@@ -1,20 +1,39 @@
 """A reducing order that leaves while the store fails; its record follows.
 
-Nothing but this process knows of it until then, and nobody sends under its id but who closes the
-same position in the same state. It is reduce-only: sent twice it closes no more than there is.
+Nothing but this process knows of it until then, so nobody else may send under its id: each id is
+one request of one run, and how that ended is how the order ended. Nobody could know without the
+store that an earlier run has written an id down as never sent. What is closed twice so is reduced
+only: two orders close no more than there is.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from shared.errors import ExchangeError, ExchangeRejected, InvalidInput, OutcomeUnknown
 from shared.execution import orders
 from shared.execution.absence import CLAIM_MS
 from shared.execution.desk import Desk
-from shared.execution.exchange import OrderRequest
+from shared.execution.exchange import OrderRequest, VenueOrder
 
 
-def send(desk: Desk, request: OrderRequest) -> orders.Outcome:
-    """Find the order, or send it, and follow it to its end. Touches no store.
+def send(
+    desk: Desk, request: OrderRequest, earlier: str | None = None
+) -> tuple[OrderRequest, orders.Outcome]:
+    """Send the order and follow it to its end. Touches no store.
+
+    Parameters
+    ----------
+    request : OrderRequest
+        Under an id that nobody has sent.
+    earlier : str, optional
+        The id of an order for the same that may be at the venue: found there, it is followed
+        instead, and nothing is sent.
+
+    Returns
+    -------
+    tuple
+        The order that was sent, or found, and how it ended.
 
     Raises
     ------
@@ -23,11 +42,19 @@ def send(desk: Desk, request: OrderRequest) -> orders.Outcome:
     """
     if not request.reduce_only:
         raise InvalidInput(f"{request.client_order_id} may add exposure: its intent comes first")
-    try:
-        # An earlier run may have sent it: the id follows from the position as it is.
-        order = desk.exchange.order(request.symbol, request.client_order_id)
-    except ExchangeError:
-        order = None
+    order = None
+    if earlier is not None:
+        try:
+            order = desk.exchange.order(request.symbol, earlier)
+        except ExchangeError:
+            pass
+        else:
+            if order is not None:
+                request = msgspec.structs.replace(request, client_order_id=earlier)
+    return request, _send(desk, request, order)
+
+
+def _send(desk: Desk, request: OrderRequest, order: VenueOrder | None) -> orders.Outcome:
     try:
         if order is None:
             until = desk.clock.now_ms() + CLAIM_MS

@@ -30,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.clock import VirtualClock
-from local.exchange.faults import error_answer
+from local.exchange.faults import ApiRequest, error_answer
 from shared.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
 from shared.execution import (
     emergency,
@@ -192,6 +192,104 @@ def test_a_close_whose_answer_is_lost_is_found_again_without_the_store(open_floo
     assert floor.held() == 0
     assert len(floor.orders()) == 2
     assert_all_recorded(floor)
+
+
+def closes(request: ApiRequest) -> bool:
+    return b"reduceOnly=true" in request.body
+
+
+def assert_the_dead_stayed_dead(floor: Floor) -> None:
+    """No order has an id of which our records say that it was never executed."""
+    assert "order-contradiction" not in floor.alerts()
+    dead = [
+        body["id"]
+        for body in floor.documents("orders")
+        if body["leg"] == "x" and body["state"] in ("not_sent", "rejected")
+    ]
+    assert dead, "a close could not be sent, and that was written down"
+    assert not {o.client_order_id for o in floor.orders()}.intersection(dead)
+
+
+def test_a_close_that_could_not_be_sent_is_sent_under_another_id(open_floor):
+    floor, outage = floor_with(open_floor)
+    # Neither stop nor close is accepted for that long.
+    floor.expected = {4}
+    down_from_fill(floor, outage, 6.3)
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=30)
+    floor.break_next(ORDER, UNAVAILABLE, times=5, where=closes)
+    floor.trade()
+    floor.run(150)
+    assert floor.held() == 0
+    assert len(floor.orders()) == 2, "closed once"
+    assert_the_dead_stayed_dead(floor)
+    assert_all_recorded(floor)
+    assert len(floor.trades()) == 1
+    assert floor.leaked() == ({}, [])
+
+
+def test_a_close_that_could_not_be_sent_does_not_hide_the_one_that_was(open_floor):
+    """The store took the record of the first, then not the position's, and the rest was lost.
+
+    Found in `outage` 2026.1613: the record said for ever that the order had not been sent.
+    """
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    found = positions.load(floor.desk.store, floor.desk.account, "BTCUSDT")
+    assert found is not None
+    outage.concerns = lambda container, *rest: container == "positions"
+    outage.fails = lambda: True
+    floor.break_next(ORDER, UNAVAILABLE, times=5, where=closes)
+    with pytest.raises(StoreUnavailable):
+        flatten.close_position(floor.desk, found[0], "test")
+    assert floor.held() == 0
+    outage.fails = lambda: False
+    floor.clock.sleep(120)
+    guardian.guard(floor.desk)
+    assert len(floor.trades()) == 1
+    assert_the_dead_stayed_dead(floor)
+    assert_all_recorded(floor)
+
+
+def test_a_close_that_was_written_off_is_sent_under_another_id_by_the_next_run(open_floor):
+    """Found in `storm` 2026.1919: the store was away for both, and could be written to between."""
+    floor, outage = floor_with(open_floor, durable=False)
+    opened(floor, "BTCUSDT")
+    found = positions.load(floor.desk.store, floor.desk.account, "BTCUSDT")
+    assert found is not None
+    floor.break_next(ORDER, UNAVAILABLE, times=1000, seconds=60, where=closes)
+    for last in (False, True):
+        if last:
+            floor.faults.rules.clear()
+        outage.fails = lambda: True
+        books = Books(floor.clock)
+        books.give_up()
+        assert flatten.close_position(floor.desk, found[0], "test", books, attempts=1) == last
+        outage.fails = lambda: False
+        books.catch_up()
+    assert floor.held() == 0
+    assert_the_dead_stayed_dead(floor)
+    floor.clock.sleep(120)
+    guardian.guard(floor.desk)
+    assert_all_recorded(floor)
+
+
+def test_what_a_stop_could_not_send_is_sent_under_another_id_once_the_store_is_away(open_floor):
+    """Of a stranger's position: its close was written off, and then the store did not answer."""
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 3, 4, 7, 8}
+    floor.trade_by_hand("XRPUSDT", "BUY", "100")
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    floor.break_next(ORDER, UNAVAILABLE, times=1000, seconds=1.2, where=closes)
+    known = outage._inner
+    outage.fails = lambda: any(
+        d.body["state"] == "not_sent" for d in known.query("orders", "main").documents
+    )
+    emergency.flatten_account(floor.desk, "stop")
+    assert not floor.held("XRPUSDT")
+    outage.fails = lambda: False
+    assert emergency.flatten_account(floor.desk, "stop", 1).flat
+    assert_the_dead_stayed_dead(floor)
 
 
 @pytest.mark.parametrize("at", range(1, 26))
