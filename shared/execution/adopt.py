@@ -13,6 +13,7 @@ from shared.execution.desk import Desk
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenueOrder
 from shared.execution.ids import is_ours, leg_of
 from shared.execution.order_records import ended_as
+from shared.execution.order_states import AGAIN, State
 
 #: Correlation of an order whose decision nobody knows any more.
 NOBODY = "adopted"
@@ -20,7 +21,7 @@ NOBODY = "adopted"
 
 def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
     """Record and audit a plain order as the venue shows it; nothing where it is recorded."""
-    if is_ours(order.client_order_id) and _begun(desk, order.client_order_id):
+    if is_ours(order.client_order_id) and _begun(_known(desk, order.client_order_id)):
         orders.store_intent(
             desk,
             _record(
@@ -32,7 +33,10 @@ def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
 
 def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> None:
     """Record and audit a conditional order as the venue shows it."""
-    if is_ours(algo.client_algo_id) and _begun(desk, algo.client_algo_id):
+    if not is_ours(algo.client_algo_id):
+        return
+    known = _known(desk, algo.client_algo_id)
+    if _begun(known):
         orders.store_intent(
             desk,
             _record(
@@ -45,10 +49,9 @@ def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> 
                 algo.trigger_price,
             ),
         )
-        if algo.status in LIVE_ALGO:
-            orders.settle(
-                desk, algo.client_algo_id, "open", venue_id=algo.algo_id, reason=algo.status
-            )
+    # Or it was refused once, and asked for again while the store failed.
+    if algo.status in LIVE_ALGO and (_begun(known) or known in AGAIN):
+        orders.settle(desk, algo.client_algo_id, "open", venue_id=algo.algo_id, reason=algo.status)
 
 
 def cancel(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = NOBODY) -> None:
@@ -74,13 +77,17 @@ def cancelled(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = 
     orders.settle(desk, algo.client_algo_id, "cancelled", reason=reason)
 
 
-def _begun(desk: Desk, client_order_id: str) -> bool:
+def _known(desk: Desk, client_order_id: str) -> State | None:
+    found = orders.load(desk, client_order_id)
+    return None if found is None else found[0].state
+
+
+def _begun(known: State | None) -> bool:
     """Whether there is no record yet, or nothing but an intent.
 
     Whoever wrote that may have died before the audit had it; noting it again changes nothing.
     """
-    known = orders.load(desk, client_order_id)
-    return known is None or known[0].state == "intent"
+    return known is None or known == "intent"
 
 
 def _record(

@@ -44,10 +44,11 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 #: A conditional order may be asked for again under its id: it can only reduce, and is looked up
-#: before. A plain order that was refused or ruled out never lives again.
+#: before. While the store fails nobody can write that down first: it is open then, and no
+#: contradiction. A plain order that was refused or ruled out never lives again.
 AGAIN: dict[State, frozenset[State]] = {
-    "rejected": frozenset({"intent"}),
-    "not_sent": frozenset({"intent"}),
+    "rejected": frozenset({"intent", "open"}),
+    "not_sent": frozenset({"intent", "open"}),
 }
 
 #: States in which an order was certainly never executed and never will be.

@@ -273,6 +273,29 @@ def test_a_close_that_was_written_off_is_sent_under_another_id_by_the_next_run(o
     assert_all_recorded(floor)
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["written down", "seen later"])
+def test_a_target_that_was_refused_and_is_placed_without_the_store_is_open_in_the_books(
+    open_floor, gone
+):
+    """Its id stays the same: it is looked up before, and covers no more than there is."""
+    floor, outage = floor_with(open_floor, durable=False)
+    refused = error_answer(400, -4164, "Order's notional must be no smaller than 5.")
+    floor.break_next(ALGO, refused, times=50, where=lambda r: b"TAKE_PROFIT" in r.body)
+    opened(floor, "BTCUSDT")
+    assert [b["state"] for b in floor.documents("orders") if b["leg"] == "t"] == ["rejected"]
+    floor.faults.rules.clear()
+    floor.clock.sleep(60)
+    floor.api.advance()
+    outage.concerns = lambda container, *rest: container == "orders"
+    outage.fails = lambda: gone or len(floor.algos()) < 2
+    guardian.guard(floor.desk)
+    assert len(floor.algos()) == 2
+    outage.fails = lambda: False
+    reconcile.reconcile(floor.desk)
+    assert_all_recorded(floor)
+    assert "order-contradiction" not in floor.alerts()
+
+
 def test_what_a_stop_could_not_send_is_sent_under_another_id_once_the_store_is_away(open_floor):
     """Of a stranger's position: its close was written off, and then the store did not answer."""
     floor, outage = floor_with(open_floor, durable=False)

@@ -24,8 +24,8 @@ rejected      .     !     !       .        =        .        .
 unknown       +     +     +       +        +        =        +
 not_sent      .     !     !       .        .        .        =
 """
-#: Conditional orders differ in two places: refused or not sent, they may be asked for again.
-ASKED_AGAIN = {("rejected", "intent"), ("not_sent", "intent")}
+#: Conditional orders differ here: refused or not sent, they may be asked for again.
+ASKED_AGAIN = {(before, now) for before in ("rejected", "not_sent") for now in ("intent", "open")}
 SIGNS = {"=": "same", "+": "allowed", ".": "late", "!": "contradiction"}
 
 
