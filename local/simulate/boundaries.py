@@ -71,6 +71,8 @@ class Hooks:
         self.zombie = False
         #: The activity that runs, if it is one whose run may outlive its process.
         self.activity = ""
+        #: Whether it is one symbol's, and which as soon as a request of it has named that.
+        self.alone, self.symbol = False, ""
 
     def draw(self, boundary: str, menu: str) -> tuple[str, Random] | None:
         if self.zombie:
@@ -109,6 +111,10 @@ class Hooks:
         if struck is not None:
             self._stepped(*struck)
 
+    def ended(self, invocation: object) -> None:
+        """A function has run to its end: whatever asks next is another."""
+        self.alone = False
+
     def die(self, boundary: str) -> None:
         self.dead = True
         raise Killed(boundary)
@@ -145,7 +151,8 @@ class ExchangeFaults:
     """Between application and exchange; consulted around every request.
 
     ``closing`` is told the symbol of every reduce-only order that is sent, ``adding`` that of
-    every other, when it leaves; ``unseen`` of which symbol no view shows anything, until when.
+    every other, when it leaves; ``unseen`` of which symbol no view shows anything, until when;
+    ``served`` for which symbol alone a request is on its way, whatever other waits meanwhile.
     """
 
     def __init__(
@@ -153,11 +160,13 @@ class ExchangeFaults:
         closing: Callable[[str], None],
         adding: Callable[[str], None],
         unseen: Callable[[str, int], None] = lambda symbol, until: None,
+        served: Callable[[str], None] = lambda symbol: None,
     ) -> None:
         self.hooks: Hooks | None = None
         self.closing = closing
         self.adding = adding
         self.unseen = unseen
+        self.served = served
         self._behind = Behind()
         #: What is refused until a person has put it right, where that is attacked.
         self.refusals: Refusals | None = None
@@ -181,6 +190,9 @@ class ExchangeFaults:
         hooks.set_clock()
         name = request.path.rsplit("/", 1)[-1]
         self.symbol = _symbol_of(request) or self.symbol
+        hooks.symbol = _symbol_of(request) or hooks.symbol
+        if hooks.alone and hooks.symbol:
+            self.served(hooks.symbol)
         if _adds(request) is False:
             self.closing(self.symbol)
         writes = request.method != "GET"
@@ -337,6 +349,18 @@ def _without_newest(response: ApiResponse, since: int) -> ApiResponse:
     return response
 
 
+#: Activities of one symbol's workflow: deployed those of another run beside them.
+OF_ONE_SYMBOL = frozenset(
+    {
+        "assess",
+        "settle_approval",
+        "open_position",
+        "protect_position",
+        "record_trade",
+        "watch_stop",
+    }
+)
+
 _ACTIVITY = {
     "crash-before": ActivityFault.CRASH_BEFORE,
     "crash-after": ActivityFault.CRASH_AFTER,
@@ -353,7 +377,10 @@ class HubFaults(FaultPolicy):
     def activity(self, name: str, attempt: int) -> ActivityFault:
         self._hooks.activity = name if name in MONEY else ""
         struck = self._hooks.draw(f"run-{name}", "activity") if attempt < 4 else None
-        return ActivityFault.NONE if struck is None else _ACTIVITY[struck[0]]
+        fault = ActivityFault.NONE if struck is None else _ACTIVITY[struck[0]]
+        runs = fault is not ActivityFault.CRASH_BEFORE
+        self._hooks.alone, self._hooks.symbol = runs and name in OF_ONE_SYMBOL, ""
+        return fault
 
     def delivery(self, name: str) -> Delivery:
         self._hooks.activity = ""

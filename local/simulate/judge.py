@@ -143,6 +143,10 @@ class Judge(Watch):
         now = self._clock.now_ms()
         self._excuses.slept(symbol, now, now + ms)
 
+    def served(self, symbol: str, start: int, end: int) -> None:
+        """A request of an activity of one symbol was on its way: as :meth:`slept`."""
+        self._excuses.slept(symbol, start, end)
+
     @contextmanager
     def frozen(self, symbol: str) -> Iterator[None]:
         """The process stands still for what happens inside: another sees to a symbol."""

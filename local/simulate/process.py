@@ -168,7 +168,7 @@ class Process:
             delivery=EventFaults(hooks),
             faults=HubFaults(hooks),
         )
-        self.platform.host.on_invocation.append(observe)
+        self.platform.host.on_invocation += [hooks.ended, observe]
 
     def start(self) -> None:
         """Raises whatever kills it while it starts."""

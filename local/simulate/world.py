@@ -64,6 +64,9 @@ TAIL_MINUTES = 4
 #: They go on for so long if anything is unfinished: two looks at old reservations.
 LONG_TAIL_MINUTES = 14
 
+#: From sending a request to its answer, seconds.
+LATENCY = 0.02
+
 
 class World:
     """Runs one episode.
@@ -107,6 +110,7 @@ class World:
             lambda symbol: self.judge.closing(symbol),
             self._adds,
             lambda symbol, until: self.judge.unseen(symbol, until),
+            self._served,
         )
         skew = self._random.randint(-profile.skew_ms, profile.skew_ms)
         self.api = BinanceApi(
@@ -345,6 +349,11 @@ class World:
         self.api.advance()
         self.judge.leaves(symbol)
 
+    def _served(self, symbol: str) -> None:
+        # Told where the request is halfway.
+        now, half = self.clock.now_ms(), round(LATENCY * 1000 / 2)
+        self.judge.served(symbol, now - half, now + half)
+
     def _waits(self, ms: int) -> None:
         self.judge.slept(self.faults.symbol, ms)
 
@@ -495,7 +504,7 @@ class World:
 
 
 def _session(api: BinanceApi) -> InProcessSession:
-    return InProcessSession(api, latency=0.02)
+    return InProcessSession(api, latency=LATENCY)
 
 
 def _memory() -> str | None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from local.clock import VirtualClock
+from local.exchange.faults import ApiRequest
+from local.simulate.boundaries import ExchangeFaults, Hooks, HubFaults
 from local.simulate.excuses import FORGET_MS, Excuses
+from local.simulate.schedule import Schedule
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,36 @@ def test_old_trouble_is_forgotten_and_recent_is_not() -> None:
     end = 2 * FORGET_MS
     assert excuses.within("BTCUSDT", end - 60_000, end) == 6_000
     assert len(excuses._blocked) <= FORGET_MS // 10_000 + 1
+
+
+def test_requests_of_one_symbols_activity_excuse_others_and_no_other_requests_do() -> None:
+    """Deployed the activities of several symbols run beside one another, here one after another."""
+    schedule = Schedule("excuses")
+    hooks = Hooks(
+        schedule,
+        {},
+        VirtualClock(0),
+        lambda ms: None,
+        lambda kind, draw: None,
+        lambda until: None,
+        lambda: None,
+    )
+    told: list[str] = []
+    exchange = ExchangeFaults(lambda symbol: None, lambda symbol: None, served=told.append)
+    exchange.hooks = hooks
+    hub = HubFaults(hooks)
+
+    def asks(symbol: str = "") -> None:
+        query = f"symbol={symbol}" if symbol else ""
+        exchange.before(ApiRequest("GET", "/fapi/v1/openOrders", query, {}, b"", 0))
+
+    asks("BTCUSDT")
+    hub.activity("assess", 1)
+    asks()  # whose it is has not been said yet
+    asks("ETHUSDT")
+    asks()
+    hooks.ended(None)
+    asks("XRPUSDT")  # a timer's
+    hub.activity("survey_positions", 1)
+    asks("XRPUSDT")  # one look at all, one after the other deployed as well
+    assert told == ["ETHUSDT", "ETHUSDT"]
