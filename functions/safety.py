@@ -223,6 +223,9 @@ def flatten_account(
             desk, pending["evidence"], pending["at"], payload["attempt"]
         )
     try:
+        if payload["attempt"] and emergency.called_off(desk, payload["workflow"]):
+            flush(desk.outbox, executions, risk, compliance)
+            return {"flat": True, "remaining": [], **late}
         result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])
     except BorsaError as error:
         logging.getLogger("borsa").error("flatten: %s: %s", type(error).__name__, error)

@@ -100,7 +100,34 @@ def tell_latched(
 
 def workflow_id(desk: Desk) -> str:
     """Id of the emergency workflow of the present latch: one stop, one workflow."""
-    return f"emergency-{desk.kill_switch.ensure().latched_at}"
+    return _workflow_of(desk.kill_switch.ensure().latched_at)
+
+
+def _workflow_of(latched_at: int | None) -> str:
+    return f"emergency-{latched_at}"
+
+
+def called_off(desk: Desk, correlation: str) -> bool:
+    """Whether a person has armed trading again after the stop of this workflow.
+
+    What is open by then belongs to new trades. A store that does not answer calls nothing off.
+
+    Raises
+    ------
+    StoreError, AuditBroken
+        It is called off, and that could not be written down.
+    """
+    try:
+        with at_most(STORE_MS / 1000):
+            switch = desk.kill_switch.status()
+    except StoreError:
+        return False
+    if switch is None or switch.state == "latched":
+        return False
+    if all(_workflow_of(e["latched_at"]) != correlation for e in switch.history):
+        return False
+    desk.note("emergency", {"state": "cleared before it was over"}, correlation=correlation)
+    return True
 
 
 def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened:

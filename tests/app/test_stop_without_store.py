@@ -165,3 +165,25 @@ def test_arming_whose_last_answer_is_lost_is_looked_up(open_floor, closed, reada
     assert len(lost) == 1
     assert floor.services.kill_switch.ensure().state == "armed"
     assert floor.alerts().count("kill-switch-cleared") == 1
+
+
+def test_a_stop_that_could_not_be_written_down_closes_nothing_that_is_opened_after_its_end(
+    open_floor,
+):
+    """Closed, and not fully recorded: the workflow goes on until it is, or somebody has cleared."""
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+    outage.concerns = lambda container, *rest: container == "audit"
+    outage.fails = lambda: True
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    floor.run(60)
+    assert not floor.held()
+    outage.fails = lambda: False
+    code = {"code": floor.totp(), "reason": "looked at everything", "operator": "ada"}
+    assert floor.http("POST", "/api/kill-switch/clear", code).status == 200
+    floor.watch.latched_at = None
+    floor.trade("XRPUSDT")
+    floor.run(30)
+    assert floor.held("XRPUSDT")
+    assert len(floor.trades()) == 1
