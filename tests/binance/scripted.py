@@ -105,9 +105,12 @@ class Script(BaseAdapter):
 class Bench:
     """The real adapter over a :class:`Script`."""
 
-    def __init__(self, *, skew_ms: int = 0, **options: Any) -> None:
-        self.clock = VirtualClock(START_MS)
-        self.script = Script(self.clock, skew_ms)
+    def __init__(
+        self, *, skew_ms: int = 0, clock: VirtualClock | None = None, **options: Any
+    ) -> None:
+        self.clock = VirtualClock(START_MS) if clock is None else clock
+        # The exchange's own, which nobody here sets.
+        self.script = Script(self.clock if clock is None else VirtualClock(START_MS), skew_ms)
         session = requests.Session()
         session.trust_env = False
         session.mount("http://", self.script)

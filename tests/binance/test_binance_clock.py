@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.clock import VirtualClock
-from shared.errors import ExchangeUnavailable, InvalidInput
+from shared.errors import ExchangeThrottled, ExchangeUnavailable, InvalidInput
 from shared.execution.binance.server_clock import ServerClock, SignedTimestamp
-from tests.binance.scripted import START_MS, Bench, Reply, Sent
+from tests.binance.scripted import START_MS, Bench, Reply, Sent, refusal
 
 MINUTE = 60_000
 
@@ -183,3 +183,48 @@ def test_unusable_requests_and_answers() -> None:
     bench.script.on("GET", "/fapi/v1/time", Reply("gateway"))
     with pytest.raises(ExchangeUnavailable):
         bench.exchange.server_time()
+
+
+class Settable(VirtualClock):
+    """One that somebody sets; what passes on it goes on."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+    def steady_ms(self) -> int:
+        return super().now_ms()
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, -1, 0])
+def test_a_pause_that_was_asked_for_is_no_longer_for_a_clock_that_is_set_back(ahead_s: int) -> None:
+    clock = Settable(START_MS)
+    bench = Bench(clock=clock)
+    exchange = bench.exchange
+    pause = refusal(-1003, "Too many requests.", 429, Retry_After="10")
+    bench.script.on("GET", "/fapi/v3/positionRisk", pause, Reply([]))
+    with pytest.raises(ExchangeThrottled):
+        exchange.positions()
+    clock.ahead_ms = ahead_s * 1000
+    clock.sleep(9)
+    with pytest.raises(ExchangeThrottled, match="waiting as the venue asked"):
+        exchange.positions()
+    clock.sleep(1.1)
+    assert exchange.positions() == []
+
+
+def test_a_clock_that_is_set_back_does_not_set_the_exchange_s_back() -> None:
+    clock = Settable(START_MS)
+    server = ServerClock(clock)
+    server.learn(sent=START_MS, received=START_MS, server_time=START_MS + 5_000)
+    clock.ahead_ms = -60_000
+    clock.sleep(1)
+    assert server.now_ms() == START_MS + 6_000
+    # Measured anew it is what was measured.
+    now = clock.now_ms()
+    server.learn(sent=now, received=now, server_time=START_MS + 6_500)
+    assert server.now_ms() == START_MS + 6_500
+    # A machine that has slept: the steady clock has missed what ours has not.
+    clock.ahead_ms += 30_000
+    assert server.now_ms() == START_MS + 36_500

@@ -13,16 +13,24 @@ class ServerClock:
 
     The true distance lies between ``server - received`` and ``server - sent`` of a measurement;
     the estimate is the middle, the uncertainty half of the round trip.
+
+    A clock of ours that is set back does not set the exchange's back: a pause that it asked for
+    would last longer by that, for exits as well. Since a measurement at least as much has passed
+    as on the steady clock, which in turn may have missed what a machine slept through.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # One tuple, replaced as a whole: readers in other threads never see half a measurement.
         self._measured: tuple[int, int, int] | None = None
+        #: The exchange's time less the steady clock's, of the last measurement.
+        self._ahead_of_steady = 0
 
     def learn(self, *, sent: int, received: int, server_time: int) -> None:
         """Take in one answer of ``GET /fapi/v1/time`` (all in UTC milliseconds)."""
         offset = server_time - (sent + received) // 2
+        # What has passed since it was received is little, and counted.
+        self._ahead_of_steady = self._clock.now_ms() + offset - self._clock.steady_ms()
         self._measured = (offset, max(0, received - sent + 1) // 2, received)
 
     @property
@@ -47,7 +55,9 @@ class ServerClock:
         """Best estimate of the exchange's time, UTC milliseconds."""
         measured = self._measured
         now = self._clock.now_ms()
-        return now if measured is None else now + measured[0]
+        if measured is None:
+            return now
+        return max(now + measured[0], self._clock.steady_ms() + self._ahead_of_steady)
 
     def signing_ms(self) -> int:
         """The earliest the exchange's time can be: a request from its future is refused."""
