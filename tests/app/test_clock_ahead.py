@@ -34,6 +34,10 @@ class Ahead:
     def sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
+    def set_by(self, ms: int) -> None:
+        """Somebody sets it: by so many milliseconds."""
+        self._ms += ms
+
 
 def wrong(floor: Floor, ms: int) -> None:
     clock = Ahead(floor.clock, ms)

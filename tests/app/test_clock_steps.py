@@ -25,16 +25,9 @@ from shared.portfolio import positions
 D = Decimal
 
 
-class Set(Ahead):
-    """A clock that can be set: by so many milliseconds."""
-
-    def set_by(self, ms: int) -> None:
-        self._ms += ms
-
-
-def instance(floor: Floor, ms: int = 0) -> tuple[Services, Set]:
+def instance(floor: Floor, ms: int = 0) -> tuple[Services, Ahead]:
     """Another instance of the application, its clock ahead by so much."""
-    clock = Set(floor.clock, ms)
+    clock = Ahead(floor.clock, ms)
     services = Services(
         floor.settings, clock=clock, store=floor.store, exchange_session=floor.session
     )
@@ -151,7 +144,7 @@ def settle_down(floor: Floor) -> None:
 
 
 def sets_back(
-    floor: Floor, clock: Set, what: tuple[str, str], ms: int, nth: int = 1, took: float = 0
+    floor: Floor, clock: Ahead, what: tuple[str, str], ms: int, nth: int = 1, took: float = 0
 ) -> list[str]:
     """Have the clock set back at a request of a kind, by default the first; each takes so long."""
     done: list[str] = []

@@ -28,9 +28,11 @@ from desk import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from test_clock_ahead import Ahead
 
 from local.clock import VirtualClock
 from local.exchange.faults import ApiRequest, error_answer
+from shared.bootstrap import Services
 from shared.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
 from shared.execution import (
     emergency,
@@ -649,9 +651,14 @@ def test_an_emergency_stop_waits_seconds_for_a_store_that_hangs(open_floor, afte
     assert_all_recorded(floor)
 
 
-def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor):
+@pytest.mark.parametrize("back", [0, 400], ids=["its clock goes on", "its clock is set back"])
+def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor, back):
     floor, outage = floor_with(open_floor, durable=False)
     opened(floor, "BTCUSDT")
+    clock = Ahead(floor.clock, 0)
+    frozen_one = Services(
+        floor.settings, clock=clock, store=floor.store, exchange_session=floor.session
+    )
     record, _ = positions.load(floor.store, "main", "BTCUSDT")
     frozen = []
 
@@ -664,6 +671,7 @@ def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor
             floor.clock.sleep(400)
             floor.api.advance()
             opened(floor, "BTCUSDT")
+            clock.set_by(-1000 * back)
         return False
 
     outage.fails = freezes
@@ -676,7 +684,7 @@ def test_a_run_that_was_frozen_before_its_close_spares_the_next_trade(open_floor
         return create(container, body, **named)
 
     outage.create = created
-    flatten.close_position(floor.desk, record, "by hand")
+    flatten.close_position(frozen_one.desk(), record, "by hand")
     assert frozen
     assert floor.held() == FULL, "the next trade goes on"
 
