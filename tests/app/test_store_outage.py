@@ -915,6 +915,27 @@ def test_a_stop_goes_on_while_exchange_and_store_are_away_at_once(open_floor):
     assert floor.leaked() == ({}, [])
 
 
+def test_a_stop_whose_run_breaks_is_taken_up_by_the_next(open_floor):
+    """By an error that nobody has foreseen: within seconds, not with the guardian's next round."""
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(5)
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    breaks = [RuntimeError("a defect"), RuntimeError("a defect")]
+
+    def fails() -> bool:
+        if breaks:
+            raise breaks.pop()
+        return False
+
+    outage.fails = fails
+    floor.run(12)
+    assert not breaks
+    assert floor.held() == 0
+    floor.run(10)
+    assert "emergency-flat" in floor.alerts()
+
+
 def leftover(floor: Floor, decision: str) -> None:
     flatten.cancel_leftovers(floor.desk, "BTCUSDT", decision)
 

@@ -88,4 +88,81 @@ NARROW: tuple[Defect, ...] = (
         "halts",
         2000,
     ),
+    Defect(
+        "a run that fails ends the emergency stop",
+        "functions/safety.py",
+        '            result = {"flat": False}\n',
+        "            raise\n",
+        tests=(
+            "tests/app/test_store_outage.py::test_a_stop_whose_run_breaks_is_taken_up_by_the_next",
+        ),
+    ),
+    Defect(
+        "a conditional order is cancelled before it has a record",
+        "shared/execution/adopt.py",
+        "    conditional(desk, algo, decision_id)\n"
+        "    desk.exchange.cancel_algo_order(algo.client_algo_id)\n",
+        "    desk.exchange.cancel_algo_order(algo.client_algo_id)\n"
+        "    conditional(desk, algo, decision_id)\n",
+        tests=(
+            "tests/app/test_store_outage.py::test_a_cancel_whose_answer_is_lost_leaves_a_record",
+        ),
+    ),
+    Defect(
+        "trading is armed before it is told",
+        "shared/risk/kill_switch.py",
+        "        self._clearable()\n"
+        "        second_factor.verify(totp_code)\n"
+        "        if tell is not None:\n"
+        "            tell()\n",
+        "        self._clearable()\n        second_factor.verify(totp_code)\n",
+        tests=(
+            "tests/app/test_stop_without_store.py"
+            "::test_who_is_told_that_arming_failed_has_armed_nothing",
+        ),
+    ),
+    Defect(
+        "a close without the store has the id of the one before",
+        "shared/execution/flatten.py",
+        '|{venue.update_time}|{venue.quantity}|{sent_at}"\n'
+        '    return client_id(desk.account, what, "x", attempt)\n',
+        '|{venue.update_time}|{venue.quantity}"\n'
+        '    return client_id(desk.account, what, "x", 0)\n',
+        tests=(
+            "tests/app/test_store_outage.py"
+            "::test_a_close_that_was_written_off_is_sent_under_another_id_by_the_next_run",
+            "tests/app/test_store_outage.py"
+            "::test_a_close_that_could_not_be_sent_is_sent_under_another_id",
+        ),
+    ),
+    Defect(
+        "the exchange's time goes back with ours",
+        "shared/execution/binance/server_clock.py",
+        "        return max(now + measured[0], self._clock.steady_ms() + self._ahead_of_steady)\n",
+        "        return now + measured[0]\n",
+        tests=(
+            "tests/binance/test_binance_clock.py"
+            "::test_a_pause_that_was_asked_for_is_no_longer_for_a_clock_that_is_set_back",
+        ),
+    ),
+    Defect(
+        "an emergency stop outlives its clear",
+        "functions/safety.py",
+        '        if payload["attempt"] and emergency.called_off(desk, payload["workflow"]):\n',
+        "        if False:\n",
+        tests=(
+            "tests/app/test_stop_without_store.py"
+            "::test_a_stop_that_could_not_be_written_down_closes_nothing_that_is_opened_after_its_end",
+        ),
+    ),
+    Defect(
+        "whoever looks is served like an exit",
+        "shared/execution/binance/gateway.py",
+        "            rank = Priority.VIEW\n",
+        "            pass\n",
+        tests=(
+            "tests/binance/test_binance_budget.py::test_shares",
+            "tests/app/test_looking.py",
+        ),
+    ),
 )
