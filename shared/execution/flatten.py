@@ -27,6 +27,8 @@ from shared.storage.patience import at_most
 #: Attempts of one call; the guardian and the emergency workflow call again.
 ATTEMPTS = 4
 PAUSE = 0.2
+#: Seconds that the exchange may ask to wait before a position is looked at again.
+SHORT_PAUSE = 2.0
 
 #: A close leaves within this time of the look at its position: what the symbol holds later may be
 #: another trade.
@@ -305,6 +307,9 @@ def _held(desk: Desk, symbol: str) -> VenuePosition | None:
     for _ in range(3):
         try:
             return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
-        except ExchangeError:
-            desk.clock.sleep(PAUSE)
+        except ExchangeError as error:
+            # A short pause that the exchange asks for is waited out here: whoever gave up would
+            # come back later than it ends, and begin anew.
+            short = 0 < error.retry_after <= SHORT_PAUSE
+            desk.clock.sleep(error.retry_after if short else PAUSE)
     return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)

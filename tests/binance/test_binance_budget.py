@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal as D
 
 import pytest
@@ -13,7 +14,7 @@ from shared.errors import ExchangeHalted, ExchangeThrottled
 from shared.execution.binance.budget import SHARE, LocalRateBudget
 from shared.execution.binance.endpoints import Priority
 from shared.execution.exchange import OrderRequest
-from tests.binance.scripted import START_MS, Bench, Reply, refusal
+from tests.binance.scripted import START_MS, Bench, Reply, Sent, refusal
 from tests.binance.test_binance_answers import INFO, ORDER_POST
 
 POSITIONS = "/fapi/v3/positionRisk"
@@ -72,6 +73,54 @@ def test_shares(used: int, view: bool, entry: bool, data: bool, exit_: bool) -> 
             assert len(bench.script.sent) == before, "refused here, not by the venue"
     assert outcomes == [view, entry, data, exit_]
     assert bench.exchange.place_order(EXIT), "a reducing order weighs nothing"
+
+
+@pytest.mark.parametrize("answered_at", [59.999, 60.0, 60.2])
+def test_a_count_of_the_minute_before_is_not_taken_for_this_one_s(answered_at: float) -> None:
+    """Bars close at full minutes, so requests are on their way then."""
+    bench = Bench()
+    bench.exchange.server_time()
+    bench.clock.sleep(59.99)
+
+    def slow(sent: Sent) -> Reply:
+        bench.clock.advance_to(START_MS + round(answered_at * 1000))
+        return Reply([], headers={"X-MBX-USED-WEIGHT-1M": "2390"})
+
+    bench.script.on("GET", POSITIONS, slow, Reply([]))
+    bench.exchange.positions()
+    bench.clock.advance_to(START_MS + 60_300)
+    for _ in range(100):
+        bench.exchange.positions()
+
+
+def test_a_count_that_may_be_of_the_minute_before_is_not_believed() -> None:
+    """Sent after the minute by our estimate, which is right to 50 ms."""
+    bench = Bench()
+    bench.clock.sleep(59.9)
+    bench.script.on("GET", "/fapi/v1/time", _in_100_ms(bench))
+    bench.exchange.server_time()
+    bench.clock.advance_to(START_MS + 60_040)
+    old = Reply([], headers={"X-MBX-USED-WEIGHT-1M": "2390"})
+    new = Reply([], headers={"X-MBX-USED-WEIGHT-1M": "2399"})
+    bench.script.on("GET", POSITIONS, old, Reply([]))
+    for _ in range(50):
+        bench.exchange.positions()
+    # Later in the minute it is this one's.
+    bench.clock.sleep(1)
+    bench.script.on("GET", POSITIONS, new, Reply([]))
+    bench.exchange.positions()
+    with pytest.raises(ExchangeThrottled):
+        bench.exchange.positions()
+
+
+def _in_100_ms(bench: Bench) -> Callable[[Sent], Reply]:
+    def answer(sent: Sent) -> Reply:
+        bench.clock.sleep(0.05)
+        told = Reply({"serverTime": bench.script.server_ms()})
+        bench.clock.sleep(0.05)
+        return told
+
+    return answer
 
 
 def test_a_new_minute_of_the_exchange_s_clock_is_a_new_budget() -> None:

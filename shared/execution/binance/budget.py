@@ -53,8 +53,12 @@ class RateBudget(Protocol):
         """
         ...
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Take in the venue's own counts of a response (headers of any case, as requests has)."""
+    def learn(self, headers: Mapping[str, str], *, sent_ms: int) -> None:
+        """Take in the venue's own counts of a response (headers of any case, as requests has).
+
+        ``sent_ms``: when the request was sent, the earliest that may have been by the exchange's
+        clock. A count that may be of the window before says nothing of this one.
+        """
         ...
 
     def limits(self, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
@@ -183,7 +187,7 @@ class LocalRateBudget:
                 "waiting as the venue asked", status=429, retry_after=(until - now) / 1000
             )
 
-    def learn(self, headers: Mapping[str, str]) -> None:
+    def learn(self, headers: Mapping[str, str], *, sent_ms: int) -> None:
         with self._lock:
             now = self._now_ms()
             for name, header in _HEADERS.items():
@@ -193,7 +197,8 @@ class LocalRateBudget:
                 window = self._windows[name]
                 window.roll(now)
                 # Answers overtake one another: only a higher count is news.
-                window.used = max(window.used, int(value))
+                if sent_ms >= window.start:
+                    window.used = max(window.used, int(value))
 
     def limits(self, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
         with self._lock:

@@ -201,7 +201,7 @@ class Gateway:
         """Send once: the body, or what went wrong and the row that says so."""
         self._budget.reserve(weight=cost, orders=endpoint.orders, priority=rank)
         client = self._clients.get()
-        sent_at = self._clock.now_ms()
+        sent_at, earliest = self._clock.now_ms(), self._server.signing_ms()
         failure: ExchangeError | None = None
         try:
             answer: Answer = getattr(client, endpoint.call)(**params)
@@ -211,7 +211,7 @@ class Gateway:
         if failure is not None:
             # Raised by the caller, outside the handler, so that no context with URLs hangs on it.
             return failure, None
-        self._budget.learn(answer.headers)
+        self._budget.learn(answer.headers, sent_ms=earliest)
         body = answer.body
         if 200 <= answer.status < 300 and body and not body.startswith(b'{"code":-'):
             if endpoint is endpoints.TIME:

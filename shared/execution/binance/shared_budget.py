@@ -112,8 +112,8 @@ class SharedRateBudget:
                     self._left[name] = 0
             return [name for name, used in cost.items() if used and self._left[name] < used]
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        self._local.learn(headers)
+    def learn(self, headers: Mapping[str, str], *, sent_ms: int) -> None:
+        self._local.learn(headers, sent_ms=sent_ms)
 
     def limits(self, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
         with self._lock:

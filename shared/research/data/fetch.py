@@ -73,8 +73,9 @@ class Http:
 
         def once() -> Any:
             self._reserve(weight)
+            sent = self._clock.now_ms()
             response = self._get(url, params=dict(params))
-            self._budget.learn(response.headers)
+            self._budget.learn(response.headers, sent_ms=sent)
             if response.status_code == 200:
                 try:
                     return response.json()
