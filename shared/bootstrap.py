@@ -108,6 +108,7 @@ class Services(Decisions):
             clock=self.clock,
             store=self.store,
             exchange=self.exchange,
+            deciding=self.deciding,
             audit=self.audit,
             ledger=self.ledger,
             kill_switch=self.kill_switch,

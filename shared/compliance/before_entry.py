@@ -22,7 +22,7 @@ def read(desk: Desk, symbol: str) -> PreTrade:
             price=o.price,
             quantity=o.quantity - o.executed_quantity,
         )
-        for o in desk.exchange.open_orders(symbol)
+        for o in desk.deciding.open_orders(symbol)
         if o.price > 0
     )
     windows = (

@@ -64,14 +64,14 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     """Everything the gate needs, read now. Any failure to read raises: no data, no exposure."""
     asked_at = desk.clock.now_ms()
     instrument = instrument_of(desk.exchange, signal.symbol)
-    account = desk.exchange.account()
-    positions = desk.exchange.positions()
+    account = desk.deciding.account()
+    positions = desk.deciding.positions()
     # Before the prices: the first question of a day goes to the exchange.
     desk.histories.of((signal.symbol, *(p.symbol for p in positions)))
     compliance = before_entry.read(desk, signal.symbol)
     priced_at = desk.clock.now_ms()
-    mark = desk.exchange.mark_price(signal.symbol)
-    book = desk.exchange.book_ticker(signal.symbol)
+    mark = desk.deciding.mark_price(signal.symbol)
+    book = desk.deciding.book_ticker(signal.symbol)
     switch = desk.kill_switch.ensure()
     ledger = desk.ledger.update_equity(account.equity, desk.environment)
     exposures = (

@@ -49,7 +49,8 @@ class Desk:
     ``closing_triggers`` are those of the kill switch that also close every position.
     ``violations_block`` says where a critical violation that is not closed declines entries,
     ``message_limit`` from how many order messages of ours within ten seconds on they are declined.
-    ``environment`` is the venue's.
+    ``environment`` is the venue's. ``deciding`` is the exchange as decisions about entries read it,
+    after whatever protects and closes.
     """
 
     account: str
@@ -65,6 +66,7 @@ class Desk:
     stage: StageRules
     recv_window_ms: int
     histories: Histories
+    deciding: Exchange
     stage_problems: tuple[str, ...] = ()
     settings_wrong: bool = False
     environment: str = "simulated"

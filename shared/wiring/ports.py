@@ -140,6 +140,14 @@ class Ports:
         """The exchange for whoever only looks: last in the rate budget, and it changes nothing."""
         return self.exchange.view()
 
+    @cached_property
+    def deciding(self) -> BinanceExchange:
+        """The exchange as decisions read it: however often they are taken again, it costs exits
+        nothing."""
+        from shared.execution.binance.endpoints import Priority
+
+        return self.exchange.view(Priority.ENTRY)
+
     def _rate_budget(self, exchange_ms: Callable[[], int]) -> RateBudget:
         from shared.execution.binance.budget import LocalRateBudget
 

@@ -22,7 +22,7 @@ from local.exchange.faults import ApiRequest, ApiResponse
 from local.exchange.limits import Throttled
 from local.platform import SIMULATED_KEY
 from shared.bootstrap import Services
-from shared.errors import ConfigurationError, ExchangeError
+from shared.errors import ConfigurationError, ExchangeError, ExchangeThrottled
 from shared.execution import assess, chase, emergency, entry
 from shared.execution.guardian import guard
 from shared.execution.ids import client_id
@@ -101,10 +101,13 @@ def test_19_what_a_neighbour_leaves_is_for_the_exits(open_floor):
     opened(floor)
     later(floor)
     line = Line(floor)
+    signal, late = floor.signal("ETHUSDT"), floor.signal("XRPUSDT")
+    assert assess.assess(floor.desk, "ETHUSDT", signal.id).outcome == "approved"
     line.neighbour = leave_only(floor, 600)
     floor.desk.exchange.positions()  # an answer that tells how much of the minute is used
-    signal = floor.signal("ETHUSDT")
-    assert assess.assess(floor.desk, "ETHUSDT", signal.id).outcome == "approved"
+    # Neither is anything decided, nor is what has been decided sent.
+    with pytest.raises(ExchangeThrottled, match="budget for entry is used up"):
+        assess.assess(floor.desk, "XRPUSDT", late.id)
     refused = entry.open_position(floor.desk, "ETHUSDT", signal.id)
     assert refused.status == "rejected"
     assert "budget for entry is used up" in refused.reason

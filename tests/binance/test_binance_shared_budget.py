@@ -13,7 +13,7 @@ from local.clock import VirtualClock
 from shared.errors import ExchangeError, ExchangeHalted, ExchangeThrottled, StoreUnavailable
 from shared.execution.binance.budget import SHARE, LocalRateBudget
 from shared.execution.binance.endpoints import Priority
-from shared.execution.binance.shared_budget import SharedRateBudget
+from shared.execution.binance.shared_budget import BLOCK_SHARE, SharedRateBudget
 from shared.storage.sqlite import SqliteStore
 from tests.binance.scripted import START_MS, Bench, Reply
 from tests.binance.test_binance_budget import ENTRY, EXIT, ORDER, ORDER_POST, POSITIONS
@@ -122,7 +122,10 @@ def recount(world: World, requests: list[Any]) -> None:
         minute = now // 60_000
         weight[minute] = weight.get(minute, 0) + cost
         if cost:
-            assert weight[minute] <= 400 * SHARE[priority]
+            # What an instance has leased for one priority another may use up: a block at most.
+            blocks = len(world.instances) * 400 * BLOCK_SHARE
+            assert weight[minute] <= 400 * SHARE[priority] + blocks
+            assert weight[minute] <= 400 * SHARE[DATA]
         for span, limit in ((10_000, 8), (60_000, 20)):
             window = (span, now // span)
             orders[window] = orders.get(window, 0) + order

@@ -158,7 +158,7 @@ NARROW: tuple[Defect, ...] = (
     Defect(
         "whoever looks is served like an exit",
         "shared/execution/binance/gateway.py",
-        "            rank = Priority.VIEW\n",
+        "            rank = self._views\n",
         "            pass\n",
         tests=(
             "tests/binance/test_binance_budget.py::test_shares",

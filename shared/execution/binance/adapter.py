@@ -14,6 +14,7 @@ from shared.execution.binance import endpoints, history, instruments, parse
 from shared.execution.binance.algo_orders import AlgoOrders
 from shared.execution.binance.budget import DEFAULT_LIMITS, LocalRateBudget, RateBudget
 from shared.execution.binance.client import ClientPool, Session
+from shared.execution.binance.endpoints import Priority
 from shared.execution.binance.environment import Credentials, Environment
 from shared.execution.binance.gateway import Gateway, unreadable
 from shared.execution.binance.orders import Orders
@@ -102,12 +103,12 @@ class BinanceExchange:
         self._instruments: tuple[int, Mapping[str, Instrument]] | None = None
         self._instruments_lock = threading.Lock()
 
-    def view(self) -> BinanceExchange:
+    def view(self, priority: Priority = Priority.VIEW) -> BinanceExchange:
         """This exchange for whoever only looks, over the same connections, clock and counts.
 
-        Served after everything else (:attr:`~shared.execution.binance.endpoints.Priority.VIEW`),
-        so that looking as often as one likes takes nothing from entries and exits. Whatever would
-        change the account is refused with :class:`~shared.errors.ExchangeRejected`, unsent.
+        By default served after everything else, so that looking as often as one likes takes
+        nothing from entries and exits. Whatever would change the account is refused with
+        :class:`~shared.errors.ExchangeRejected`, unsent.
         """
         view = copy.copy(self)
         view._gateway = Gateway(
@@ -116,7 +117,7 @@ class BinanceExchange:
             self._server,
             self.budget,
             on_stale_filters=view._forget_filters,
-            views_only=True,
+            views=priority,
         )
         view._orders = Orders(view._gateway, self._clock)
         view._algo_orders = AlgoOrders(view._gateway, self._clock)

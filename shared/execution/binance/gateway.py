@@ -67,8 +67,8 @@ class Gateway:
     always, orders only when they reduce, and only when the first one is known not to have been
     executed. Everything else is the caller's decision.
 
-    With ``views_only`` it serves people who look: whatever they ask comes after everything else
-    in the rate budget, and nothing is sent that could change the account.
+    With ``views`` it serves those who only look: whatever they ask has that priority in the rate
+    budget, and nothing is sent that could change the account.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Gateway:
         budget: RateBudget,
         *,
         on_stale_filters: Callable[[], None],
-        views_only: bool = False,
+        views: Priority | None = None,
     ) -> None:
         self._clients = clients
         self._clock = clock
         self._server = server
         self._budget = budget
         self._on_stale_filters = on_stale_filters
-        self._views_only = views_only
+        self._views = views
         self._lock = threading.Lock()
         self._bad_signatures = 0
 
@@ -117,12 +117,12 @@ class Gateway:
         sent = params or {}
         cost = endpoint.weight if weight is None else weight
         rank = endpoint.priority if priority is None else priority
-        if self._views_only:
+        if self._views is not None:
             if not endpoint.query:
                 raise ExchangeRejected(
                     f"{endpoint.verb} {endpoint.path}: not sent, this only looks"
                 )
-            rank = Priority.VIEW
+            rank = self._views
         passed = Elapsed(self._clock)
         left = None if until is None else until - self._clock.now_ms()
 
