@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from shared.settings import Reader
+    from shared.setting_reader import Reader
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):

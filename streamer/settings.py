@@ -10,8 +10,9 @@ import msgspec
 from shared.errors import ConfigurationError
 from shared.execution.binance.environment import environment as venue
 from shared.market.timeframe import TIMEFRAMES
+from shared.setting_reader import Reader, Setting
 from shared.settings import SETTINGS as APPLICATION
-from shared.settings import Environment, Reader, Setting
+from shared.settings import Environment
 
 #: What can be streamed. Closed candles are what the application trades on; the rest is for whoever
 #: wants it, and off by default.

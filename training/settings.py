@@ -10,8 +10,8 @@ import msgspec
 from shared.errors import ConfigurationError, InvalidInput
 from shared.intelligence.library import MODELS
 from shared.research.windows import span
+from shared.setting_reader import Reader, Setting
 from shared.settings import SETTINGS as APPLICATION
-from shared.settings import Reader, Setting
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
