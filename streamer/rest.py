@@ -9,13 +9,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from shared.errors import (
-    ExchangeError,
-    ExchangeRejected,
-    ExchangeThrottled,
-    ExchangeUnavailable,
-)
-from shared.execution.binance import parse
+from shared.errors import ExchangeError, ExchangeRejected, ExchangeThrottled, ExchangeUnavailable
+from shared.execution.binance.answers import market
+from shared.execution.binance.answers.decoding import Unreadable
 from shared.execution.binance.errors import banned_until, classify, scrubbed
 from shared.market.candle import Candle
 
@@ -72,8 +68,8 @@ class Rest:
         }
         body = await self._ask("GET", "/fapi/v1/klines", query)
         try:
-            return parse.candles(body, symbol, timeframe)
-        except parse.Unreadable as error:
+            return market.candles(body, symbol, timeframe)
+        except Unreadable as error:
             raise ExchangeUnavailable(f"klines of {symbol} {timeframe}: {error}") from None
 
     async def listen_key(self) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from shared.clock import Clock
 from shared.errors import ExchangeRejected, InvalidInput
-from shared.execution.binance import endpoints, history, instruments, parse
+from shared.execution.binance import endpoints, history, instruments
 from shared.execution.binance.algo_orders import AlgoOrders
+from shared.execution.binance.answers import account, market, orders
 from shared.execution.binance.budget import DEFAULT_LIMITS, LocalRateBudget, RateBudget
 from shared.execution.binance.client import ClientPool, Session
 from shared.execution.binance.endpoints import Priority
@@ -181,7 +182,7 @@ class BinanceExchange:
             page = missing if missing <= endpoints.KLINES_PAGE else 1000
             rows = self._gateway.fetch(
                 endpoints.KLINES,
-                lambda body: parse.candles(body, symbol, timeframe),
+                lambda body: market.candles(body, symbol, timeframe),
                 {
                     "symbol": symbol,
                     "interval": timeframe,
@@ -215,7 +216,7 @@ class BinanceExchange:
 
     def mark_price(self, symbol: str) -> MarkPrice:
         endpoint = endpoints.PREMIUM_INDEX
-        rows = self._gateway.fetch(endpoint, parse.mark_prices, {"symbol": symbol})
+        rows = self._gateway.fetch(endpoint, market.mark_prices, {"symbol": symbol})
         for row in rows:
             if row.symbol == symbol:
                 return row
@@ -223,11 +224,11 @@ class BinanceExchange:
 
     def mark_prices(self) -> dict[str, MarkPrice]:
         endpoint = endpoints.PREMIUM_INDEX
-        rows = self._gateway.fetch(endpoint, parse.mark_prices, weight=endpoint.weight_all)
+        rows = self._gateway.fetch(endpoint, market.mark_prices, weight=endpoint.weight_all)
         return {row.symbol: row for row in rows}
 
     def book_ticker(self, symbol: str) -> BookTicker:
-        return self._gateway.fetch(endpoints.BOOK_TICKER, parse.book_ticker, {"symbol": symbol})
+        return self._gateway.fetch(endpoints.BOOK_TICKER, market.book_ticker, {"symbol": symbol})
 
     # --- account ---------------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class BinanceExchange:
 
     def _account(self) -> tuple[Account, bool]:
         # Without a version the library asks v2, which lists every symbol of the venue.
-        return self._gateway.fetch(endpoints.ACCOUNT, parse.account, {"version": 3})
+        return self._gateway.fetch(endpoints.ACCOUNT, account.account, {"version": 3})
 
     def account_and_positions(self) -> tuple[Account, list[VenuePosition]]:
         # The account lists every position, without its prices; a flat account needs no second look.
@@ -244,28 +245,28 @@ class BinanceExchange:
         return account, self.positions() if holds else []
 
     def positions(self) -> list[VenuePosition]:
-        return self._gateway.fetch(endpoints.POSITION_RISK, parse.positions)
+        return self._gateway.fetch(endpoints.POSITION_RISK, account.positions)
 
     def account_positions(self) -> list[VenuePosition]:
-        return self._gateway.fetch(endpoints.ACCOUNT, parse.account_positions, {"version": 3})
+        return self._gateway.fetch(endpoints.ACCOUNT, account.account_positions, {"version": 3})
 
     def symbol_config(self, symbol: str) -> SymbolConfig:
         return self._gateway.fetch(
             endpoints.SYMBOL_CONFIG,
-            lambda body: parse.symbol_config(body, symbol),
+            lambda body: account.symbol_config(body, symbol),
             {"symbol": symbol},
         )
 
     def maintenance_brackets(self, symbol: str) -> tuple[MaintenanceBracket, ...]:
         return self._gateway.fetch(
             endpoints.LEVERAGE_BRACKET,
-            lambda body: parse.maintenance_brackets(body, symbol),
+            lambda body: account.maintenance_brackets(body, symbol),
             {"symbol": symbol},
         )
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         params = {"symbol": symbol, "leverage": leverage}
-        got = self._gateway.fetch(endpoints.LEVERAGE, parse.leverage, params)
+        got = self._gateway.fetch(endpoints.LEVERAGE, account.leverage, params)
         if got != leverage:
             raise ExchangeRejected(f"leverage of {symbol} is {got}, {leverage} was asked for")
 
@@ -273,7 +274,7 @@ class BinanceExchange:
         self._gateway.call(endpoints.MARGIN_TYPE, {"symbol": symbol, "marginType": "ISOLATED"})
 
     def hedge_mode(self) -> bool:
-        return self._gateway.fetch(endpoints.ACCOUNT_CONFIG, parse.hedge_mode)
+        return self._gateway.fetch(endpoints.ACCOUNT_CONFIG, account.hedge_mode)
 
     def ensure_one_way(self) -> None:
         # Asked first (cheaply): the change itself is refused while anything is open.
@@ -314,7 +315,7 @@ class BinanceExchange:
 
     def _fills_page(self, symbol: str, **where: int) -> list[Fill]:
         params = {"symbol": symbol, "limit": endpoints.HISTORY_PAGE, **where}
-        rows = self._gateway.fetch(endpoints.USER_TRADES, parse.fills, params)
+        rows = self._gateway.fetch(endpoints.USER_TRADES, orders.fills, params)
         return sorted(rows, key=lambda f: f.trade_id)
 
     def income(self, *, start: int, end: int | None = None) -> list[Income]:
@@ -322,7 +323,7 @@ class BinanceExchange:
 
         def page(a: int, b: int) -> list[Income]:
             params = {"startTime": a, "endTime": b, "limit": endpoints.HISTORY_PAGE}
-            return self._gateway.fetch(endpoints.INCOME, parse.incomes, params)
+            return self._gateway.fetch(endpoints.INCOME, account.incomes, params)
 
         found: list[Income] = []
         seen: set[tuple[str, int]] = set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from shared.clock import Clock
 from shared.errors import ExchangeRejected, InvalidInput, OutcomeUnknown
-from shared.execution.binance import endpoints, parse
+from shared.execution.binance import endpoints
+from shared.execution.binance.answers import orders
 from shared.execution.binance.endpoints import Priority
 from shared.execution.binance.gateway import Gateway
 from shared.execution.binance.orders import NOT_FOUND, cancelled, checked_id, duplicate, positive
@@ -25,7 +26,7 @@ class AlgoOrders:
         try:
             return self._gateway.fetch(
                 endpoints.NEW_ALGO_ORDER,
-                parse.algo_order,
+                orders.algo_order,
                 params,
                 priority=priority,
                 until=until,
@@ -59,7 +60,7 @@ class AlgoOrders:
         try:
             return self._gateway.fetch(
                 endpoints.GET_ALGO_ORDER,
-                parse.algo_order,
+                orders.algo_order,
                 {"clientAlgoId": checked_id(client_algo_id)},
             )
         except ExchangeRejected as error:
@@ -70,8 +71,8 @@ class AlgoOrders:
     def open(self, symbol: str | None) -> list[VenueAlgoOrder]:
         endpoint = endpoints.OPEN_ALGO_ORDERS
         if symbol is None:
-            return self._gateway.fetch(endpoint, parse.algo_orders, weight=endpoint.weight_all)
-        return self._gateway.fetch(endpoint, parse.algo_orders, {"symbol": symbol})
+            return self._gateway.fetch(endpoint, orders.algo_orders, weight=endpoint.weight_all)
+        return self._gateway.fetch(endpoint, orders.algo_orders, {"symbol": symbol})
 
     def cancel(self, client_algo_id: str) -> None:
         params = {"clientAlgoId": checked_id(client_algo_id)}

@@ -18,11 +18,11 @@ from shared.errors import (
     OutcomeUnknown,
 )
 from shared.execution.binance import endpoints
+from shared.execution.binance.answers.decoding import Unreadable
 from shared.execution.binance.budget import RateBudget
 from shared.execution.binance.client import Answer, ClientPool
 from shared.execution.binance.endpoints import Endpoint, Priority
 from shared.execution.binance.errors import Reaction, Rule, banned_until, classify, scrubbed
-from shared.execution.binance.parse import Unreadable
 from shared.execution.binance.server_clock import ServerClock
 from shared.execution.elapsed import Elapsed
 
@@ -172,7 +172,7 @@ class Gateway:
         priority: Priority | None = None,
         until: int | None = None,
     ) -> T:
-        """:meth:`call`, and its body through a reader of :mod:`~.parse`.
+        """:meth:`call`, and its body through a reader of :mod:`~.answers`.
 
         Raises
         ------

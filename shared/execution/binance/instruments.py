@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shared.execution.binance.parse import Unreadable
+from shared.execution.binance.answers.decoding import Unreadable
 from shared.market.instrument import Instrument
 
 

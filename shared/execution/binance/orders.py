@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from shared.clock import Clock
 from shared.errors import ExchangeRejected, InvalidInput, OutcomeUnknown
-from shared.execution.binance import endpoints, parse
+from shared.execution.binance import endpoints
+from shared.execution.binance.answers import orders
 from shared.execution.binance.endpoints import Priority
 from shared.execution.binance.gateway import Gateway
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, VenueOrder
@@ -121,7 +122,7 @@ class Orders:
         refused: ExchangeRejected | None = None
         try:
             return self._gateway.fetch(
-                endpoints.NEW_ORDER, parse.order, params, priority=priority, until=until
+                endpoints.NEW_ORDER, orders.order, params, priority=priority, until=until
             )
         except ExchangeRejected as error:
             if not duplicate(error):
@@ -159,7 +160,7 @@ class Orders:
 
     def _find(self, which: dict[str, object]) -> VenueOrder | None:
         try:
-            return self._gateway.fetch(endpoints.GET_ORDER, parse.order, which)
+            return self._gateway.fetch(endpoints.GET_ORDER, orders.order, which)
         except ExchangeRejected as error:
             if error.code != NOT_FOUND:
                 raise
@@ -168,8 +169,8 @@ class Orders:
     def open(self, symbol: str | None) -> list[VenueOrder]:
         endpoint = endpoints.OPEN_ORDERS
         if symbol is None:
-            return self._gateway.fetch(endpoint, parse.orders, weight=endpoint.weight_all)
-        return self._gateway.fetch(endpoint, parse.orders, {"symbol": symbol})
+            return self._gateway.fetch(endpoint, orders.orders, weight=endpoint.weight_all)
+        return self._gateway.fetch(endpoint, orders.orders, {"symbol": symbol})
 
     def placed(self, symbol: str, first: int, last: int) -> list[VenueOrder]:
         """At most a page of the orders placed in that closed span (UTC ms)."""
@@ -179,7 +180,7 @@ class Orders:
             "endTime": last,
             "limit": endpoints.HISTORY_PAGE,
         }
-        return self._gateway.fetch(endpoints.ALL_ORDERS, parse.orders, params)
+        return self._gateway.fetch(endpoints.ALL_ORDERS, orders.orders, params)
 
     def cancel(self, symbol: str, client_order_id: str) -> None:
         params = {"symbol": symbol, "origClientOrderId": checked_id(client_order_id)}
