@@ -20,29 +20,19 @@ from functools import partial
 from typing import Any, TypeVar
 
 from shared.clock import Clock, SystemClock
-from shared.errors import (
-    AlreadyExists,
-    ConfigurationError,
-    Conflict,
-    InvalidInput,
-    NotFound,
-    StoreError,
-    StoreUnavailable,
-)
+from shared.errors import ConfigurationError, Conflict, InvalidInput, NotFound, StoreUnavailable
 from shared.storage import document as doc
 from shared.storage.containers import Container
+from shared.storage.cosmos_errors import TRANSIENT, Translated, retry_after
+from shared.storage.cosmos_query import rank, read_page, statement
 from shared.storage.patience import patience
 from shared.storage.store import Body, Document, Page, Patch, Where
 
 T = TypeVar("T")
 
-#: Answers after which a read is worth repeating: timeout, moved, write conflict, unavailable.
-_TRANSIENT = frozenset({408, 410, 449, 500, 502, 503, 504})
 _READ_ATTEMPTS = 4
 _PATCH_ATTEMPTS = 64
 _THROTTLED_ATTEMPTS = 9
-#: Sub-status of a 404 that is about the container, not about the document.
-_OWNER_MISSING = 1003
 
 
 class CosmosStore:
@@ -146,16 +136,16 @@ class CosmosStore:
             raise InvalidInput(f"limit {limit} must be at least 1")
         kind = doc.container_named(container)
         query = doc.describe(container, partition, where, order_by, descending)
-        text, parameters = _sql(kind, partition, where, order_by, descending)
+        text, parameters = statement(kind, partition, where, order_by, descending)
         items = self._items(kind)
         at = None if continuation is None else doc.position(query, continuation)
         while True:
-            read = partial(_page, items, text, parameters, partition, limit, at)
+            read = partial(read_page, items, text, parameters, partition, limit, at)
             found, at = self._repeat_read(f"query of {container} {partition}", read)
             if found or at is None:
                 break
         if order_by != "id":
-            found.sort(key=lambda body: _rank(body, order_by), reverse=descending)
+            found.sort(key=lambda body: rank(body, order_by), reverse=descending)
         return Page(
             documents=[_document(body) for body in found],
             continuation=None if at is None else doc.token(query, at),
@@ -254,7 +244,7 @@ class CosmosStore:
             if self._client is None:
                 from azure.cosmos import CosmosClient
 
-                with _Errors(self._endpoint):
+                with Translated(self._endpoint):
                     self._client = CosmosClient(self._endpoint, self._credential, **self._options)
             items = self._client.get_database_client(self._database_name).get_container_client(
                 container.name
@@ -275,7 +265,7 @@ class CosmosStore:
             except StoreUnavailable as error:
                 status = getattr(error.__cause__, "status_code", None)
                 impatient = patience() is not None
-                if status not in _TRANSIENT or impatient or attempt == _READ_ATTEMPTS - 1:
+                if status not in TRANSIENT or impatient or attempt == _READ_ATTEMPTS - 1:
                     raise
                 self._pause(attempt + 4)
         raise AssertionError("unreachable")
@@ -285,17 +275,17 @@ class CosmosStore:
         waited = 0.0
         for _ in range(_THROTTLED_ATTEMPTS):
             try:
-                with _Errors(what):
+                with Translated(what):
                     return request()
             except StoreUnavailable as error:
-                wait = _retry_after(error.__cause__)
+                wait = retry_after(error.__cause__)
                 limit = patience()
                 enough = self._throttle_wait if limit is None else limit - wait
                 if not wait or waited >= enough:
                     raise
                 self._clock.sleep(wait)
                 waited += wait
-        with _Errors(what):
+        with Translated(what):
             return request()
 
     def _pause(self, attempt: int) -> None:
@@ -303,65 +293,10 @@ class CosmosStore:
         self._clock.sleep(self._random.random() * min(0.3, 0.005 * 2**attempt))
 
 
-class _Errors:
-    """Turns the SDK's errors into ours, and costs nothing while there are none."""
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        from azure.core.exceptions import AzureError
-        from azure.cosmos.exceptions import CosmosHttpResponseError
-
-        if isinstance(error, CosmosHttpResponseError):
-            raise _translated(self._what, error) from error
-        if isinstance(error, AzureError):
-            text = f"{self._what}: {type(error).__name__}: {error}"
-            raise StoreUnavailable(text) from error
-
-
-def _retry_after(error: BaseException | None) -> float:
-    """Seconds after which a throttled request may be sent again; 0 for any other answer."""
-    if getattr(error, "status_code", None) != 429:
-        return 0.0
-    headers = getattr(error, "headers", None) or {}
-    return max(0.001, float(headers.get("x-ms-retry-after-ms") or 0) / 1000)
-
-
 def _limit() -> dict[str, float]:
     """The SDK's own limits for one operation, where the caller cannot wait long."""
     seconds = patience()
     return {} if seconds is None else {"timeout": seconds, "read_timeout": seconds}
-
-
-def _translated(what: str, error: Any) -> Exception:
-    """Our error for the server's status; 403 and 5xx are about the store, not the document."""
-    status, detail = error.status_code, str(error.http_error_message or "").splitlines()[:1]
-    text = f"{what}: Cosmos DB answered {status} {''.join(detail)}".rstrip()
-    match status:
-        case 404 if error.sub_status == _OWNER_MISSING:
-            return StoreUnavailable(text)
-        case 404:
-            return NotFound(what)
-        case 409:
-            return AlreadyExists(f"{what}: the id or a unique key is taken")
-        case 412:
-            return Conflict(f"{what} changed since it was read")
-        case 400 | 413:
-            return InvalidInput(text)
-        case 401 | 403 | 429:
-            return StoreUnavailable(text)
-        case _ if status in _TRANSIENT or status >= 500:
-            return StoreUnavailable(text)
-        case _:
-            return StoreError(text)
 
 
 def _check_provisioning(container: Container, properties: Any) -> None:
@@ -390,50 +325,3 @@ def _document(stored: Any) -> Document:
         body={k: doc.restored(v) for k, v in stored.items() if k not in doc.SYSTEM_FIELDS},
         etag=stored["_etag"],
     )
-
-
-def _page(
-    items: Any, text: str, parameters: list[Any], partition: str, limit: int, at: str | None
-) -> tuple[list[Any], str | None]:
-    pages = items.query_items(
-        text, parameters=parameters, partition_key=partition, max_item_count=limit
-    ).by_page(at)
-    found = list(next(pages, ()))
-    return found, pages.continuation_token
-
-
-def _rank(body: Any, order_by: str) -> tuple[int, Any, str]:
-    value = doc.lookup(body, order_by)
-    rank = ("null", "boolean", "number", "string").index(doc.kind_of(value))
-    return rank, value or 0 if rank == 0 else value, body["id"]
-
-
-def _field(path: str) -> str:
-    return "c" + "".join(f'["{segment}"]' for segment in doc.segments(path))
-
-
-def _sql(
-    container: Container, partition: str, where: Sequence[Where], order_by: str, descending: bool
-) -> tuple[str, list[Any]]:
-    """The query; types are tested explicitly, so every server agrees on mixed ones."""
-    conditions = [f"{_field(container.partition)} = @partition"]
-    parameters: list[Any] = [{"name": "@partition", "value": partition}]
-    tests = {"null": "IS_NULL", "boolean": "IS_BOOL", "number": "IS_NUMBER", "string": "IS_STRING"}
-    for number, condition in enumerate(where):
-        doc.check(condition)
-        field, name = _field(condition.field), f"@value{number}"
-        test = tests[doc.kind_of(condition.value)]
-        if condition.operator == "!=":
-            conditions.append(
-                f"(IS_DEFINED({field}) AND (NOT {test}({field}) OR {field} != {name}))"
-            )
-        else:
-            conditions.append(f"({test}({field}) AND {field} {condition.operator} {name})")
-        parameters.append({"name": name, "value": condition.value})
-    if order_by != "id":
-        conditions.append(f"IS_PRIMITIVE({_field(order_by)})")
-    text = (
-        f"SELECT * FROM c WHERE {' AND '.join(conditions)}"
-        f" ORDER BY {_field(order_by)} {'DESC' if descending else 'ASC'}"
-    )
-    return text, parameters
