@@ -13,7 +13,8 @@ import numpy as np
 
 from shared.errors import InvalidInput
 from shared.intelligence.card import ModelCard
-from shared.intelligence.drift import WINDOW_DAYS, DriftReport, judge
+from shared.intelligence.drift import WINDOW_DAYS, judge
+from shared.intelligence.drift_report import DriftReport
 from shared.intelligence.features import FEATURE_SET
 from shared.intelligence.labels import NONE, Barriers
 from shared.intelligence.model import OnnxModel

@@ -14,8 +14,8 @@ from local.cli.open_state import call
 from local.cli.progress import counted
 from shared.clock import day
 from shared.errors import InvalidInput
-from shared.intelligence.drift import DriftReport
 from shared.intelligence.drift_record import SEVERITY
+from shared.intelligence.drift_report import DriftReport
 from shared.intelligence.library import Library
 from shared.market.timeframe import DAY_MS
 from shared.operations.drift_view import DriftView, ModelDrift, short

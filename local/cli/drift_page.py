@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 
 from shared.intelligence.card import CLASSES
-from shared.intelligence.drift import ERRORS, FeatureDrift, Performance, Reliability
+from shared.intelligence.drift import ERRORS
+from shared.intelligence.drift_report import FeatureDrift, Performance, Reliability
 from shared.market.timeframe import DAY_MS
 from shared.operations.drift_view import DriftDay, ModelDrift, short
 from shared.research.report.parts import Cell, legend, section, table, tabs

@@ -16,27 +16,30 @@ Everything here is a function of its arguments. What a report leads to is in
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.intelligence.card import CLASSES, Bin, Figures, ModelCard
+from shared.intelligence.card import CLASSES, ModelCard
 from shared.intelligence.distributions import (
     PSI_SHIFTED,
     counts,
     distance_at_edges,
     population_stability,
 )
-from shared.intelligence.labels import DOWN, NONE, UP
-from shared.intelligence.quality import calibration, calibration_error, figures
+from shared.intelligence.drift_performance import measured
+from shared.intelligence.drift_report import (
+    DriftReport,
+    Expected,
+    FeatureDrift,
+    Performance,
+    Verdict,
+)
+from shared.intelligence.labels import NONE
+from shared.intelligence.quality import calibration_error
 from shared.intelligence.scored_bars import Recent, ScoredBars
-from shared.intelligence.uncertainty import mean_with_error
-from shared.market.timeframe import DAY_MS, duration_ms
+from shared.market.timeframe import DAY_MS
 
 Array = NDArray[np.float64]
-Verdict = Literal["too_little_data", "steady", "drifting", "failing"]
 
 #: Days that a report looks back. In shorter ones, slow features differ from their training by
 #: chance: docs/models.md has the measurement.
@@ -45,134 +48,12 @@ WINDOW_DAYS = 90
 INPUT_DAYS = 75
 #: Horizons of labelled bars before the performance is judged.
 HORIZONS = 30
-#: Horizons over which outcomes are taken as correlated. The kernel's weights fall with the
-#: distance: over one horizon a third of what overlaps would be lost.
-LAGS = 3
 #: Share of the features that may have shifted: what they have in ordinary windows of training.
 SHIFTED_SHARE = 0.05
 #: Standard errors that make a difference count.
 ERRORS = 2.0
 #: Calibration error from which probabilities are called off, if noise does not explain it.
 CALIBRATION_OFF = 0.05
-_LEAST = 1e-12
-
-
-class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A feature against its training.
-
-    Parameters
-    ----------
-    psi : float
-        Population stability index: below 0.1 alike, from 0.25 on shifted.
-    ks : float
-        Kolmogorov-Smirnov distance at the edges of the card's histogram.
-    recent_ks, recent_p : float or None
-        Two-sample Kolmogorov-Smirnov statistic of the last weeks against those before, and how
-        likely that is when weeks are exchangeable; ``None`` with too few weeks.
-    """
-
-    feature: str
-    psi: float
-    ks: float
-    recent_ks: float | None
-    recent_p: float | None
-
-
-class Reliability(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Rows whose probability of a class lay in a bin: predicted, happened, and the standard error
-    of their difference (``None`` with too few bars).
-    """
-
-    low: float
-    high: float
-    rows: int
-    predicted: float
-    happened: float
-    error: float | None
-
-
-class Performance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the model was worth on labelled bars.
-
-    Parameters
-    ----------
-    figures : Figures
-        The same as on cards, of live bars.
-    log_loss_error, gain_error : float or None
-        Standard errors of the log loss and of ``gain``, for labels that overlap.
-    gain : float
-        Log loss of the card's base rates less the model's; above 0 is knowledge.
-    hits_beyond, hits_beyond_error : float or None
-        Share of the votes that hit less the share that would have hit dealt at random, and its
-        standard error.
-    calibration_error, calibration_noise : float
-        Mean distance of predicted and happened over all classes, and what perfectly calibrated
-        probabilities would show by chance.
-    reliability : dict
-        By class.
-    """
-
-    figures: Figures
-    log_loss_error: float | None
-    gain: float
-    gain_error: float | None
-    hits_beyond: float | None
-    hits_beyond_error: float | None
-    calibration_error: float
-    calibration_noise: float | None
-    reliability: dict[str, list[Reliability]]
-
-
-class Expected(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the card says: figures of its holdout, or of its walk-forward where it has none."""
-
-    of: Literal["holdout", "walk_forward"]
-    figures: Figures
-    gain: float
-    gain_error: float | None
-    calibration_error: float
-
-
-class DriftReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One model, judged.
-
-    Parameters
-    ----------
-    since, until : int
-        The window in UTC milliseconds; ``until`` is not in it.
-    days : float
-        From the first to the last scored bar in it.
-    rows, labelled : int
-        Scored bars of all contracts, and those whose label is known.
-    reasons : list of str
-        Why the verdict is that.
-    shifted : int
-        Features with a population stability index of 0.25 or more.
-    features : list of FeatureDrift
-        The most shifted first.
-    outputs : dict
-        By class: population stability index of the probabilities against those of the
-        walk-forward.
-    performance : Performance or None
-        ``None`` as long as no label is known.
-    """
-
-    model: str
-    version: str
-    timeframe: str
-    symbols: list[str]
-    since: int
-    until: int
-    days: float
-    rows: int
-    labelled: int
-    verdict: Verdict
-    reasons: list[str]
-    shifted: int
-    features: list[FeatureDrift]
-    outputs: dict[str, float]
-    expected: Expected
-    performance: Performance | None
 
 
 def judge(card: ModelCard, bars: ScoredBars, key: str, *, since: int, until: int) -> DriftReport:
@@ -195,7 +76,7 @@ def judge(card: ModelCard, bars: ScoredBars, key: str, *, since: int, until: int
     expected = expectation(card)
     features = _inputs(card, bars, there)
     known = there[bars.label[there] != NONE]
-    performance = _performance(card, bars, said, known) if len(known) else None
+    performance = measured(card, bars, said, known) if len(known) else None
     shifted = sum(f.psi >= PSI_SHIFTED for f in features)
     verdict, reasons = conclude(
         expected,
@@ -304,23 +185,6 @@ def expectation(card: ModelCard) -> Expected:
     )
 
 
-def base_rates_of(card: ModelCard, label: NDArray[np.int8]) -> Array:
-    """Shares of the classes that the card has seen out of sample.
-
-    A card that does not have all of them is measured by the shares of the very labels: the
-    hardest that knows nothing of the single bar.
-    """
-    if set(card.calibration) != set(CLASSES):
-        shares = np.bincount(label, minlength=len(CLASSES)).astype(np.float64)
-    else:
-        shares = np.array(
-            [sum(b.rows * b.happened for b in card.calibration[name]) for name in CLASSES]
-        )
-    shares = np.maximum(shares / shares.sum(), 1e-4)
-    found: Array = shares / shares.sum()
-    return found
-
-
 def _enough(card: ModelCard, closed: NDArray[np.int64]) -> bool:
     return len(np.unique(closed)) >= HORIZONS * card.horizon_bars
 
@@ -366,90 +230,3 @@ def _outputs(card: ModelCard, said: Array) -> dict[str, float]:
         at = np.where(said[:, place] >= 1.0, len(edges) - 1, at)
         found[name] = population_stability(reference, np.bincount(at, minlength=len(reference)))
     return found
-
-
-def _performance(
-    card: ModelCard, bars: ScoredBars, said: Array, known: NDArray[np.int64]
-) -> Performance:
-    p, label = said[known], bars.label[known]
-    closed = bars.closed_at[known]
-    bar = closed // duration_ms(card.timeframe)
-    lag = LAGS * card.horizon_bars
-    base = base_rates_of(card, label)
-    rows = np.arange(len(label))
-    loss = -np.log(np.maximum(p[rows, label], _LEAST))
-    base_loss = -np.log(base[label])
-    _, loss_error = mean_with_error(loss, bar, lag)
-    gain, gain_error = mean_with_error(base_loss - loss, bar, lag)
-    live = figures(p, label, np.tile(base, (len(label), 1)), closed)
-    live = msgspec.structs.replace(live, gain_error=gain_error)
-    beyond, beyond_error = _hits(p, label, bar, lag, live.vote_threshold)
-    reliability = {
-        name: _with_errors(bins, p[:, place], label == place, bar, lag)
-        for (name, bins), place in zip(
-            calibration(p, label).items(), range(len(CLASSES)), strict=True
-        )
-    }
-    return Performance(
-        figures=live,
-        log_loss_error=loss_error,
-        gain=gain,
-        gain_error=gain_error,
-        hits_beyond=beyond,
-        hits_beyond_error=beyond_error,
-        calibration_error=_mean_distance(reliability),
-        calibration_noise=_noise(reliability),
-        reliability=reliability,
-    )
-
-
-def _hits(
-    p: Array, label: NDArray[np.int8], bar: NDArray[np.int64], lag: int, threshold: float
-) -> tuple[float | None, float | None]:
-    vote = p[:, UP] - p[:, DOWN]
-    voted = np.abs(vote) >= threshold
-    if not voted.any():
-        return None, None
-    side = np.where(vote > 0.0, UP, DOWN)
-    shares = np.bincount(label[voted], minlength=len(CLASSES)) / voted.sum()
-    beyond = (side == label) - shares[side]
-    return mean_with_error(beyond, bar, lag, voted.astype(np.float64))
-
-
-def _with_errors(
-    bins: tuple[Bin, ...],
-    p: Array,
-    came: NDArray[np.bool_],
-    bar: NDArray[np.int64],
-    lag: int,
-) -> list[Reliability]:
-    found = []
-    for b in bins:
-        inside = (p >= b.low) & ((p < b.high) | (b.high >= 1.0))
-        _, error = mean_with_error(came - p, bar, lag, inside.astype(np.float64))
-        found.append(
-            Reliability(
-                low=b.low,
-                high=b.high,
-                rows=b.rows,
-                predicted=b.predicted,
-                happened=b.happened,
-                error=error,
-            )
-        )
-    return found
-
-
-def _mean_distance(reliability: dict[str, list[Reliability]]) -> float:
-    bins = [b for of in reliability.values() for b in of]
-    return sum(b.rows * abs(b.predicted - b.happened) for b in bins) / sum(b.rows for b in bins)
-
-
-def _noise(reliability: dict[str, list[Reliability]]) -> float | None:
-    """Mean of the absolute value of what is normal with the error of each bin."""
-    bins = [b for of in reliability.values() for b in of]
-    known: list[Any] = [b for b in bins if b.error is not None]
-    rows = sum(b.rows for b in known)
-    if not rows:
-        return None
-    return float(np.sqrt(2.0 / np.pi) * sum(b.rows * b.error for b in known) / rows)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shared.intelligence.drift import DriftReport, Verdict
+from shared.intelligence.drift_report import DriftReport, Verdict
 from shared.storage.containers import DAY_SECONDS
 from shared.storage.records import readable, record_of
 from shared.storage.store import Body, Store, Where, every

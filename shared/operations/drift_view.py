@@ -8,8 +8,9 @@ import msgspec
 
 from shared.clock import day
 from shared.intelligence import drift_record
-from shared.intelligence.drift import WINDOW_DAYS, DriftReport, Verdict
+from shared.intelligence.drift import WINDOW_DAYS
 from shared.intelligence.drift_record import Kept
+from shared.intelligence.drift_report import DriftReport, Verdict
 from shared.intelligence.library import SLOTS
 from shared.market.timeframe import DAY_MS
 from shared.operations.retraining import Start, last_start

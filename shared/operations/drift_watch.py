@@ -15,8 +15,9 @@ from shared.errors import AlreadyExists, BorsaError, ConfigurationError, NotFoun
 from shared.execution.desk import Desk
 from shared.intelligence import drift_record
 from shared.intelligence.card import ModelCard
-from shared.intelligence.drift import WINDOW_DAYS, DriftReport, Verdict, judge
+from shared.intelligence.drift import WINDOW_DAYS, judge
 from shared.intelligence.drift_record import SEVERITY, Kept
+from shared.intelligence.drift_report import DriftReport, Verdict
 from shared.intelligence.labels import Barriers
 from shared.intelligence.library import Library
 from shared.intelligence.registry import Registry

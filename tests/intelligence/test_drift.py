@@ -11,15 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.intelligence.card import CLASSES, Bin
-from shared.intelligence.drift import (
-    Expected,
-    Performance,
-    base_rates_of,
-    conclude,
-    expectation,
-    judge,
-)
+from shared.intelligence.drift import conclude, expectation, judge
+from shared.intelligence.drift_performance import base_rates_of
 from shared.intelligence.drift_record import CALM_DAYS, SEVERITY, Standing, stand
+from shared.intelligence.drift_report import Expected, Performance
 from shared.intelligence.features import FEATURE_SET, NAMES
 from shared.intelligence.labels import NONE, Barriers
 from shared.intelligence.scored_bars import Kind, ScoredBars, scored_bars
