@@ -19,7 +19,7 @@ from shared.errors import InvalidInput, MarketDataError
 from shared.intelligence.features import feature_history, matrix
 from shared.intelligence.labels import NONE, Barriers, triple_barrier
 from shared.market.candle import Columns
-from shared.market.files import candle_files, candle_runs
+from shared.market.candle_folder import candle_files, candle_runs
 from shared.market.resample import resample
 from shared.market.timeframe import duration_ms
 

@@ -57,7 +57,7 @@ def chosen(options: argparse.Namespace, before: int) -> Columns:
 
 
 def _runs(options: argparse.Namespace) -> list[Columns]:
-    from shared.market.files import candle_runs
+    from shared.market.candle_folder import candle_runs
     from shared.market.resample import resample
     from shared.market.timeframe import TIMEFRAMES, duration_ms
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shared.clock import iso
 from shared.market.candle import Columns
-from shared.market.files import candle_files
+from shared.market.candle_folder import candle_files
 from shared.market.resample import resample
 from shared.research.data.findings import AuditReport, FileSummary, Finding, Severity, runs
 from shared.research.data.raw import Unusable, read_raw
