@@ -11,7 +11,8 @@ from local.clock import ScaledClock, VirtualClock
 from local.durable.faults import FaultPolicy
 from local.durable.hub import SqliteTaskHub
 from local.eventlog import DeliveryPolicy, EventLog
-from local.host.host import FunctionHost, nobody
+from local.host.host import FunctionHost
+from local.host.inputs import nobody
 from local.signalr import SignalR
 from shared import bootstrap
 from shared.bootstrap import Services

@@ -97,7 +97,7 @@ async def _functions(host: FunctionHost, request: Request, values: dict[str, str
 
 @_route("GET", "/admin/functions/{name}")
 async def _function(host: FunctionHost, request: Request, values: dict[str, str]) -> Response:
-    spec = host.find(values["name"])
+    spec = host.index.find(values["name"])
     if spec is None:
         return empty(404)
     return json_response(200, _describe(host, spec, _origin(request)))
@@ -107,7 +107,7 @@ async def _function(host: FunctionHost, request: Request, values: dict[str, str]
 async def _function_status(
     host: FunctionHost, request: Request, values: dict[str, str]
 ) -> Response:
-    spec = host.find(values["name"])
+    spec = host.index.find(values["name"])
     if spec is None:
         return empty(404)
     errors = host.errors.get(spec.name)
@@ -116,7 +116,7 @@ async def _function_status(
 
 @_route("POST", "/admin/functions/{name}")
 async def _invoke(host: FunctionHost, request: Request, values: dict[str, str]) -> Response:
-    spec = host.find(values["name"])
+    spec = host.index.find(values["name"])
     if spec is None:
         return empty(404)
     if "json" not in (request.header("content-type") or ""):
@@ -170,7 +170,7 @@ def _key_store(host: FunctionHost, values: dict[str, str]) -> dict[str, str] | N
         return host.keys.host
     if scope == "host/systemkeys":
         return host.keys.system
-    spec = host.find(scope.split("/")[1])
+    spec = host.index.find(scope.split("/")[1])
     return None if spec is None else host.keys.of_function(spec.name)
 
 
@@ -265,7 +265,7 @@ def _describe(host: FunctionHost, spec: FunctionSpec, base: str) -> dict[str, An
         },
         "files": None,
         "test_data": "",
-        "isDisabled": host.is_disabled(spec.name),
+        "isDisabled": host.index.is_disabled(spec.name),
         "isDirect": False,
         "isProxy": False,
     }

@@ -15,14 +15,22 @@ from urllib.parse import urlsplit
 from local.clock import ScaledClock, VirtualClock
 from local.contracts import Request, Response, TaskHub
 from local.eventlog import EventLog, StoredEvent
-from local.host import admin, durable_client
-from local.host.app import FunctionSpec, IndexingError
-from local.host.app import load as load_app
-from local.host.config import HostConfig, HostConfigError, resolve
+from local.host import admin
+from local.host.app import FunctionSpec
+from local.host.config import HostConfig, HostConfigError
 from local.host.config import load as load_config
 from local.host.eventhubs import EventHubListener
-from local.host.http import MAX_BODY_BYTES, HttpPipeline, compile_routes, empty, home_page
-from local.host.keys import DURABLE_SYSTEM_KEY, HostKeys, presented, short_key
+from local.host.http import (
+    MAX_BODY_BYTES,
+    HttpPipeline,
+    compile_routes,
+    completed,
+    empty,
+    home_page,
+)
+from local.host.index import FunctionIndex
+from local.host.inputs import InputBindings, nobody
+from local.host.keys import HostKeys, presented, short_key
 from local.host.outputs import OutputDispatcher, SignalRSink
 from local.host.state import HostState
 from local.host.timers import TimerListener
@@ -34,17 +42,9 @@ WEBHOOKS = "/runtime/webhooks/durabletask"
 DRAIN_S = 30.0
 """Seconds a stopping host gives to running invocations before it cancels them."""
 
-_TRUE = ("1", "true")
-_DURABLE = ("orchestrationTrigger", "entityTrigger", "activityTrigger")
-
 
 def _discard(hub: str, messages: list[dict[str, Any]]) -> None:
     """SignalR without listeners."""
-
-
-def nobody(hub: str) -> str:
-    """An invitation to no service."""
-    return '{"url": "", "accessToken": ""}'
 
 
 class FunctionHost:
@@ -100,27 +100,22 @@ class FunctionHost:
         self.config = HostConfig()
         self.state: Literal["Default", "Running", "Error", "Stopped"] = "Default"
         self.host_errors: list[str] = []
-        self.errors: dict[str, list[str]] = {}
-        self.functions: dict[str, FunctionSpec] = {}
-        self.rpc_base_url: str | None = None
         self.base_url = base_url
         self.on_invocation: list[Callable[[Invocation], None]] = []
         self.event_log = event_log
         self._hub = hub
         self._store = HostState(state_path)
         self.keys = keys or self._stored_keys()
+        self.index = FunctionIndex(self.settings)
+        self.inputs = InputBindings(hub, self.keys, self.settings, lambda: self.base_url, invite)
         self._outputs = OutputDispatcher(event_log, signalr or _discard, self.settings)
-        self._invite = invite
         self._worker: Worker | None = None
         self._pipeline: HttpPipeline | None = None
         self._timers: dict[str, TimerListener] = {}
         self._event_hubs: dict[str, EventHubListener] = {}
-        self._durable: dict[tuple[str, str], FunctionSpec] = {}
         self._listeners: list[asyncio.Task[Any]] = []
         self._background: set[asyncio.Task[Any]] = set()
         self._environment: dict[str, str | None] = {}
-        self._in_process_url: str | None = None
-        self._client_json: str | None = None
         self._hub_started = False
         self._started_ms = clock.now_ms()
 
@@ -144,13 +139,13 @@ class FunctionHost:
             threads=int(self.settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "32")),
         )
         worker.on_invocation = self.on_invocation
-        self._index()
+        self.index.load(self.app_folder, has_hub=self._hub is not None)
         self._pipeline = HttpPipeline(
-            compile_routes(self._enabled("httpTrigger"), self.errors),
+            compile_routes(self.index.enabled("httpTrigger"), self.errors),
             config=self.config,
             keys=self.keys,
             worker=worker,
-            extra_args=self._input_args,
+            extra_args=self.inputs.of,
         )
         self._add_listeners(worker)
         for name, problems in self.errors.items():
@@ -180,8 +175,7 @@ class FunctionHost:
         self._listeners.clear()
         if self._hub is not None and self._hub_started:
             await self._hub.stop()
-        if self._in_process_url is not None:
-            durable_client.unregister(self._in_process_url)
+        self.inputs.close()
         if self._worker is not None:
             self._worker.close()
         self._store.close()
@@ -193,18 +187,7 @@ class FunctionHost:
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request as Azure would."""
         response = await self._answer(request)
-        headers = list(response.headers)
-        names = {name.lower() for name, _ in headers}
-        bodiless = request.method.upper() == "HEAD" or response.status in (204, 304)
-        if not bodiless and not names & {"content-length", "transfer-encoding"}:
-            headers.append(("Content-Length", str(len(response.body))))
-        if response.status != 429:
-            headers += [
-                (name, value)
-                for name, value in self.config.custom_headers.items()
-                if name.lower() not in names
-            ]
-        return Response(response.status, headers, b"" if bodiless else response.body)
+        return completed(response, request.method, self.config.custom_headers)
 
     async def _answer(self, request: Request) -> Response:
         path = urlsplit(request.target).path
@@ -237,11 +220,6 @@ class FunctionHost:
 
     # -- invoking by hand --------------------------------------------------------------------
 
-    def find(self, name: str) -> FunctionSpec | None:
-        """A function by name, whatever the case."""
-        wanted = name.lower()
-        return next((s for s in self.functions.values() if s.name.lower() == wanted), None)
-
     async def invoke(self, name: str, value: Any = None) -> Invocation:
         """Call a function now, outside its trigger.
 
@@ -257,7 +235,7 @@ class FunctionHost:
         KeyError
             If there is no such function, or it is off.
         """
-        spec = self.find(name)
+        spec = self.index.find(name)
         if spec is None or self._worker is None or self._pipeline is None:
             raise KeyError(name)
         if spec.kind == "httpTrigger":
@@ -295,17 +273,17 @@ class FunctionHost:
 
     def orchestrator(self, name: str) -> Callable[[str], str] | None:
         """The SDK's handle of an orchestrator function, by its case-insensitive name."""
-        spec = self._durable.get(("orchestrationTrigger", name.lower()))
+        spec = self.index.durable("orchestrationTrigger", name)
         return None if spec is None else spec.call
 
     def entity(self, name: str) -> Callable[[str], str] | None:
         """The SDK's handle of an entity function, by its case-insensitive name."""
-        spec = self._durable.get(("entityTrigger", name.lower()))
+        spec = self.index.durable("entityTrigger", name)
         return None if spec is None else spec.call
 
     def activity(self, name: str) -> Callable[[str], Awaitable[str]] | None:
         """Runs an activity by its case-insensitive name; raises what the activity raises."""
-        spec = self._durable.get(("activityTrigger", name.lower()))
+        spec = self.index.durable("activityTrigger", name)
         if spec is None:
             return None
 
@@ -323,7 +301,7 @@ class FunctionHost:
         assert self._worker is not None
         name = spec.trigger.name
         args = {name: self._worker.decode(spec.trigger, Datum(text, "string"), {})}
-        args.update(self._input_args(spec))
+        args.update(self.inputs.of(spec))
         return await self._worker.run(
             spec,
             args,
@@ -333,14 +311,19 @@ class FunctionHost:
 
     # -- what tools ask ----------------------------------------------------------------------
 
+    @property
+    def functions(self) -> dict[str, FunctionSpec]:
+        """All indexed functions by name."""
+        return self.index.functions
+
+    @property
+    def errors(self) -> dict[str, list[str]]:
+        """What is wrong with functions that are off for it, by name."""
+        return self.index.errors
+
     def metadata(self) -> list[dict[str, Any]]:
         """All indexed functions as the Python worker announces them."""
         return [spec.metadata() for spec in self.functions.values()]
-
-    def is_disabled(self, name: str) -> bool:
-        """Whether the settings switch the function off (the double underscore does not)."""
-        names = (f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs_{name}_Disabled")
-        return any(self.settings.get(key, "").lower() in _TRUE for key in names)
 
     @property
     def running(self) -> int:
@@ -357,35 +340,8 @@ class FunctionHost:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _index(self) -> None:
-        try:
-            specs = load_app(self.app_folder)
-        except IndexingError as error:
-            log.error("No functions: the app could not be indexed. %s", error, exc_info=error)
-            return
-        self.functions = {spec.name: spec for spec in specs}
-        for spec in specs:
-            problem = spec.problem()
-            needs_hub = {b.type for b in spec.bindings} & {"durableClient", *_DURABLE}
-            if problem is None and needs_hub and self._hub is None:
-                problem = "The app uses Durable Functions but the host was given no task hub."
-            if problem is not None:
-                self.errors[spec.name] = [problem]
-            elif spec.kind in _DURABLE and not self.is_disabled(spec.name):
-                self._durable[spec.kind, spec.durable_name.lower()] = spec
-        log.info("%d functions indexed", len(specs))
-
-    def _enabled(self, kind: str) -> list[FunctionSpec]:
-        return [
-            spec
-            for spec in self.functions.values()
-            if spec.kind == kind
-            and spec.name not in self.errors
-            and not self.is_disabled(spec.name)
-        ]
-
     def _add_listeners(self, worker: Worker) -> None:
-        for spec in self._enabled("timerTrigger"):
+        for spec in self.index.enabled("timerTrigger"):
             try:
                 self._timers[spec.name] = TimerListener(
                     spec,
@@ -393,11 +349,11 @@ class FunctionHost:
                     clock=self.clock,
                     state=self._store,
                     worker=worker,
-                    client_args=self._input_args,
+                    client_args=self.inputs.of,
                 )
             except ValueError as error:
                 self.errors[spec.name] = [str(error)]
-        for spec in self._enabled("eventHubTrigger"):
+        for spec in self.index.enabled("eventHubTrigger"):
             try:
                 self._event_hubs[spec.name] = EventHubListener(
                     spec,
@@ -405,7 +361,7 @@ class FunctionHost:
                     config=self.config,
                     log_store=self.event_log,
                     worker=worker,
-                    client_args=self._input_args,
+                    client_args=self.inputs.of,
                 )
             except ValueError as error:
                 self.errors[spec.name] = [str(error)]
@@ -414,30 +370,6 @@ class FunctionHost:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(_report)
         self._listeners.append(task)
-
-    def _input_args(self, spec: FunctionSpec) -> dict[str, str]:
-        """Arguments for input bindings: the JSON text of a durable client, of an invitation."""
-        found = {name: self._client_binding() for name in spec.clients}
-        for name, hub in spec.invitations:
-            found[name] = self._invite(resolve(hub, self.settings))
-        return found
-
-    def _client_binding(self) -> str:
-        if self._client_json is not None:
-            return self._client_json
-        assert self._hub is not None
-        if self.rpc_base_url is None:
-            self._in_process_url = durable_client.register(self._hub.rpc)
-        binding = json.loads(self._hub.client_binding(self.base_url))
-        code = f"code={self.keys.system[DURABLE_SYSTEM_KEY]}"
-        for group in ("creationUrls", "managementUrls"):
-            for name, url in binding.get(group, {}).items():
-                if name != "id" and "code=" not in url:
-                    binding[group][name] = f"{url}{'&' if '?' in url else '?'}{code}"
-        binding["requiredQueryStringParameters"] = code
-        binding["rpcBaseUrl"] = self.rpc_base_url or self._in_process_url
-        self._client_json = json.dumps(binding)
-        return self._client_json
 
     def _synthetic(self, bodies: Sequence[bytes]) -> list[StoredEvent]:
         now = self.clock.now_ms()

@@ -67,6 +67,20 @@ def _refuse_conflict(new: HttpFunction, others: Sequence[HttpFunction]) -> None:
             )
 
 
+def completed(response: Response, method: str, custom_headers: Mapping[str, str]) -> Response:
+    """A response with the headers that the host adds, and no body where there must be none."""
+    headers = list(response.headers)
+    names = {name.lower() for name, _ in headers}
+    bodiless = method.upper() == "HEAD" or response.status in (204, 304)
+    if not bodiless and not names & {"content-length", "transfer-encoding"}:
+        headers.append(("Content-Length", str(len(response.body))))
+    if response.status != 429:
+        headers += [
+            (name, value) for name, value in custom_headers.items() if name.lower() not in names
+        ]
+    return Response(response.status, headers, b"" if bodiless else response.body)
+
+
 def empty(status: int, *headers: tuple[str, str]) -> Response:
     """A response without a body."""
     return Response(status, [*EMPTY, *headers])

@@ -128,7 +128,7 @@ class HostServer:
         """Start the host, then open the port: Azure answers only once functions are loaded."""
         if self.rpc is not None:
             await self.rpc.start()
-            self.host.rpc_base_url = f"http://127.0.0.1:{self.rpc.port}/durabletask/"
+            self.host.inputs.rpc_base_url = f"http://127.0.0.1:{self.rpc.port}/durabletask/"
         await self.host.start()
         await self.http.start()
         self.host.base_url = f"http://127.0.0.1:{self.http.port}"

@@ -16,7 +16,6 @@ import msgspec
 from local.clock import VirtualClock, VirtualLoop
 from local.contracts import Request, Response
 from local.exchange.session import InProcessSession
-from local.host import durable_client
 from local.host.worker import Invocation
 from local.platform import Platform
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
@@ -209,9 +208,7 @@ class Process:
         """What remains of a process that was killed: files, and nothing else."""
         self.hooks.dead = True
         platform = self.platform
-        url = platform.host._in_process_url
-        if url is not None:
-            durable_client.unregister(url)
+        platform.host.inputs.close()
         for database in (
             platform.event_log._db,
             platform.hub._core.store._db,
