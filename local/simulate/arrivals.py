@@ -28,7 +28,7 @@ def touched(judge: Judge, client_id: str, symbol: str, status: str, at: int) -> 
     """What people have on the account only an emergency stop touches."""
     if judge._hands or not (client_id in judge.foreign or symbol == judge.hand_symbol):
         return
-    switch = judge._store.get("control", ACCOUNT, "kill-switch")
+    switch = judge.store.get("control", ACCOUNT, "kill-switch")
     if switch is not None and switch.body["state"] == "latched" and switch.body["closing"]:
         return
     if client_id in judge.foreign and status == "CANCELED":
@@ -39,7 +39,7 @@ def touched(judge: Judge, client_id: str, symbol: str, status: str, at: int) -> 
 
 def intent_of(judge: Judge, client_id: str, at: int) -> dict[str, Any]:
     """The record of an order, which must be there before the order is."""
-    found = judge._store.get("orders", ACCOUNT, client_id)
+    found = judge.store.get("orders", ACCOUNT, client_id)
     if found is None:
         judge._unrecorded[client_id] = at
         excused = leg_of(client_id) != "e" and at - judge._store_failed_at <= OVERDUE_MS
@@ -70,35 +70,35 @@ def entry(judge: Judge, order: Order, intent: dict[str, Any], at: int) -> None:
     if order.reduce_only:
         judge.broken(2, f"entry {order.client_order_id} is reduce-only", at)
     _fresh_and_allowed(judge, order, decision, at)
-    if judge.refused_at is not None:
+    if judge.switch.refused_at is not None:
         judge.broken(
             1,
-            f"{order.client_order_id}: the exchange refused at {iso(judge.refused_at)} what a "
-            "person has to put right, and nobody has looked",
+            f"{order.client_order_id}: the exchange refused at {iso(judge.switch.refused_at)} "
+            "what a person has to put right, and nobody has looked",
             at,
         )
     away = judge.away_since()
     if away is not None and at - away > AWAY_MS:
         judge.broken(1, f"{order.client_order_id}: the store is away since {iso(away)}", at)
-    switch = judge._store.get("control", ACCOUNT, "kill-switch")
+    switch = judge.store.get("control", ACCOUNT, "kill-switch")
     judge.checked[5] += 1
     issued = None if switch is None else switch.body["outstanding"].get(order.client_order_id)
     if switch is None or issued is None:
         judge.broken(1, f"entry {order.client_order_id} has no permit", at)
     elif (
-        judge.one_clock
-        and judge.stopped_at is not None
-        and issued > judge.stopped_at > switch.body["armed_at"]
+        judge.switch.one_clock
+        and judge.switch.stopped_at is not None
+        and issued > judge.switch.stopped_at > switch.body["armed_at"]
     ):
         judge.broken(5, f"entry {order.client_order_id}: permit given after the stop", at)
 
 
 def _fresh_and_allowed(judge: Judge, order: Order, decision: str, at: int) -> None:
     """On news that is still news, and where the stage asks for it with a person's yes."""
-    signal = judge._store.get("signals", order.symbol, decision)
+    signal = judge.store.get("signals", order.symbol, decision)
     if signal is None or at - signal.body["signal"]["bar_close_time"] > STALE_MS:
         judge.broken(3, f"{order.client_order_id}: on an old signal, or none", at)
-    decided = judge._store.get("signals", order.symbol, f"decision-{decision}")
+    decided = judge.store.get("signals", order.symbol, f"decision-{decision}")
     age = 0
     if judge.prices is not None and decided is not None:
         age = judge.prices.age(order.symbol, decided.body["decision"]["decided_at"])

@@ -78,7 +78,7 @@ class Feed:
             return
         self.deliver()
         for symbol, opened in self._bars:
-            self._judge.heard(symbol, opened)
+            self._judge.switch.heard(symbol, opened)
         self._bars.clear()
 
     def deliver(self) -> None:

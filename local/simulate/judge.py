@@ -20,6 +20,7 @@ from local.simulate.excuses import Excuses
 from local.simulate.latches import Latches
 from local.simulate.prices import Prices
 from local.simulate.reckoning import reckon
+from local.simulate.switch_watch import SwitchWatch
 from local.simulate.vigil import Vigil
 from shared.bootstrap import Services
 from shared.clock import Clock, iso
@@ -32,9 +33,6 @@ from shared.simulation.venue import MAIN, Venue
 from shared.storage.store import Store, Where
 
 ACCOUNT = "main"
-
-#: From an acknowledged stop to a flat account, without disturbance.
-FLAT_MS = 30_000
 
 #: A position that is being flattened in time may take so long: a close whose answer was lost is
 #: sent again when its absence is conclusive.
@@ -79,12 +77,10 @@ class Judge(Watch):
         always: bool = False,
     ) -> None:
         super().__init__(venue, limits, clock)
-        self._store = store
-        self._triggers = {*triggers, "manual", "max_drawdown"}
-        self._latches = None if latches is None else latches(self.foreign)
-        self._armed_at = 0
-        #: How often the switch latched by itself.
-        self.latched = 0
+        self.store = store
+        self.switch = SwitchWatch(
+            self, triggers, None if latches is None else latches(self.foreign)
+        )
         self.hand_symbol = by_hand
         self._stage = stage
         self._hands = 0
@@ -92,10 +88,10 @@ class Judge(Watch):
         self._hand_traded = 0
         #: What a person answered: decision -> "sent" (yes, perhaps not arrived) or "rejected".
         self.verdicts: dict[str, str] = {}
-        self.must_be_flat = True
         self._excuses = Excuses()
         self.vigil = Vigil(always=always)
-        self._disturbed_until = 0
+        #: Until when something that was made to go wrong has an effect.
+        self.disturbed_until = 0
         self._naked: dict[str, int] = {}
         self._closing: dict[str, int] = {}
         #: Best bid of a symbol when the last order that adds left for the venue.
@@ -105,22 +101,12 @@ class Judge(Watch):
         #: Sales above a limit only because the price rose while the order was on its way.
         self.risen: dict[str, Decimal] = {}
         self._decision_entries: dict[str, dict[str, Order]] = defaultdict(dict)
-        #: When the switch was last latched with our knowledge; ``None`` while armed.
-        self.stopped_at: int | None = None
-        self._was_flat = False
         self._store_failed_at = -OVERDUE_MS
         #: Orders that came before their record, with the time.
         self._unrecorded: dict[str, int] = {}
         self._conditionals: list[str] = []
-        #: Whether all instances have the same clock, so that what they write can be compared.
-        self.one_clock = True
         #: Since when the store takes nothing, where it can be away.
         self.away_since: Callable[[], int | None] = lambda: None
-        #: When the exchange refused an entry as only a person can put right, until one has looked.
-        self.refused_at: int | None = None
-        self._halted = False
-        #: When a stop was asked for that could not be stored; positions are closed all the same.
-        self._asked_at: int | None = None
 
     # ------------------------------------------------------------------ what excuses
 
@@ -170,7 +156,7 @@ class Judge(Watch):
 
     def disturbed(self, until: int) -> None:
         """Something was made to go wrong whose effect lasts until then."""
-        self._disturbed_until = max(self._disturbed_until, until)
+        self.disturbed_until = max(self.disturbed_until, until)
 
     # ------------------------------------------------------------------ orders, as they arrive
 
@@ -312,54 +298,11 @@ class Judge(Watch):
         excused = self._excuses.within(symbol, since, sent)
         return sent - since - excused <= UNPROTECTED_MS + leeway
 
-    # ------------------------------------------------------------------ kill switch
-
-    def asked(self, at: int) -> None:
-        """A stop was asked for, and answered: it closes, though it cannot be stored."""
-        if self._asked_at is None and self.stopped_at is None:
-            self._asked_at = at
-            self.disturbed(at)
-
-    def refused(self) -> None:
-        """An entry was refused as only a person can put right."""
-        if self.refused_at is None:
-            self.refused_at = self._clock.now_ms()
-
-    def stopped(self, at: int) -> None:
-        """An emergency stop was acknowledged."""
-        self._asked_at = None
-        if self.stopped_at is None:
-            self.stopped_at = at
-            self._was_flat = False
-        self.must_be_flat = True
-        self.disturbed(at)
-
-    def permitted(self, key: str) -> None:
-        """A permit was issued though the switch was latched."""
-        self.broken(5, f"{key}: a permit was issued after the latch", self._clock.now_ms())
-
-    def stopped_now(self) -> None:
-        """As :meth:`stopped`, at this moment."""
-        self.stopped(self._clock.now_ms())
-
-    def cleared(self) -> None:
-        """A person cleared the switch."""
-        self.stopped_at = self.refused_at = None
-        self._halted = False
-        self._armed_at = self._clock.now_ms()
+    # ------------------------------------------------------------------ looks
 
     def now(self) -> int:
         """The time that passes, UTC ms."""
         return self._clock.now_ms()
-
-    def halted(self) -> bool:
-        """Whether the last look found the switch halted."""
-        return self._halted and self.stopped_at is None
-
-    def heard(self, symbol: str, opened: int) -> None:
-        """The application was told of a bar that opened then."""
-        if self._latches is not None:
-            self._latches.heard(symbol, opened, self._clock.now_ms())
 
     def flat(self) -> bool:
         """Whether the venue shows nothing that anybody can still end.
@@ -389,17 +332,17 @@ class Judge(Watch):
 
     def round(self, began: int, share: Decimal) -> None:
         """The guardian has looked at everything since ``began``; see :class:`.vigil.Vigil`."""
-        if self._disturbed_until < began:
+        if self.disturbed_until < began:
             now = self._clock.now_ms()
             self.vigil.round(self._account, self._venue.core, began, now, share)
 
     def tick(self) -> None:
         now = self._clock.now_ms()
-        for symbol in self.vigil.forgotten(now, self._disturbed_until, self._excuses.within):
+        for symbol in self.vigil.forgotten(now, self.disturbed_until, self._excuses.within):
             self.broken(4, f"{symbol} is to be watched and nobody looks", now)
         self._reported(now)
         self._protection(self._venue.now)
-        self._switch(now)
+        self.switch.look(now)
 
     def books(self) -> None:
         """The venue's own books, which must never contradict one another."""
@@ -407,66 +350,13 @@ class Judge(Watch):
         for problem in self._venue.ledger(MAIN).problems():
             self.broken(8, f"the exchange's books: {problem}", self._venue.now)
 
-    def _switch(self, now: int) -> None:
-        found = self._store.get("control", ACCOUNT, "kill-switch")
-        if found is None:
-            return
-        self.checked[6] += 1
-        body = found.body
-        if self._latches is not None:
-            since = self._armed_at if body["state"] == "armed" else None
-            unheeded = self._latches.unheeded(now, since)
-            if unheeded:
-                self.broken(6, unheeded, now)
-        if self.stopped_at is None:
-            if self._halted and body["state"] == "armed":
-                self.broken(6, "the halted switch is armed though nobody cleared it", now)
-            self._halted = body["state"] == "halted"
-            if body["state"] == "latched":
-                self._latched_by_itself(body, now)
-            elif self._asked_at is not None:
-                self._closed_though_not_stored(self._asked_at, now)
-            return
-        if body["state"] != "latched":
-            self.broken(6, f"the switch is {body['state']} though nobody cleared it", now)
-            self.stopped_at = None
-            return
-        self.checked[5] += 1
-        if self.flat() or not self.must_be_flat:
-            self._was_flat = True
-        elif now > max(self.stopped_at, self._disturbed_until) + FLAT_MS:
-            what = "not flat again" if self._was_flat else "not flat"
-            self.broken(5, f"{what} {now - self.stopped_at} ms after the stop", now)
-
-    def _closed_though_not_stored(self, asked_at: int, now: int) -> None:
-        """A stop closes while the store is away; what is opened after that is for its latch."""
-        self.checked[5] += 1
-        if self.flat():
-            self._asked_at = None
-        elif now > max(asked_at, self._disturbed_until) + FLAT_MS:
-            self.broken(5, f"not flat {now - asked_at} ms after a stop that was not stored", now)
-
-    def _latched_by_itself(self, body: dict[str, Any], now: int) -> None:
-        """Only what has really happened may do this; its evidence must show it."""
-        self.stopped(body["latched_at"] if self.one_clock else now)
-        self.must_be_flat = body.get("closing", True)
-        self.disturbed(now)
-        trigger, proof = body["trigger"], body["evidence"] or {}
-        self.latched += trigger != "manual"
-        if trigger not in self._triggers:
-            self.broken(6, f"latched by {trigger}: {proof}", now)
-        elif self._latches is not None:
-            wrong = self._latches.wrong(trigger, proof, self._armed_at)
-            if wrong:
-                self.broken(6, f"latched by {wrong}", now)
-
     # ------------------------------------------------------------------ when all is quiet
 
     def finished(self, services: Services) -> bool:
         """Whether nothing is under way any more, so that waiting longer would show nothing."""
         return not (
             not self.flat()
-            or self.stopped_at is not None
+            or self.switch.stopped_at is not None
             or services.ledger.read().entries
             or services.kill_switch.outstanding_permits()
             or any(body["state"] != "closed" for body in self.all("positions"))
@@ -490,7 +380,7 @@ class Judge(Watch):
         found: list[dict[str, Any]] = []
         continuation: str | None = None
         while True:
-            page = self._store.query(
+            page = self.store.query(
                 container, ACCOUNT, where=where, limit=1000, continuation=continuation
             )
             found += [d.body for d in page.documents]

@@ -62,15 +62,15 @@ class Owner:
         judge = self._judge
         if self.wants_stop:
             self._stop()
-        if judge.stopped_at is not None and not judge.must_be_flat:
+        if judge.switch.stopped_at is not None and not judge.switch.must_be_flat:
             # Latched for what people do by hand: they take their orders back, so that it ends.
             self._take_back()
-        if judge.stopped_at is None:
+        if judge.switch.stopped_at is None:
             self._flat_since = None
             self._schedule.calm = False
             self._look_at_a_halt(draw, now)
             return
-        self._schedule.calm = now > judge.stopped_at + STORM_AFTER_STOP_MS
+        self._schedule.calm = now > judge.switch.stopped_at + STORM_AFTER_STOP_MS
         if not judge.flat():
             self._flat_since = None
             return
@@ -81,7 +81,7 @@ class Owner:
 
     def _look_at_a_halt(self, draw: random.Random, now: int) -> None:
         """What the exchange refuses is put right some time later, and trading is armed again."""
-        if not self._judge.halted():
+        if not self._judge.switch.halted():
             self._halted_since = None
             return
         if self._halted_since is None:
@@ -95,11 +95,11 @@ class Owner:
             return
         self._failures[f"stop {answer.status}"] += 1
         if answer.status == 503:
-            self._judge.asked(self._judge.now())
+            self._judge.switch.asked(self._judge.now())
         if answer.status == 202:
             self.wants_stop = False
             self.stops += 1
-            self._judge.stopped_now()
+            self._judge.switch.stopped_now()
 
     def _clear(self, draw: random.Random, now: int, since: int) -> None:
         import pyotp
@@ -121,8 +121,8 @@ class Owner:
             if wrong:
                 self._judge.broken(6, "cleared with a wrong code", now)
             self._mistyped = 0
-            self.resumed += self._judge.stopped_at is None
-            self._judge.cleared()
+            self.resumed += self._judge.switch.stopped_at is None
+            self._judge.switch.cleared()
         elif b"locked until" in answer.body:
             # Too many wrong codes: nobody clears for a while, and that is right.
             self._flat_since = self._halted_since = now

@@ -43,7 +43,7 @@ def _recorded(judge: Judge, services: Services, now: int) -> None:
         if is_ours(client_id) and client_id not in intents:
             judge.broken(7, f"order {client_id} has no intent in the audit", now)
     for client_id, at in judge._unrecorded.items():
-        if judge._store.get("orders", ACCOUNT, client_id) is None:
+        if judge.store.get("orders", ACCOUNT, client_id) is None:
             judge.broken(7, f"order {client_id} of {iso(at)} was never recorded", now)
 
 

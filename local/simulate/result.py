@@ -32,7 +32,7 @@ def seen(venue: Venue, judge: Judge) -> dict[str, int]:
         "answers to approvals": len(judge.verdicts),
         "stops that failed": len(judge.vigil.failures),
         "of them watched": len(judge.vigil.watched),
-        "automatic latches": judge.latched,
+        "automatic latches": judge.switch.latched,
         "sales above the limit by a rise in flight": len(judge.risen),
     }
 

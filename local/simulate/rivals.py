@@ -101,9 +101,9 @@ class Rivals:
                 entry.open_position(desk, symbol, signal)
         elif what in ("stop", "stop-flatten"):
             emergency.latch(desk, "manual", {"reason": "simulated"}, f"rival-{desk.clock.now_ms()}")
-            self._judge.stopped(self._clock.now_ms())
+            self._judge.switch.stopped(self._clock.now_ms())
             self._owner.wants_stop = True
             if what == "stop-flatten":
                 emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
-        elif what == "flatten" and self._judge.stopped_at is not None:
+        elif what == "flatten" and self._judge.switch.stopped_at is not None:
             emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")

@@ -120,7 +120,7 @@ class World:
             faults=self.faults,
             clock_skew_ms=skew,
         )
-        self.store = WitnessedStore(self.clock, lambda key: self.judge.permitted(key))
+        self.store = WitnessedStore(self.clock, lambda key: self.judge.switch.permitted(key))
         self.judge = Judge(
             self.venue,
             LIMITS,
@@ -136,10 +136,10 @@ class World:
         )
         if "prices" in profile.rates:
             self.judge.prices = self.faults.prices
-        self.judge.one_clock = "clock" not in profile.rates
+        self.judge.switch.one_clock = "clock" not in profile.rates
         self.weather = Weather(self.clock, self._waits, self.judge.blocked, self.judge.store_failed)
         self.judge.away_since = lambda: self.weather.away_since
-        self.refusals = Refusals(self.judge.blocked, self.judge.refused)
+        self.refusals = Refusals(self.judge.blocked, self.judge.switch.refused)
         if "halt" in profile.rates:
             self.faults.refusals = self.refusals
         self.stranger = Stranger(seed, self.venue, self.judge, tuple(PRICES))
@@ -252,7 +252,7 @@ class World:
         self._pass(begin + draw.randint(1_000, 4_000))
         if not quiet:
             self._feed.publish(begin, draw)
-            if draw.random() < self.profile.strangers and self.judge.stopped_at is None:
+            if draw.random() < self.profile.strangers and self.judge.switch.stopped_at is None:
                 self.api.advance()
                 self.stranger.act(step)
         if draw.random() < self.profile.redeploy and not quiet:
@@ -263,7 +263,7 @@ class World:
         if draw.random() < self.profile.stop * factor and not quiet:
             stop_at = begin + draw.randint(2_000, 55_000)
         while self.clock.now_ms() < begin + MINUTE_MS - 2_000:
-            often = self.judge.stopped_at is not None or self.profile.approvals
+            often = self.judge.switch.stopped_at is not None or self.profile.approvals
             pause = 5_000 if often else 15_000
             until = min(self.clock.now_ms() + pause, begin + MINUTE_MS - 1_000)
             if stop_at is not None and stop_at <= until:
