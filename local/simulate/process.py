@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 
 from local.clock import VirtualClock, VirtualLoop
+from local.configuration import DEMONSTRATION, configuration
 from local.contracts import Request, Response
 from local.exchange.session import InProcessSession
 from local.host.worker import Invocation
-from local.platform import Platform
+from local.platform import Platform, app_settings
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
+from local.simulate.listing import PRICES
 from local.simulate.machine import MachineClock
 from local.simulate.market import RestlessMarket
 from local.simulate.profiles import Profile
@@ -107,6 +109,24 @@ def thresholds_of(profile: Profile) -> Thresholds:
     if profile.burst:
         return NERVOUS
     return WATCHFUL if profile.strangers else WIDE
+
+
+def settings_of(profile: Profile) -> dict[str, str]:
+    """What the environment of every instance says."""
+    return app_settings(
+        "http://exchange.invalid",
+        **{
+            **configuration(DEMONSTRATION).rest,
+            "SYMBOLS": ",".join(PRICES),
+            "TIMEFRAMES": "1m",
+            "BORSA_TELEMETRY": "false",
+            "MAX_HOLDING_BARS": "3",
+            "STOP_WATCH": "0",
+            "AzureWebJobs.poll_candles.Disabled": "true",
+            "AzureWebJobs.daily_report.Disabled": "true",
+            **profile.settings,
+        },
+    )
 
 
 def services_of(

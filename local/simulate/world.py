@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from local.clock import VirtualClock
-from local.configuration import DEMONSTRATION, configuration
 from local.contracts import Response
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessSession
 from local.host.worker import Invocation
-from local.platform import SIMULATED_KEY, SIMULATED_SECRET, app_settings
+from local.platform import SIMULATED_KEY, SIMULATED_SECRET
 from local.simulate.boundaries import ExchangeFaults, Hooks, Killed
+from local.simulate.broken_stops import BrokenStops
 from local.simulate.feed import Feed
+from local.simulate.instances import Instances
 from local.simulate.judge import Judge
 from local.simulate.latches import Latches
 from local.simulate.listing import PRICES, contracts_of
@@ -35,6 +36,7 @@ from local.simulate.process import (
     Process,
     WaitingClock,
     services_of,
+    settings_of,
     thresholds_of,
 )
 from local.simulate.profiles import Profile
@@ -43,16 +45,11 @@ from local.simulate.result import Result, digest_of, seen
 from local.simulate.rivals import Rivals
 from local.simulate.schedule import Schedule
 from local.simulate.store_faults import FaultyStore
-from local.simulate.succession import beside, span_ms
 from local.simulate.watching import observe
 from local.simulate.weather import Weather
 from local.simulate.witness import WitnessedStore
-from shared import bootstrap
 from shared.errors import BorsaError
-from shared.execution.ids import leg_of
 from shared.market.timeframe import MINUTE_MS
-from shared.simulation.link import set_status
-from shared.simulation.orders import AlgoOrder
 from shared.simulation.venue import Venue
 
 #: 2025-05-05 00:00 UTC.
@@ -104,8 +101,7 @@ class World:
         self.venue = Venue(
             self._market, start_ms=start, contracts=contracts, deposit=Decimal(20_000)
         )
-        if "trigger" in profile.rates:
-            self.venue.core.forward_trigger = self._forwards
+        self._broken_stops = BrokenStops(self.venue, self.schedule, profile.rates)
         self.faults = ExchangeFaults(
             lambda symbol: self.judge.closing(symbol),
             self._adds,
@@ -144,20 +140,7 @@ class World:
             self.faults.refusals = self.refusals
         self.stranger = Stranger(seed, self.venue, self.judge, tuple(PRICES))
         self._approver = Approver(seed, self.store, self.judge, self._post)
-        self.settings = app_settings(
-            "http://exchange.invalid",
-            **{
-                **configuration(DEMONSTRATION).rest,
-                "SYMBOLS": ",".join(PRICES),
-                "TIMEFRAMES": "1m",
-                "BORSA_TELEMETRY": "false",
-                "MAX_HOLDING_BARS": "3",
-                "STOP_WATCH": "0",
-                "AzureWebJobs.poll_candles.Disabled": "true",
-                "AzureWebJobs.daily_report.Disabled": "true",
-                **profile.settings,
-            },
-        )
+        self.settings = settings_of(profile)
         # Another instance of the same application, which nothing disturbs.
         ahead = random.Random(f"other|{seed}").randint(-profile.disagree_ms, profile.disagree_ms)
         self.other = services_of(
@@ -172,11 +155,10 @@ class World:
         )
         self.other.kill_switch.ensure()
         self.folder = Path(tempfile.mkdtemp(prefix="simulate-", dir=_memory()))
-        self.process: Process | None = None
-        #: One that has been replaced and has not come to its end yet.
-        self._zombie: Process | None = None
-        self._succeeding = False
-        self.decided = self.restarts = self.successions = 0
+        self.instances = Instances(
+            seed, self.clock, self.judge, self.faults, self._instance, self._pass
+        )
+        self.decided = 0
         self.failures: Counter[str] = Counter()
         self._feed = Feed(self._market, profile, self.judge, self._tell)
         self.owner = Owner(
@@ -222,7 +204,7 @@ class World:
                 entries=sum(o.client_order_id.startswith("bq-e-") for o in orders),
                 trades=len(list(self.judge.all("trades"))),
                 stops=self.owner.stops,
-                restarts=self.restarts,
+                restarts=self.instances.restarts,
                 minutes=(self.clock.now_ms() - first) // MINUTE_MS,
                 fired=tuple(self.schedule.fired),
                 violations=tuple(self.judge.violations),
@@ -233,13 +215,15 @@ class World:
                 seen=seen(self.venue, self.judge) | self._counted(),
             )
         finally:
-            self._end()
+            self.instances.end()
+            self.store.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _counted(self) -> dict[str, int]:
         return {
             "acts by hand": self.stranger.acts,
             "outages of the store": self.weather.outages,
-            "successions": self.successions,
+            "successions": self.instances.successions,
             "halts looked at": self.owner.resumed,
         }
 
@@ -256,7 +240,7 @@ class World:
                 self.api.advance()
                 self.stranger.act(step)
         if draw.random() < self.profile.redeploy and not quiet:
-            self._redeploy()
+            self.instances.redeploy()
         stop_at = None
         # A stop while the store is away is what is to be seen there.
         factor = 1 if self.weather.away_since is None else 5
@@ -272,7 +256,7 @@ class World:
                 stop_at = None
             else:
                 self._pass(until)
-            self._lose_a_stop()
+            self._broken_stops.lose_one()
             if self.profile.approvals:
                 self._approver.look(self.clock.now_ms())
             self.owner.act(draw, self.clock.now_ms())
@@ -297,53 +281,48 @@ class World:
         """Let time pass; a process that dies meanwhile is started again."""
         while self.clock.now_ms() < until:
             try:
-                self._alive().run_until(until)
+                self.instances.running().run_until(until)
             except Killed:
-                self._bury()
+                self.instances.bury()
         self.api.advance()
         self.judge.tick()
 
-    def _alive(self) -> Process:
-        while self.process is None:
-            machine = MachineClock(self.clock) if "clock" in self.profile.rates else None
-            hooks = Hooks(
-                self.schedule,
-                self.profile.rates,
-                self.clock,
-                self.judge.blocked,
-                self._rivals,
-                self.judge.disturbed,
-                self.judge.store_failed,
-                partial(self._step, machine),
-                self._succeed,
-            )
-            self.faults.hooks = hooks
-            services = services_of(
-                self.settings,
-                WaitingClock(machine or self.clock, self._waits),
-                FaultyStore(
-                    self.store, hooks, self.weather if "outage" in self.profile.rates else None
-                ),
-                _session(self.api),
-                self.seed,
-                LIMITS,
-                self.profile,
-                self._market,
-            )
-            self.process = Process(
-                self.clock,
-                hooks,
-                services,
-                self.settings,
-                self.folder,
-                self._seed_number(),
-                self._observe,
-            )
-            try:
-                self.process.start()
-            except Killed:
-                self._bury()
-        return self.process
+    def _instance(self, seed: int) -> Process:
+        """Another process of the application, whose boundaries fail as the profile says."""
+        machine = MachineClock(self.clock) if "clock" in self.profile.rates else None
+        hooks = Hooks(
+            self.schedule,
+            self.profile.rates,
+            self.clock,
+            self.judge.blocked,
+            self._rivals,
+            self.judge.disturbed,
+            self.judge.store_failed,
+            partial(self._step, machine),
+            self.instances.succeed,
+        )
+        self.faults.hooks = hooks
+        services = services_of(
+            self.settings,
+            WaitingClock(machine or self.clock, self._waits),
+            FaultyStore(
+                self.store, hooks, self.weather if "outage" in self.profile.rates else None
+            ),
+            _session(self.api),
+            self.seed,
+            LIMITS,
+            self.profile,
+            self._market,
+        )
+        return Process(
+            self.clock,
+            hooks,
+            services,
+            self.settings,
+            self.folder,
+            seed,
+            self._observe,
+        )
 
     def _adds(self, symbol: str) -> None:
         self.api.advance()
@@ -372,87 +351,16 @@ class World:
             self.schedule.resume()
         machine.stood_still(self.clock.now_ms() - began, draw)
 
-    def _succeed(self, draw: random.Random) -> None:
-        """Another process takes over; the one that asks goes on when that has run for a while."""
-        old = self.process
-        if old is None or self._succeeding or self._zombie is not None:
-            return
-        self.successions += 1
-        self._zombie, self.process = old, None
-        old.hooks.zombie = self._succeeding = True
-        # What it would tell the hubs is told by nobody: there it ends at the latest.
-        old.platform.event_log.append = lambda *args, **named: old.hooks.die("outputs")  # type: ignore[method-assign]
-        self.restarts += 1
-        until = self.clock.now_ms() + span_ms(draw)
-        try:
-            beside(partial(self._alone, until))
-        finally:
-            self._succeeding = False
-        # Nothing more goes wrong for it: what it knows is wrong enough.
-        self.faults.hooks = None
-        bootstrap.use(old.services)
-
-    def _alone(self, until: int) -> None:
-        """The successor's first seconds, looked at as ever."""
-        while self.clock.now_ms() < until:
-            self._pass(min(until, self.clock.now_ms() + 5_000))
-
-    def _bury(self) -> None:
-        """The process has died: seconds pass before the next one runs."""
-        if self._zombie is not None and not self._succeeding:
-            # The old one has come to its end, and the one that runs is another.
-            self._zombie.abandon()
-            self._zombie = None
-            if self.process is not None:
-                self.faults.hooks = self.process.hooks
-                bootstrap.use(self.process.services)
-            return
-        assert self.process is not None
-        self.process.abandon()
-        self.process = None
-        self.faults.hooks = None
-        self.restarts += 1
-        down = random.Random(f"down|{self.seed}|{self.restarts}").choice((200, 2_000, 15_000))
-        self.judge.blocked(down)
-        self.clock.sleep(down / 1000)
-
-    def _redeploy(self) -> None:
-        """A clean stop and a new process on what is stored."""
-        if self.process is None:
-            return
-        began = self.clock.now_ms()
-        try:
-            self.process.stop()
-        except Killed:
-            self._bury()
-            return
-        self.process = None
-        self.faults.hooks = None
-        self.restarts += 1
-        self.judge.blocked(self.clock.now_ms() - began, since=began)
-
-    def _seed_number(self) -> int:
-        return random.Random(f"hub|{self.seed}|{self.restarts}").getrandbits(32)
-
-    def _end(self) -> None:
-        if self._zombie is not None:
-            self._zombie.abandon()
-        if self.process is not None:
-            self.process.abandon()
-            self.process = None
-        self.store.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     # ------------------------------------------------------------------ what comes in
 
     def _tell(self, raw: bytes) -> None:
-        self._alive().platform.event_log.append("market", raw)
+        self.instances.running().platform.event_log.append("market", raw)
 
     def _http(self, target: str, body: dict[str, Any]) -> Response | None:
         try:
-            return self._alive().http("POST", target, body)
+            return self.instances.running().http("POST", target, body)
         except Killed:
-            self._bury()
+            self.instances.bury()
             return None
 
     def _post(self, target: str, body: dict[str, Any]) -> int | None:
@@ -476,31 +384,6 @@ class World:
         self.failures[name] += 1
         if not isinstance(error, BorsaError):
             self.judge.broken(0, f"{name}: {error}", self.clock.now_ms())
-
-    def _lose_a_stop(self) -> None:
-        """A stop that was accepted long ago is not there any more, for reasons of the venue's."""
-        struck = self.schedule.draw("vanish", self.profile.rates.get("vanish", ()))
-        if struck is None:
-            return
-        account = self.venue.account()
-        held = {p.symbol for p in account.positions.values()}
-        stops = [
-            algo
-            for symbol in sorted(held)
-            for algo in account.open_algos.get(symbol, {}).values()
-            if algo.status == "NEW" and leg_of(algo.client_algo_id) == "s"
-        ]
-        if stops:
-            set_status(self.venue.core, account, struck[1].choice(stops), struck[0].upper())
-
-    def _forwards(self, algo: AlgoOrder) -> bool:
-        """Whether the venue makes an order of what has triggered."""
-        struck = self.schedule.draw("trigger", self.profile.rates.get("trigger", ()))
-        if struck is None:
-            return True
-        if struck[0] == "refused":
-            set_status(self.venue.core, self.venue.account(), algo, "REJECTED")
-        return False
 
 
 def _session(api: BinanceApi) -> InProcessSession:
