@@ -164,7 +164,7 @@ def test_a_process_that_died_before_it_could_send_is_not_taken_up_by_sending(ope
 
 @pytest.mark.parametrize("seconds", [3, 40])
 def test_the_store_goes_away_with_the_answer_and_the_stop_waits_for_neither(open_floor, seconds):
-    from test_store_outage import floor_with
+    from outage import floor_with
 
     floor, outage = floor_with(open_floor)
     floor.break_next(ORDER, UNKNOWN_503, executed=True, where=is_leg("e"))

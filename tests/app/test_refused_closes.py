@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from desk import START, Floor
+from outage import floor_with
 from test_guardian_rounds import FULL, later, opened
-from test_store_outage import floor_with
 
 from local.exchange.faults import ApiRequest, ApiResponse, error_answer
 from local.exchange.parameters import parse_pairs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from desk import ORDER, Floor
-from test_store_outage import Outage, floor_with
+from outage import Outage, floor_with
 
 from local.contracts import Request
 from local.exchange.faults import error_answer

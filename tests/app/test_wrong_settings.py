@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 from desk import Floor
+from outage import floor_with
 from test_guardian_rounds import FULL, cancel, later, opened
-from test_store_outage import floor_with
 
 from shared import bootstrap
 from shared.bootstrap import Services

@@ -265,7 +265,7 @@ DEFECTS: tuple[Defect, ...] = (
         "    return order is None and desk.exchange.now_ms() - fill.time < SETTLE_MS\n",
         "    return False\n",
         tests=(
-            "tests/app/test_store_outage.py"
+            "tests/app/test_late_records.py"
             "::test_a_close_that_nobody_wrote_down_is_adopted_though_the_venue_hides_it_at_first",
         ),
     ),

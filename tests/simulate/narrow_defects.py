@@ -94,7 +94,7 @@ NARROW: tuple[Defect, ...] = (
         '            result = {"flat": False}\n',
         "            raise\n",
         tests=(
-            "tests/app/test_store_outage.py::test_a_stop_whose_run_breaks_is_taken_up_by_the_next",
+            "tests/app/test_emergency_in_an_outage.py::test_a_stop_whose_run_breaks_is_taken_up_by_the_next",
         ),
     ),
     Defect(
@@ -105,7 +105,7 @@ NARROW: tuple[Defect, ...] = (
         "    desk.exchange.cancel_algo_order(algo.client_algo_id)\n"
         "    conditional(desk, algo, decision_id)\n",
         tests=(
-            "tests/app/test_store_outage.py::test_a_cancel_whose_answer_is_lost_leaves_a_record",
+            "tests/app/test_late_records.py::test_a_cancel_whose_answer_is_lost_leaves_a_record",
         ),
     ),
     Defect(
@@ -129,9 +129,9 @@ NARROW: tuple[Defect, ...] = (
         '|{venue.update_time}|{venue.quantity}"\n'
         '    return client_id(desk.account, what, "x", 0)\n',
         tests=(
-            "tests/app/test_store_outage.py"
+            "tests/app/test_unsent_closes.py"
             "::test_a_close_that_was_written_off_is_sent_under_another_id_by_the_next_run",
-            "tests/app/test_store_outage.py"
+            "tests/app/test_unsent_closes.py"
             "::test_a_close_that_could_not_be_sent_is_sent_under_another_id",
         ),
     ),
