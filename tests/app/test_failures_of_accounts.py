@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from chased import begun, chasing
 from desk import ORDER, START, UNKNOWN_503, Crash, Floor
-from test_chased_entry import begun, chasing
 from test_failures_of_others import restarted
 from test_guardian_rounds import FULL, later, opened
 from test_triggers import again

@@ -355,7 +355,7 @@ def test_13_a_position_that_was_added_to_has_a_stop_for_all_of_it(open_floor, si
 
 def test_13_an_entry_that_fills_in_parts_has_a_stop_for_all_of_them(open_floor):
     """The only way in which this application itself adds to a position."""
-    from test_chased_entry import FLAT, Meanwhile, begun, chasing, enter, fill, planned
+    from chased import FLAT, Meanwhile, begun, chasing, enter, fill, planned
 
     floor = chasing(open_floor, FLAT)
     exposure = Exposure(floor)
@@ -392,7 +392,7 @@ def test_9_nor_does_its_position_wait_for_an_order_that_cannot_be_looked_up(open
 
 def test_8_a_resting_order_that_is_reported_as_cancelled_had_filled(open_floor):
     """The same with the entry that does send further orders for one decision."""
-    from test_chased_entry import AWAY, Meanwhile, begun, chasing, enter, fill, planned
+    from chased import AWAY, Meanwhile, begun, chasing, enter, fill, planned
 
     floor = chasing(open_floor, AWAY)
     told = as_cancelled(floor, "0", 3)
