@@ -1,0 +1,232 @@
+"""The watch itself: when it begins, looks again and ends, in which host, and what it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from test_failing_stops import conditional, opened
+from watched import ALWAYS, QUIET, D, Ledger, end, looks
+
+from local.simulate.listing import PRICES as MANY
+from local.simulate.listing import contracts_of
+from shared.errors import ConfigurationError, ExchangeHalted, ExchangeThrottled, ExchangeUnavailable
+from shared.execution import survey
+from shared.execution.elapsed import Elapsed
+from shared.portfolio import positions
+from shared.settings import load
+
+
+def test_it_looks_from_the_fill_on_and_ends_when_nothing_is_open(open_floor: Any) -> None:
+    floor = open_floor({"BTCUSDT": [(1, 0), (6, 0), (7, -0.03), (60, -0.03)]}, settings=ALWAYS)
+    at = looks(floor)
+    filled = floor.clock.now_ms()
+    floor.trade()
+    floor.minutes(5)
+    assert floor.held()
+    assert at[0] - filled < 2_000
+    assert max(b - a for a, b in pairwise(at)) <= 2_200
+    assert floor.workflow("account-watch-main")["runtimeStatus"] in ("Running", "Pending")
+    floor.minutes(4)
+    assert floor.held() == 0
+    assert floor.workflow("account-watch-main")["runtimeStatus"] == "Completed"
+    seen = len(at)
+    floor.minutes(6.5)  # to the next bar
+    assert len(at) == seen
+    # And again for the next position, under the same id.
+    floor.trade()
+    floor.run(20)
+    assert len(at) > seen
+    assert floor.workflow("account-watch-main")["runtimeStatus"] in ("Running", "Pending")
+
+
+def test_one_that_was_lost_is_started_again_by_the_guardian(open_floor: Any) -> None:
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    at = looks(floor)
+    floor.trade()
+    floor.run(30)
+    floor.durable("POST", "instances/account-watch-main/terminate?reason=lost")
+    floor.run(10)
+    seen = len(at)
+    floor.run(5)
+    assert len(at) == seen, "it was not lost, so nothing is shown"
+    floor.minutes(1)
+    assert len(at) > seen
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
+
+
+def test_it_goes_on_in_the_next_host(open_floor: Any, tmp_path: Path) -> None:
+    """A deployment in the middle of a minute: the workflow is in the task hub, not in a process."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS, state=tmp_path)
+    ledger = Ledger(floor)
+    floor.trade()
+    floor.run(30)
+    floor.restart()
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
+
+
+def test_a_look_that_fails_for_whatever_reason_is_followed_by_another(
+    open_floor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    floor.trade()
+    floor.run(30)
+    whole = survey.survey
+
+    def broken(desk: Any) -> Any:
+        monkeypatch.setattr(survey, "survey", whole)
+        raise RuntimeError("out of memory, say")
+
+    monkeypatch.setattr(survey, "survey", broken)
+    floor.run(5)
+    assert survey.survey is whole
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
+
+
+def test_with_a_part_of_the_distance_only_what_is_near_is_watched(open_floor: Any) -> None:
+    floor = open_floor({"BTCUSDT": QUIET}, settings={"STOP_WATCH": "0.1"})
+    at = looks(floor)
+    floor.trade()
+    floor.minutes(3)
+    assert floor.held()
+    assert not at
+    assert floor.durable("GET", "instances/account-watch-main").status == 404
+
+
+def test_a_changed_setting_ends_it(open_floor: Any) -> None:
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    floor.trade()
+    floor.run(30)
+    floor.services.__dict__.pop("_new_desk", None)
+    settings = msgspec.structs.replace(floor.services.settings, stop_watch=D("0.1"))
+    floor.services.__dict__["settings"] = settings
+    floor.run(5)
+    assert floor.workflow("account-watch-main")["runtimeStatus"] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "held"),
+    [
+        ("opening", 5_000, True),
+        ("open", 5_000, True),
+        ("open", 61_000, False),
+        ("opening", 61_000, True),
+    ],
+)
+def test_an_entry_on_its_way_keeps_it_going(
+    open_floor: Any, state: str, age: int, held: bool
+) -> None:
+    """It was started for a position that its look at the exchange was too early for."""
+    floor = open_floor(durable=False, settings=ALWAYS)
+    floor.expected = {1, 7, 8}  # what people do by hand
+    opened(floor)
+    record, _ = positions.load(floor.store, "main", "BTCUSDT") or pytest.fail("no record")
+    floor.trade_by_hand("BTCUSDT", "SELL", str(record.quantity))
+    positions.change(
+        floor.store, record, state=state, opened_at=floor.clock.now_ms() - age, updated_at=1
+    )
+    assert survey.survey(floor.desk) == survey.Survey(held=held)
+
+
+def test_other_people_s_positions_alone_need_no_watch(open_floor: Any) -> None:
+    floor = open_floor(durable=False, settings=ALWAYS)
+    floor.expected = {1, 3, 4, 7, 8}
+    floor.trade_by_hand("ETHUSDT", "BUY", "0.1")
+    assert survey.survey(floor.desk) == survey.Survey(held=False)
+    conditional(floor, "somebody", "NEW", reduce_only=True)
+    assert survey.survey(floor.desk) == survey.Survey(held=False)
+
+
+def test_twenty_positions_cost_less_than_a_third_of_the_weight(open_floor: Any) -> None:
+    """One request of weight 5 for all of them and one of weight 1 for each, every two seconds."""
+    symbols = list(MANY)
+    extra = {f"{s.removesuffix('USDT')}2USDT": MANY[s] for s in symbols[: 20 - len(symbols)]}
+    assert len(symbols) + len(extra) == 20
+    contracts = contracts_of(symbols)
+    for symbol, origin in zip(extra, symbols, strict=False):
+        model = contracts[origin]
+        contracts[symbol] = msgspec.structs.replace(
+            model,
+            instrument=msgspec.structs.replace(model.instrument, symbol=symbol),
+            base_asset=symbol.removesuffix("USDT"),
+        )
+    prices = MANY | extra
+    floor = open_floor(
+        dict.fromkeys(prices, QUIET),
+        prices=prices,
+        contracts=contracts,
+        settings={**ALWAYS, "SYMBOLS": "BTCUSDT"},
+    )
+    floor.expected = {1, 3, 4, 7, 8}
+    floor.trade()
+    floor.run(10)
+    for symbol, price in prices.items():
+        if symbol != "BTCUSDT":
+            step = contracts[symbol].instrument.step_size
+            floor.trade_by_hand(symbol, "BUY", str((D(20) / D(price)) // step * step + step))
+    assert len(floor.account.positions) == 20
+    spent: Counter[int] = Counter()
+    spend = floor.api.limits.spend
+
+    def counted(ip: str, weight: int, now: int) -> int:
+        spent[now // 60_000] += weight
+        return spend(ip, weight, now)
+
+    floor.api.limits.spend = counted
+    floor.minutes(3)
+    # A round of the guardian and one of reconciliation (lists of everything: 40 each) in it.
+    assert 600 < sorted(spent.values())[-2] <= 800 + 130, spent
+    for symbol in prices:
+        if symbol != "BTCUSDT":
+            floor.trade_by_hand(symbol, "SELL", str(floor.held(symbol)))
+
+
+@pytest.mark.parametrize(
+    ("took", "trouble", "seconds"),
+    [
+        (0, None, 2.0),
+        (700, None, 1.3),
+        (9_000, None, 0.5),
+        (700, ExchangeUnavailable("down"), 1.0),
+        (0, ExchangeThrottled("429", retry_after=7.0), 7.0),
+        (0, ExchangeThrottled("429", retry_after=60.0), 15.0),
+        (0, ExchangeHalted("invalid key"), 15.0),
+    ],
+)
+def test_when_it_looks_again(open_floor: Any, took: int, trouble: Any, seconds: float) -> None:
+    floor = open_floor(durable=False)
+    looked = Elapsed(floor.clock)
+    floor.clock.sleep(took / 1000)
+    assert survey.pause(looked, trouble) == pytest.approx(seconds)
+
+
+SOUND: Mapping[str, str] = {"BINANCE_ENVIRONMENT": "demo", "TRADING_STAGE": "testnet"}
+
+
+def test_every_position_is_watched_unless_said_otherwise() -> None:
+    assert load(SOUND).stop_watch == "always"
+    assert load({**SOUND, "STOP_WATCH": "always"}).stop_watch == "always"
+
+
+@pytest.mark.parametrize("value", ["0", "0.1", "1"])
+def test_a_part_of_the_stop_distance(value: str) -> None:
+    assert load({**SOUND, "STOP_WATCH": value}).stop_watch == D(value)
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.01", "nan", "Infinity", "never", "Always"])
+def test_what_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"STOP_WATCH .* always, or a number from 0"):
+        load({**SOUND, "STOP_WATCH": value})
