@@ -241,6 +241,20 @@ class Bench:
 
     # trading
 
+    def raw_limit(self, symbol: str, quantity: Decimal, price: Decimal, name: str) -> Reply:
+        """A resting purchase as python-binance sends it, whatever the answer."""
+        return self.raw(
+            "POST",
+            "order",
+            symbol=symbol,
+            side="BUY",
+            type="LIMIT",
+            timeInForce="GTC",
+            quantity=format(quantity, "f"),
+            price=format(price, "f"),
+            newClientOrderId=name,
+        )
+
     def name(self) -> str:
         """A client id that no other run has."""
         self._names += 1

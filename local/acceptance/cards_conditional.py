@@ -168,18 +168,21 @@ def replace(bench: Bench) -> None:
     _flat(bench)
 
 
-@card(23, "closePosition: one stop per direction; a quantity stop stands beside it", GROUP)
-def close_position(bench: Bench) -> None:
-    quantity = _position(bench)
-    order: dict[str, Any] = {
+def _stop(bench: Bench) -> dict[str, Any]:
+    """A stop of a long position, far away, for what it is sized by to be added."""
+    return {
         "algoType": "CONDITIONAL",
         "symbol": bench.symbol,
         "side": "SELL",
         "type": "STOP_MARKET",
         "triggerPrice": format(bench.far("BUY"), "f"),
-        "closePosition": "true",
-        "workingType": "MARK_PRICE",
     }
+
+
+@card(23, "closePosition: one stop per direction; a quantity stop stands beside it", GROUP)
+def close_position(bench: Bench) -> None:
+    quantity = _position(bench)
+    order = _stop(bench) | {"closePosition": "true", "workingType": "MARK_PRICE"}
     first = bench.raw("POST", "algoOrder", **order, clientAlgoId=(name := bench.name()))
     bench.check("the first is accepted", 200, first.status)
     bench.observe("its timeInForce", first.body.get("timeInForce"))
@@ -229,28 +232,13 @@ def ids(bench: Bench) -> None:
     quantity = _position(bench)
     name = bench.name()
     bench.conditional("STOP_MARKET", bench.far("BUY"), quantity, name=name)
-    order: dict[str, Any] = {
-        "algoType": "CONDITIONAL",
-        "symbol": bench.symbol,
-        "side": "SELL",
-        "type": "STOP_MARKET",
-        "triggerPrice": format(bench.far("BUY"), "f"),
+    order = _stop(bench) | {
         "quantity": format(quantity, "f"),
         "reduceOnly": "true",
         "clientAlgoId": name,
     }
     bench.check("while it is open", -4116, bench.raw("POST", "algoOrder", **order).code)
-    plain = bench.raw(
-        "POST",
-        "order",
-        symbol=bench.symbol,
-        side="BUY",
-        type="LIMIT",
-        timeInForce="GTC",
-        quantity=format(quantity, "f"),
-        price=format(bench.far("BUY"), "f"),
-        newClientOrderId=name,
-    )
+    plain = bench.raw_limit(bench.symbol, quantity, bench.far("BUY"), name)
     bench.observe("a plain order with the same id (section 9)", [plain.status, plain.code])
     bench.exchange.cancel_all_orders(bench.symbol)
     bench.exchange.cancel_algo_order(name)

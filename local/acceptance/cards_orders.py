@@ -190,31 +190,13 @@ def not_found(bench: Bench) -> None:
 def duplicate_open(bench: Bench) -> None:
     name, price = bench.name(), bench.far("BUY")
     first = bench.limit("BUY", price, name=name)
-    raw = bench.raw(
-        "POST",
-        "order",
-        symbol=bench.symbol,
-        side="BUY",
-        type="LIMIT",
-        timeInForce="GTC",
-        quantity=_text(first.quantity),
-        price=_text(price),
-        newClientOrderId=name,
-    )
+    raw = bench.raw_limit(bench.symbol, first.quantity, price, name)
     bench.check("the same id while the order is open", -4116, raw.code)
     adopted = bench.limit("BUY", price, name=name)
     bench.check("the adapter adopts the open order", first.order_id, adopted.order_id)
     bench.check("one order rests", 1, len(bench.exchange.open_orders(bench.symbol)))
-    other = bench.raw(
-        "POST",
-        "order",
-        symbol=bench.second,
-        side="BUY",
-        type="LIMIT",
-        timeInForce="GTC",
-        quantity=_text(bench.quantity(bench.second)),
-        price=_text(bench.far("BUY", bench.second)),
-        newClientOrderId=name,
+    other = bench.raw_limit(
+        bench.second, bench.quantity(bench.second), bench.far("BUY", bench.second), name
     )
     bench.observe(
         "the same id in another symbol (reference section 9: per symbol or per account)",

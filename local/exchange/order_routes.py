@@ -293,21 +293,22 @@ def _each(items: list[Any], run: Any) -> list[dict[str, Any]]:
     return out
 
 
-@endpoint("POST", "/fapi/v1/batchOrders", weight=5, orders=(5, 1))
-def place_batch(call: Call) -> Any:
+def _batch(call: Call) -> list[Any]:
+    """The orders of a batch, at most five."""
     items = _json_list(call.parameters.text("batchOrders"), "batchOrders")
     if not 1 <= len(items) <= 5:
         raise VenueRefusal(-4082, "Invalid number of batch place orders.")
+    return items
 
-    return _each(items, lambda item: _place(call, _item(item)))
+
+@endpoint("POST", "/fapi/v1/batchOrders", weight=5, orders=(5, 1))
+def place_batch(call: Call) -> Any:
+    return _each(_batch(call), lambda item: _place(call, _item(item)))
 
 
 @endpoint("PUT", "/fapi/v1/batchOrders", weight=5, orders=(5, 1))
 def amend_batch(call: Call) -> Any:
-    items = _json_list(call.parameters.text("batchOrders"), "batchOrders")
-    if not 1 <= len(items) <= 5:
-        raise VenueRefusal(-4082, "Invalid number of batch place orders.")
-    return _each(items, lambda item: _amend(call, _item(item)))
+    return _each(_batch(call), lambda item: _amend(call, _item(item)))
 
 
 def _item(item: Any) -> Parameters:

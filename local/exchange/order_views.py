@@ -7,32 +7,39 @@ from shared.simulation.filters import plain
 from shared.simulation.orders import AlgoOrder, Amendment, Order, Trade
 
 
-def order_answer(order: Order, *, average_price: bool, acknowledge: bool) -> Json:
-    """An order in the answer to POST and DELETE; an acknowledgement shows it as it was new."""
-    executed = "0" if acknowledge else plain(order.executed)
-    out: Json = {
+def _terms(order: Order) -> Json:
+    """What every answer shows of an order alike: what it is, and what was asked for."""
+    return {
         "clientOrderId": order.client_order_id,
-        "cumQty": executed,
-        "executedQty": executed,
         "orderId": order.order_id,
         "origQty": plain(order.quantity),
+        "origType": order.original_type,
         "price": plain(order.price),
         "reduceOnly": order.reduce_only,
         "side": order.side,
         "positionSide": order.position_side,
-        "status": "NEW" if acknowledge else order.status,
         "stopPrice": plain(order.stop_price),
         "closePosition": order.close_position,
         "symbol": order.symbol,
         "timeInForce": order.time_in_force,
         "type": order.type,
-        "origType": order.original_type,
         "updateTime": order.update_time,
         "workingType": order.working_type,
         "priceProtect": order.price_protect,
         "priceMatch": order.price_match,
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till,
+    }
+
+
+def order_answer(order: Order, *, average_price: bool, acknowledge: bool) -> Json:
+    """An order in the answer to POST and DELETE; an acknowledgement shows it as it was new."""
+    executed = "0" if acknowledge else plain(order.executed)
+    out = {
+        **_terms(order),
+        "cumQty": executed,
+        "executedQty": executed,
+        "status": "NEW" if acknowledge else order.status,
     }
     if average_price:
         out["avgPrice"] = "0.00000" if acknowledge else price_text(order.average_price)
@@ -43,30 +50,12 @@ def order_answer(order: Order, *, average_price: bool, acknowledge: bool) -> Jso
 def order_row(order: Order) -> Json:
     """An order in the answers to queries."""
     return {
+        **_terms(order),
         "avgPrice": price_text(order.average_price) if order.executed else "0.00000",
-        "clientOrderId": order.client_order_id,
         "cumQuote": price_text(order.quote),
         "executedQty": plain(order.executed),
-        "orderId": order.order_id,
-        "origQty": plain(order.quantity),
-        "origType": order.original_type,
-        "price": plain(order.price),
-        "reduceOnly": order.reduce_only,
-        "side": order.side,
-        "positionSide": order.position_side,
         "status": order.status,
-        "stopPrice": plain(order.stop_price),
-        "closePosition": order.close_position,
-        "symbol": order.symbol,
         "time": order.time,
-        "timeInForce": order.time_in_force,
-        "type": order.type,
-        "updateTime": order.update_time,
-        "workingType": order.working_type,
-        "priceProtect": order.price_protect,
-        "priceMatch": order.price_match,
-        "selfTradePreventionMode": order.self_trade_prevention,
-        "goodTillDate": order.good_till,
     }
 
 
