@@ -12,6 +12,7 @@ import msgspec
 
 from local.cli.market_options import market_of, pairs
 from local.cli.progress import progress
+from local.cli.tables import two_columns
 from local.configuration import Configuration, configuration
 from shared.clock import iso
 from shared.errors import InvalidInput
@@ -202,11 +203,9 @@ def _tell(
     out: Path,
 ) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     whole = statistics(result)
     t = result.trades
-    table = Table(title=f"Backtest, prices inside {detail} bars", show_header=False)
     declined = {k: v for k, v in result.decisions.items() if k != "approved"}
     rows = [
         ("configuration", chosen.name),
@@ -228,10 +227,8 @@ def _tell(
         ),
         ("time", pace),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
     console = Console()
-    console.print(table)
+    console.print(two_columns(f"Backtest, prices inside {detail} bars", rows))
     for note in result.notes:
         console.print(f"[yellow]note[/yellow] {note}")
     console.print(f"{out / 'report.html'}, report.json, trades and equity as .csv and .parquet")

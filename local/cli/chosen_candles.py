@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from shared.market.candle import Columns
 
 
-def add_candles(command: argparse.ArgumentParser) -> None:
-    """Options that say which candles."""
+def add_folder(command: argparse.ArgumentParser) -> None:
+    """The option that says where candle files are."""
     command.add_argument(
         "--candles",
         type=Path,
@@ -22,6 +22,11 @@ def add_candles(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="candle files, as ./run download writes them",
     )
+
+
+def add_candles(command: argparse.ArgumentParser) -> None:
+    """Options that say which candles."""
+    add_folder(command)
     command.add_argument("--symbol", default="BTCUSDT", help="default: %(default)s")
     command.add_argument("--timeframe", default="1h", help="default: %(default)s")
     command.add_argument("--from", dest="start", type=moment, metavar="DATE")

@@ -8,6 +8,7 @@ import msgspec
 
 from local.cli.progress import counted
 from local.cli.searching import Task, boundary, noted, now_ms, task, written
+from local.cli.tables import two_columns
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.research.evaluation import Job, Outcome
@@ -128,12 +129,10 @@ def _tell(
     split: int,
 ) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     whole = statistics(result)
     best = found.best
     console = Console()
-    table = Table(title="Search", show_header=False)
     rows = [
         ("trials", f"{len(found.outcomes):,}; {found.tried.trials:,} on these symbols so far"),
         ("searched", f"{iso(found.start)[:10]} to {iso(found.end)[:10]}"),
@@ -154,9 +153,7 @@ def _tell(
             ),
         ),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
-    console.print(table)
+    console.print(two_columns("Search", rows))
     notes = [*asked.notes, *([found.alike] if found.alike else [])]
     unusable = [o.problem for o in found.outcomes if o.problem]
     if unusable:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from local.cli.open_state import call
+from local.cli.tables import two_columns
 from shared.clock import iso
 
 
@@ -33,13 +34,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _tell(body: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     t = body["trading"]
     since = (body["since"] or "")[:10]
     title = f"{body['account']} on {body['venue']}, {since or 'no trade'} to {body['until'][:10]}"
-    table = Table(title=title, show_header=False)
     rows = [
         ("trades", f"{t['trades']}, {t['won']} won ({_percent(t['winRate'])})"),
         ("net P&L", f"{float(t['netPnl']):+.2f} USDT"),
@@ -58,9 +57,7 @@ def _tell(body: dict[str, Any]) -> None:
         ("expectancy", f"{_number(t['expectancy'])} USDT, {_number(t['expectancyR'])} R"),
         ("losing streak", str(t["longestLosingStreak"])),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
-    console.print(table)
+    console.print(two_columns(title, rows))
     for symbol, one in body["bySymbol"].items():
         console.print(
             f"{symbol}: {one['trades']} trades, {_percent(one['winRate'])} won, net "

@@ -13,6 +13,7 @@ import msgspec
 
 from local.cli.market_options import market_of, pairs
 from local.cli.progress import progress
+from local.cli.tables import two_columns
 from local.clock import VirtualClock
 from local.configuration import PLACES, Configuration, configuration
 from local.replay.report import write_page
@@ -93,9 +94,7 @@ def _store(options: argparse.Namespace) -> Iterator[Callable[[VirtualClock], Sto
 
 def _table(summary: Summary, failures: list[str], chosen: Configuration, out: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=f"Replay {summary.start[:10]} to {summary.end[:10]}", show_header=False)
     rows = [
         ("configuration", chosen.name),
         ("signals", f"{summary.signals} ({summary.actionable} with a side)"),
@@ -121,10 +120,8 @@ def _table(summary: Summary, failures: list[str], chosen: Configuration, out: Pa
         ),
         ("wall time", f"{summary.wall_seconds:.1f} s"),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
     console = Console()
-    console.print(table)
+    console.print(two_columns(f"Replay {summary.start[:10]} to {summary.end[:10]}", rows))
     for violation in summary.violations:
         console.print(f"[red]violated[/red] {violation.invariant}: {violation.text}")
     for failure in failures[:5]:

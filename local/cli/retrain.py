@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from local.cli.models import show
 from local.cli.open_state import open_store
 from local.cli.progress import counted, progress
-from local.cli.train import needed
+from local.cli.train import needed, plan_of
 from shared.clock import SystemClock
 from shared.errors import InvalidInput
-from shared.research.windows import span
 
 if TYPE_CHECKING:
     from training.pipeline import Trained
@@ -25,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from shared.intelligence.registry import Registry
     from training.dataset import from_folder
-    from training.pipeline import Plan, write
+    from training.pipeline import write
     from training.retrain import as_before, fetch, offer, retrain, source_of
     from training.serving import cards_that_serve, public_sources
 
@@ -45,12 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.candles.is_dir():
             raise InvalidInput(f"{options.candles} is no folder; --download fetches candles there")
         runs = from_folder(options.candles, again.symbols, again.timeframe)
-        plan = Plan(
-            folds=options.folds,
-            embargo_bars=options.embargo,
-            holdout_ms=span(options.holdout),
-            seed=options.seed,
-        )
+        plan = plan_of(options)
         offers = []
 
         def finished(one: Trained) -> None:

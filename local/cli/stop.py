@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
+from typing import Any
 
 from local.cli.open_state import call
 
@@ -17,12 +18,7 @@ def run(options: argparse.Namespace) -> int:
     if options.drill:
         return _drill(options)
     began = time.monotonic()
-    status, body = call(
-        options.state,
-        "POST",
-        "emergency-stop",
-        {"reason": options.reason, "operator": getpass.getuser()},
-    )
+    status, body = _ask(options, "emergency-stop")
     if status != 202:
         print(f"the emergency stop was answered with {status}: {body}")
         return 1
@@ -39,12 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _drill(options: argparse.Namespace) -> int:
     """0 when every step of the plan would work, 1 when one would not."""
-    status, body = call(
-        options.state,
-        "POST",
-        "emergency-stop?drill=true",
-        {"reason": options.reason, "operator": getpass.getuser()},
-    )
+    status, body = _ask(options, "emergency-stop?drill=true")
     if status != 200:
         print(f"the drill was answered with {status}: {body}")
         return 1
@@ -54,3 +45,8 @@ def _drill(options: argparse.Namespace) -> int:
     passed = "passed" if body["passed"] else "FAILED"
     print(f"drill {passed} in {body['milliseconds']} ms; nothing was stopped")
     return 0 if body["passed"] else 1
+
+
+def _ask(options: argparse.Namespace, path: str) -> tuple[int, Any]:
+    who = {"reason": options.reason, "operator": getpass.getuser()}
+    return call(options.state, "POST", path, who)

@@ -14,7 +14,7 @@ from shared.errors import ConfigurationError
 from shared.research.windows import span
 
 if TYPE_CHECKING:
-    from training.pipeline import Trained
+    from training.pipeline import Plan, Trained
 
 #: What is imported, and the name under which it is installed.
 _PACKAGES = {
@@ -26,6 +26,18 @@ _PACKAGES = {
     "jax": "jax",
     "optax": "optax",
 }
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """How the rows are divided into training and judgement."""
+    from training.pipeline import Plan
+
+    return Plan(
+        folds=options.folds,
+        embargo_bars=options.embargo,
+        holdout_ms=span(options.holdout),
+        seed=options.seed,
+    )
 
 
 def needed() -> None:
@@ -54,16 +66,11 @@ def run(options: argparse.Namespace) -> int:
     from shared.intelligence.labels import Barriers
     from training.catalogue import LONGEST, chosen
     from training.dataset import dataset, from_folder
-    from training.pipeline import Plan, train, write
+    from training.pipeline import train, write
 
     families = chosen(options.models)
     barriers = Barriers(options.take, options.stop, options.horizon)
-    plan = Plan(
-        folds=options.folds,
-        embargo_bars=options.embargo,
-        holdout_ms=span(options.holdout),
-        seed=options.seed,
-    )
+    plan = plan_of(options)
     notes: list[str] = []
     runs = from_folder(options.candles, options.symbols, options.timeframe, note=notes.append)
     data = dataset(

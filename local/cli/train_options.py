@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from local.cli.chosen_candles import add_folder
 from local.cli.data_options import Commands
 from local.cli.dates import count, end_moment, moment, names
 from local.cli.models_options import MODELS, add_models
@@ -12,13 +13,7 @@ from local.cli.models_options import MODELS, add_models
 
 def add_rows(command: argparse.ArgumentParser) -> None:
     """What rows are made of, and how they are divided."""
-    command.add_argument(
-        "--candles",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="candle files, as ./run download writes them",
-    )
+    add_folder(command)
     command.add_argument("--timeframe", default="1h", metavar="1h", help="default: %(default)s")
     command.add_argument(
         "--symbols", type=names, default=(), metavar="A,B", help="default: all of the folder"
