@@ -25,7 +25,12 @@ def plain(desk: Desk, order: VenueOrder, decision_id: str) -> None:
         orders.store_intent(
             desk,
             _record(
-                desk, order.client_order_id, decision_id, order, order.quantity, order.update_time
+                desk,
+                order.client_order_id,
+                decision_id,
+                order,
+                order.quantity,
+                order.placed_at or order.update_time,
             ),
         )
         orders.settle_as(desk, order.client_order_id, order)
@@ -45,7 +50,7 @@ def conditional(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> 
                 decision_id,
                 algo,
                 algo.quantity,
-                algo.update_time,
+                algo.placed_at or algo.update_time,
                 algo.trigger_price,
             ),
         )
@@ -64,9 +69,9 @@ def cancel(desk: Desk, algo: VenueAlgoOrder, reason: str, decision_id: str = NOB
     orders.settle(desk, algo.client_algo_id, "cancelled", reason=reason)
 
 
-def as_seen(desk: Desk, algo: VenueAlgoOrder) -> None:
+def as_seen(desk: Desk, algo: VenueAlgoOrder, decision_id: str = NOBODY) -> None:
     """Write a conditional order down as the exchange shows it, its end included."""
-    conditional(desk, algo)
+    conditional(desk, algo, decision_id)
     if algo.status not in LIVE_ALGO:
         orders.settle(desk, algo.client_algo_id, ended_as(algo), reason=algo.status)
 

@@ -102,7 +102,8 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
 class VenueAlgoOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A conditional order as the venue reports it.
 
-    ``order_id`` is the plain order that triggering produced, ``None`` before.
+    ``order_id`` is the plain order that triggering produced, ``None`` before. ``placed_at`` is 0
+    where the answer does not say when it was placed.
     """
 
     symbol: str
@@ -118,6 +119,7 @@ class VenueAlgoOrder(msgspec.Struct, frozen=True, kw_only=True):
     close_position: bool
     order_id: int | None
     update_time: int
+    placed_at: int = 0
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,6 +337,11 @@ class Exchange(Protocol):
         ...
 
     def algo_order(self, client_algo_id: str) -> VenueAlgoOrder | None: ...
+    def algo_history(self, symbol: str, *, start: int) -> list[VenueAlgoOrder]:
+        """Conditional orders placed at or after ``start``, as :meth:`order_history` lists plain
+        ones."""
+        ...
+
     def open_algo_orders(self, symbol: str | None = None) -> list[VenueAlgoOrder]: ...
     def cancel_algo_order(self, client_algo_id: str) -> None:
         """Cancel; an order that is not open any more is success."""

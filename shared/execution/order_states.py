@@ -44,11 +44,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 #: A conditional order may be asked for again under its id: it can only reduce, and is looked up
-#: before. While the store fails nobody can write that down first: it is open then, and no
-#: contradiction. A plain order that was refused or ruled out never lives again.
+#: before. While the store fails nobody can write that down first: it is open then, or over by the
+#: time somebody can, and no contradiction. A plain order that was refused or ruled out never lives
+#: again.
 AGAIN: dict[State, frozenset[State]] = {
-    "rejected": frozenset({"intent", "open"}),
-    "not_sent": frozenset({"intent", "open"}),
+    "rejected": frozenset({"intent", "open", "filled", "cancelled"}),
+    "not_sent": frozenset({"intent", "open", "filled", "cancelled"}),
 }
 
 #: States in which an order was certainly never executed and never will be.

@@ -6,13 +6,14 @@ was. Runs again after any crash with the same result.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import abandon, adopt, chase, fees, flatten, orders
+from shared.execution import abandon, adopt, chase, fees, flatten, orders, unmet
 from shared.execution.absence import LOST_MS
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
@@ -59,7 +60,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     if not record.late_of and _incomplete(entered, fills):
         return None
     mine = fees.in_usdt(desk, round_trip(fills[first:], entered))
-    why = _exit_reason(desk, record, mine)
+    why = _exit_reason(desk, record, mine, _all_orders(desk, record, start, fills[-1]))
     if why is None:
         return None
     income = desk.exchange.income(start=start)
@@ -167,7 +168,47 @@ def round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:
     return fills
 
 
-def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str | None:
+def _all_orders(
+    desk: Desk, record: PositionRecord, start: int, newest: Fill
+) -> list[orders.OrderRecord]:
+    """Our records of the trade's orders, those included that nobody has written down yet.
+
+    Raises
+    ------
+    ExchangeError
+        When the exchange does not list them, as long as that may pass.
+    """
+    known = _recorded(desk, record)
+    try:
+        if unmet.write_down(desk, record, start, known):
+            known = _recorded(desk, record)
+    except ExchangeError as error:
+        if desk.exchange.now_ms() - newest.time < SETTLE_MS:
+            raise
+        # The day's loss, and the symbol, do not wait for it any longer.
+        logging.getLogger("borsa").error(
+            "%s: its orders are not listed, and perhaps not all recorded: %s", record.id, error
+        )
+    return known
+
+
+def _recorded(desk: Desk, record: PositionRecord) -> list[orders.OrderRecord]:
+    """All of them: a stop that trailed for days has hundreds."""
+    mine = every(
+        desk.store,
+        orders.CONTAINER,
+        desk.account,
+        where=[Where("decisionId", "=", record.decision_id)],
+    )
+    return list(readable(mine, orders.OrderRecord))
+
+
+def _exit_reason(
+    desk: Desk,
+    record: PositionRecord,
+    fills: list[Fill],
+    known_orders: Sequence[orders.OrderRecord],
+) -> str | None:
     """Why it was closed, or which of our orders did it; else liquidation, or somebody else.
 
     ``None`` while the venue does not show the order that did: it may be one of ours of which
@@ -176,14 +217,6 @@ def _exit_reason(desk: Desk, record: PositionRecord, fills: list[Fill]) -> str |
     if not fills:
         return record.exit_reason or "unknown"
     last = fills[-1].order_id
-    # All of them: a stop that trailed for days has hundreds.
-    mine = every(
-        desk.store,
-        orders.CONTAINER,
-        desk.account,
-        where=[Where("decisionId", "=", record.decision_id)],
-    )
-    known_orders = list(readable(mine, orders.OrderRecord))
     if record.exit_reason:
         if not any(known.venue_id == last for known in known_orders):
             order = desk.exchange.order_behind(fills[-1])

@@ -21,7 +21,7 @@ from outage import (
     opened,
 )
 
-from local.exchange.faults import error_answer
+from local.exchange.faults import ApiResponse, error_answer
 from shared.errors import OutcomeUnknown, StoreUnavailable
 from shared.execution import emergency, entry, flatten, guardian, orphans, reconcile
 from shared.portfolio import positions
@@ -151,6 +151,8 @@ def test_a_close_that_nobody_wrote_down_is_adopted_though_the_venue_hides_it_at_
     asked = floor.break_next(
         GET_ORDER, NOT_FOUND, times=1000, seconds=5, where=lambda r: "&orderId=" in f"&{r.query}"
     )
+    nothing = ApiResponse(200, {"content-type": "application/json"}, b"[]")
+    floor.break_next(("GET", "/fapi/v1/allOrders"), nothing, times=1000, seconds=5)
     guardian.guard(floor.desk)
     assert asked.times < 1000
     assert floor.trades() == []

@@ -190,6 +190,35 @@ def test_every_order_since_a_time_whoever_sent_it() -> None:
     assert {o.time_in_force for o in found} == {"GTX"}
 
 
+def test_every_conditional_order_since_a_time() -> None:
+    bench = Bench()
+    first = START_MS - 9 * DAY
+    placed = [{"id": i + 1, "time": first + i * 400_000} for i in range(1900)]
+
+    def page(sent: Sent) -> Reply:
+        p = sent.params
+        assert int(p["endTime"]) - int(p["startTime"]) < WEEK
+        rows = [r for r in placed if int(p["startTime"]) <= r["time"] <= int(p["endTime"])]
+        return Reply([conditional(r) for r in rows[-int(p["limit"]) :]])
+
+    bench.script.on("GET", "/fapi/v1/allAlgoOrders", page)
+    found = bench.exchange.algo_history("BTCUSDT", start=first + 1)
+    assert [a.algo_id for a in found] == [r["id"] for r in placed[1:]]
+    assert [a.placed_at for a in found] == [r["time"] for r in placed[1:]]
+    assert {a.status for a in found} == {"CANCELED"}
+
+
+def conditional(row: dict[str, int]) -> dict[str, Any]:
+    return {
+        "algoId": row["id"], "clientAlgoId": f"web_{row['id']}", "algoType": "CONDITIONAL",
+        "orderType": "STOP_MARKET", "symbol": "BTCUSDT", "side": "SELL", "positionSide": "BOTH",
+        "timeInForce": "GTC", "quantity": "0.01", "algoStatus": "CANCELED",
+        "triggerPrice": "750.000", "price": "0", "workingType": "MARK_PRICE",
+        "closePosition": False, "reduceOnly": True, "createTime": row["time"],
+        "updateTime": row["time"] + 10, "triggerTime": 0, "actualOrderId": "",
+    }  # fmt: skip
+
+
 def ordered(row: dict[str, int]) -> dict[str, Any]:
     return {
         "avgPrice": "0.00000", "clientOrderId": f"web_{row['id']}", "cumQuote": "0",

@@ -36,8 +36,8 @@ CHANGES: dict[str, Callable[[BinanceExchange], Any]] = {
     "ensure_one_way": lambda e: e.ensure_one_way(),
 }
 QUERIES = {
-    "account", "account_and_positions", "account_positions", "algo_order", "book_ticker",
-    "candles", "earliest_ms", "fills", "hedge_mode", "income", "instruments",
+    "account", "account_and_positions", "account_positions", "algo_history", "algo_order",
+    "book_ticker", "candles", "earliest_ms", "fills", "hedge_mode", "income", "instruments",
     "maintenance_brackets", "mark_price", "mark_prices", "now_ms", "open_algo_orders",
     "open_orders", "order", "order_behind", "order_history", "positions", "server_time",
     "symbol_config",

@@ -25,7 +25,11 @@ unknown       +     +     +       +        +        =        +
 not_sent      .     !     !       .        .        .        =
 """
 #: Conditional orders differ here: refused or not sent, they may be asked for again.
-ASKED_AGAIN = {(before, now) for before in ("rejected", "not_sent") for now in ("intent", "open")}
+ASKED_AGAIN = {
+    (before, now)
+    for before in ("rejected", "not_sent")
+    for now in ("intent", "open", "filled", "cancelled")
+}
 SIGNS = {"=": "same", "+": "allowed", ".": "late", "!": "contradiction"}
 
 

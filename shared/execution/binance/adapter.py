@@ -386,6 +386,17 @@ class BinanceExchange:
     def algo_order(self, client_algo_id: str) -> VenueAlgoOrder | None:
         return self._algo_orders.find(client_algo_id)
 
+    def algo_history(self, symbol: str, *, start: int) -> list[VenueAlgoOrder]:
+        found: dict[int, VenueAlgoOrder] = {}
+        for rows in history.complete(
+            lambda first, last: self._algo_orders.placed(symbol, first, last),
+            start,
+            self._exchange_now(),
+            endpoints.HISTORY_PAGE,
+        ):
+            found |= {a.algo_id: a for a in rows}
+        return [found[i] for i in sorted(found)]
+
     def open_algo_orders(self, symbol: str | None = None) -> list[VenueAlgoOrder]:
         return self._algo_orders.open(symbol)
 

@@ -74,6 +74,16 @@ class AlgoOrders:
             return self._gateway.fetch(endpoint, orders.algo_orders, weight=endpoint.weight_all)
         return self._gateway.fetch(endpoint, orders.algo_orders, {"symbol": symbol})
 
+    def placed(self, symbol: str, first: int, last: int) -> list[VenueAlgoOrder]:
+        """At most a page of the orders placed in that closed span (UTC ms)."""
+        params = {
+            "symbol": symbol,
+            "startTime": first,
+            "endTime": last,
+            "limit": endpoints.HISTORY_PAGE,
+        }
+        return self._gateway.fetch(endpoints.ALL_ALGO_ORDERS, orders.algo_orders, params)
+
     def cancel(self, client_algo_id: str) -> None:
         params = {"clientAlgoId": checked_id(client_algo_id)}
         cancelled(

@@ -108,10 +108,11 @@ GET_ALGO_ORDER = _query("/fapi/v1/algoOrder", "futures_get_algo_order", 1, Prior
 OPEN_ALGO_ORDERS = _query(
     "/fapi/v1/openAlgoOrders", "futures_get_open_algo_orders", 1, Priority.EXIT, 40
 )
+ALL_ALGO_ORDERS = _query("/fapi/v1/allAlgoOrders", "futures_get_all_algo_orders", 5, Priority.DATA)
 CANCEL_ALGO_ORDER = _cancel("/fapi/v1/algoOrder", "futures_cancel_algo_order")
 CANCEL_ALL_ALGO_ORDERS = _cancel("/fapi/v1/algoOpenOrders", "futures_cancel_all_algo_open_orders")
 
-#: Largest page of klines, and of userTrades, allOrders and income.
+#: Largest page of klines, and of userTrades, allOrders, allAlgoOrders and income.
 KLINES_PAGE = 1500
 HISTORY_PAGE = 1000
 

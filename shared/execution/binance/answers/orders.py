@@ -44,6 +44,7 @@ class _AlgoOrder(Raw):
     reduce_only: bool
     close_position: bool
     update_time: int
+    create_time: int = 0
     quantity: str = ""
     trigger_price: str | None = None
     # Text, empty before triggering.
@@ -125,6 +126,7 @@ def _algo_order(a: _AlgoOrder) -> VenueAlgoOrder:
         close_position=a.close_position,
         order_id=int(produced) if produced.isdigit() and produced != "0" else None,
         update_time=a.update_time,
+        placed_at=a.create_time,
     )
 
 
