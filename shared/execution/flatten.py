@@ -131,9 +131,11 @@ def _recorded(
         close_id = client_id(desk.account, record.decision_id, "x", record.closes)
     request = market_close(venue, close_id)
     outcome = orders.send(desk, request, record.decision_id, permit=still_seen)
-    for part in refused_close.instead(desk, request, outcome, books):
+    parts = refused_close.instead(desk, request, outcome, books)
+    for part in parts:
         outcome = orders.send(desk, part, record.decision_id, permit=still_seen)
-    if outcome.state != "unknown":
+    # Nobody waits for a part either: the next attempt sends its own, for what is there then.
+    if parts or outcome.state != "unknown":
         record = positions.change(desk.store, record, closes=record.closes + 1)
     _note(desk, record, close_id, outcome.state, reason)
     return record

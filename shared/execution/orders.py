@@ -12,7 +12,8 @@
    its room stay taken, and only then believed never to have been
    (:mod:`~shared.execution.absence`). The venue refuses an id twice only while its order is open.
 5. An order that can only reduce is not waited for: its caller looks at the position and sends
-   another one.
+   another one. Its own id may be sent once more, and what becomes of that says nothing about the
+   first: both are unknown until one is found, or the venue's views cannot be behind any more.
 
 A process that was frozen between its claim and its request, its clock with it or not, claims
 again: no request leaves with a time stamp much younger than its claim.
@@ -248,7 +249,7 @@ def _find_or_place(
                 order = absence.look_up(desk, request, current.sent_at, held)
                 if order is not None:
                     return order
-                if not again:
+                if not again or current.attempts >= ATTEMPTS:
                     absence.believe(desk, current)
             elif abs(desk.exchange.now_ms() - current.sent_at) <= CLAIM_MS:
                 desk.clock.sleep(SLOW_DELAY)
@@ -273,7 +274,10 @@ def _find_or_place(
                 # Nobody knows whether leave was given: the intent stands, a later run goes on.
                 raise
             except BorsaError as error:
-                if settle(desk, current.id, "not_sent", attempt=attempt, reason=str(error)):
+                ended = _says("not_sent", request, attempt)
+                if settle(desk, current.id, ended, attempt=attempt, reason=str(error)):
+                    if ended == "unknown":
+                        raise OutcomeUnknown(f"an earlier attempt may exist: {error}") from error
                     raise
                 continue
         latest = load(desk, request.client_order_id)
@@ -292,9 +296,18 @@ def _find_or_place(
             halting.heed(desk, error)
             refused = isinstance(error, ExchangeRejected)
             reason = f"{error.code} {error}" if refused else str(error)
-            state: State = "rejected" if refused else "not_sent"
+            state = _says("rejected" if refused else "not_sent", request, attempt)
             if settle(desk, current.id, state, attempt=attempt, reason=reason):
                 return None
+
+
+def _says(state: State, request: OrderRequest, attempt: int) -> State:
+    """What the end of an attempt says about its order.
+
+    Of one that reduces an earlier attempt may have been executed, and be shown by no view yet: it
+    is refused just because the first has done all that there was to do.
+    """
+    return "unknown" if attempt > 1 and request.reduce_only else state
 
 
 def _known(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from desk import GET_ORDER, LOST, ORDER, UNAVAILABLE, UNKNOWN_503
+from desk import GET_ORDER, LOST, NOT_FOUND, ORDER, UNAVAILABLE, UNKNOWN_503
 from test_guardian_rounds import later, opened
 
 from local.exchange.faults import ApiRequest
 from local.exchange.parameters import parse_pairs
-from shared.execution import emergency, flatten, permits
+from shared.execution import emergency, flatten, orders, permits
 from shared.execution.guardian import guard
+from shared.execution.ids import client_id
 from shared.execution.reconcile import reconcile
 from shared.portfolio import positions
 
@@ -92,3 +93,47 @@ def test_a_stop_asks_once_after_the_orders_behind_its_permits(open_floor):
     for n in range(6):
         floor.store.delete("orders", "main", f"bq-e-{n}")
     emergency.settle_all(floor.desk)
+
+
+REDUCES_NOTHING = None  # what the exchange itself says once the first has filled: -2022
+
+
+@pytest.mark.parametrize("second", [REDUCES_NOTHING, UNAVAILABLE], ids=["refused", "not reached"])
+def test_a_close_that_every_view_hides_is_not_written_off_by_the_next_of_its_id(open_floor, second):
+    """Of two requests under one id what becomes of the second says nothing about the first."""
+    floor = open_floor(durable=False)
+    floor.expected = {8}  # the position's record is left open
+    opened(floor, "BTCUSDT")
+    [held] = floor.desk.exchange.positions()
+    close = flatten.market_close(held, client_id("main", "somebody's close", "x"))
+    floor.break_next(ORDER, LOST, executed=True, where=closes)
+    hidden = floor.break_next(GET_ORDER, NOT_FOUND, times=10_000)
+    assert orders.send(floor.desk, close, "adopted").state == "unknown"
+    assert floor.held() == 0
+    if second:
+        floor.break_next(ORDER, second, times=10, where=closes)
+    for _ in range(3):
+        floor.clock.sleep(20)
+        assert orders.send(floor.desk, close, "adopted").state == "unknown"
+        [known] = [b for b in floor.documents("orders") if b["id"] == close.client_order_id]
+        assert known["state"] == "unknown"
+    floor.faults.rules.remove(hidden)
+    later(floor)
+    reconcile(floor.desk)
+    [known] = [b for b in floor.documents("orders") if b["id"] == close.client_order_id]
+    assert known["state"] == "filled"
+    assert "order-contradiction" not in floor.alerts()
+
+
+def test_one_that_never_came_is_written_off_once_the_views_cannot_be_behind_any_more(open_floor):
+    floor = open_floor(durable=False)
+    opened(floor, "BTCUSDT")
+    [held] = floor.desk.exchange.positions()
+    close = flatten.market_close(held, client_id("main", "somebody's close", "x"))
+    floor.break_next(ORDER, LOST, times=2, where=closes)
+    for _ in range(2):
+        assert orders.send(floor.desk, close, "adopted").state == "unknown"
+        floor.clock.sleep(20)
+    floor.clock.sleep(150)
+    outcome = orders.send(floor.desk, close, "adopted")
+    assert (outcome.state, outcome.order) == ("not_sent", None)

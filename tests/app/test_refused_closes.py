@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from desk import START, Floor
+from desk import LOST, ORDER, START, Floor
 from outage import floor_with
 from test_guardian_rounds import FULL, later, opened
 
@@ -101,6 +101,23 @@ def test_so_is_one_of_ours_that_somebody_has_enlarged(open_floor):
     by_hand(floor, "XRPUSDT", "BUY", "2000000", type="MARKET")
     record, _ = positions.load(floor.store, "main", "XRPUSDT")
     assert flatten.close_position(floor.desk, record, "test")
+    assert floor.held("XRPUSDT") == 0
+
+
+def test_a_part_whose_answer_is_lost_is_waited_for_no_more_than_a_whole_close(open_floor):
+    """The next attempt sends parts of its own, for what is still there."""
+    floor = open_floor(durable=False, deposit="100000000")
+    floor.expected = BY_HAND
+    opened(floor, "XRPUSDT")
+    later(floor)
+    by_hand(floor, "XRPUSDT", "BUY", "2000000", type="MARKET")
+    record, _ = positions.load(floor.store, "main", "XRPUSDT")
+    most = floor.desk.exchange.instruments()["XRPUSDT"].market_max_quantity
+    last = str(floor.held("XRPUSDT") - most)
+    floor.break_next(
+        ORDER, LOST, where=lambda r: parse_pairs(r.body.decode()).get("quantity") == last
+    )
+    assert flatten.close_position(floor.desk, record, "test", attempts=2)
     assert floor.held("XRPUSDT") == 0
 
 
