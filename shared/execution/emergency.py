@@ -18,7 +18,15 @@ from typing import Any
 import msgspec
 
 from shared.errors import AuditBroken, BorsaError, ExchangeError, StoreError, StoreUnavailable
-from shared.execution import adopt, flatten, latecomers, permits, settlement, strangers
+from shared.execution import (
+    adopt,
+    flatten,
+    latecomers,
+    permits,
+    settlement,
+    stop_workflows,
+    strangers,
+)
 from shared.execution import emergency_view as seen
 from shared.execution import stuck as stuck_orders
 from shared.execution.books import STORE_MS, Books
@@ -100,11 +108,7 @@ def tell_latched(
 
 def workflow_id(desk: Desk) -> str:
     """Id of the emergency workflow of the present latch: one stop, one workflow."""
-    return _workflow_of(desk.kill_switch.ensure().latched_at)
-
-
-def _workflow_of(latched_at: int | None) -> str:
-    return f"emergency-{latched_at}"
+    return stop_workflows.of_latch(desk.kill_switch.ensure().latched_at)
 
 
 def called_off(desk: Desk, correlation: str) -> bool:
@@ -122,9 +126,7 @@ def called_off(desk: Desk, correlation: str) -> bool:
             switch = desk.kill_switch.status()
     except StoreError:
         return False
-    if switch is None or switch.state == "latched":
-        return False
-    if all(_workflow_of(e["latched_at"]) != correlation for e in switch.history):
+    if switch is None or not stop_workflows.cleared(switch, correlation):
         return False
     desk.note("emergency", {"state": "cleared before it was over"}, correlation=correlation)
     return True

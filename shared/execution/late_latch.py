@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from shared.errors import BorsaError, StoreError
-from shared.execution import emergency
+from shared.execution import emergency, stop_workflows
 from shared.execution.desk import Desk
 from shared.storage.patience import at_most
 
@@ -19,13 +19,10 @@ from shared.storage.patience import at_most
 LATCH_SECONDS = 2.0
 LONGEST_SECONDS = 10.0
 
-#: Stops that are asked for within so long while the store fails are one.
-TOGETHER_MS = 600_000
-
 
 def workflow_id(now: int) -> str:
     """Id of the workflow of a stop that could not be stored at ``now``, UTC ms."""
-    return f"emergency-late-{now // TOGETHER_MS}"
+    return stop_workflows.of_late(now)
 
 
 def by_hand(desk: Desk, evidence: dict[str, Any], now: int, seconds: float = LATCH_SECONDS) -> bool:

@@ -187,3 +187,28 @@ def test_a_stop_that_could_not_be_written_down_closes_nothing_that_is_opened_aft
     floor.run(30)
     assert floor.held("XRPUSDT")
     assert len(floor.trades()) == 1
+
+
+@pytest.mark.parametrize("away", ["until its last record", "until it is repeated"])
+def test_nor_does_one_that_was_asked_for_while_the_store_failed(open_floor, away):
+    """Its workflow has no latch in its name: whoever arms trading after it has called it off."""
+    floor, outage = floor_with(open_floor)
+    floor.trade()
+    floor.run(20)
+    assert pressed(floor, outage).status == 503
+    if away == "until its last record":
+        outage.concerns = lambda container, *rest: container == "audit"
+        floor.run(60)
+        assert floor.services.kill_switch.ensure().state == "latched"
+        outage.fails = lambda: False
+    else:
+        floor.run(0.5)
+        assert pressed(floor, outage, fails=False).status == 202
+        floor.run(0.5)
+    assert not floor.held()
+    assert cleared(floor) == 200
+    floor.watch.latched_at = None
+    floor.trade("XRPUSDT")
+    floor.run(30)
+    assert floor.held("XRPUSDT")
+    assert floor.services.kill_switch.ensure().state == "armed"
