@@ -38,6 +38,10 @@ LOST_MS = 150_000
 TRACE_MS = LOST_MS + 60_000
 
 
+#: Why an order is written off of which the venue has shown nothing for so long.
+ABSENT = "conclusively absent at the venue"
+
+
 class Lost(OutcomeUnknown):
     """An order is conclusively absent, and too young for that to mean that it never was."""
 
@@ -115,9 +119,36 @@ def _left_a_trace(desk: Desk, request: OrderRequest, sent_at: int, held: Decimal
 
 
 def believe(desk: Desk, current: OrderRecord) -> None:
-    """Raises :class:`Lost` as long as an absent order may have been executed all the same."""
+    """Raises :class:`Lost` as long as an absent order may have been executed all the same.
+
+    One that may rest is cancelled first, by its id: it could fill long after it was given up.
+
+    Raises
+    ------
+    OutcomeUnknown
+        Nobody knows whether it still rests.
+    """
+    end_unseen(desk, current)
     if desk.exchange.earliest_ms() - current.sent_at < LOST_MS:
         raise Lost(
             f"order {current.id} is found by nobody: it cannot be executed any more, and is given "
             f"up {LOST_MS // 1000} s after it was sent"
         )
+
+
+def end_unseen(desk: Desk, current: OrderRecord) -> None:
+    """Cancel an order that nobody finds and that may rest all the same; nothing for any other.
+
+    Views stay behind, a cancel by its id reaches it.
+
+    Raises
+    ------
+    OutcomeUnknown
+        Nobody knows whether it still rests.
+    """
+    if current.time_in_force != "GTX":
+        return
+    try:
+        desk.exchange.cancel_order(current.symbol, current.id)
+    except ExchangeError as error:
+        raise OutcomeUnknown(f"order {current.id} may rest unseen: {error}") from error

@@ -10,6 +10,7 @@ chain that is broken.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from shared.clock import Clock
@@ -74,8 +75,14 @@ class Books:
         failed(step)
         return otherwise
 
-    def catch_up(self) -> None:
+    def catch_up(self, patience_ms: int | None = None) -> None:
         """Do what was put off; the caller is repeated if that fails, and derives it again.
+
+        Parameters
+        ----------
+        patience_ms : int, optional
+            What an operation of the store may take, and after how long nothing is tried again, of
+            a caller who has something else to look after.
 
         Raises
         ------
@@ -86,12 +93,15 @@ class Books:
         """
         delays = iter(CATCH_UP_DELAYS)
         refused: BorsaError | None = None
+        began = self._clock.steady_ms()
         while self._later:
             try:
-                self._later[0]()
+                with nullcontext() if patience_ms is None else at_most(patience_ms / 1000):
+                    self._later[0]()
             except StoreUnavailable:
                 wait = next(delays, None)
-                if wait is None:
+                over = patience_ms is not None and self._clock.steady_ms() - began >= patience_ms
+                if wait is None or over:
                     self._later.clear()
                     raise
                 self._clock.sleep(wait)

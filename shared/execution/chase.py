@@ -17,9 +17,9 @@ from decimal import Decimal
 from functools import partial
 from typing import Literal
 
-from shared.errors import BorsaError, ExchangeError, StoreError
+from shared.errors import BorsaError, ExchangeError, OutcomeUnknown, StoreError
 from shared.execution import absence, orders
-from shared.execution.books import Books
+from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder, instrument_of
@@ -27,6 +27,7 @@ from shared.execution.ids import client_id
 from shared.execution.sighting import POSITION_LAG_MS, held_position
 from shared.execution.tally import Tally
 from shared.risk.plan import OrderPlan
+from shared.storage.patience import at_most
 
 EntryStyle = Literal["ioc", "post_only"]
 
@@ -222,7 +223,7 @@ def conclude(desk: Desk, symbol: str, decision_id: str) -> bool:
     for known in sent:
         if known.state in ("intent", "unknown", "open"):
             order = desk.exchange.order(symbol, known.id)
-            if order is None and _may_arrive(desk, known):
+            if order is None and not _ended_unseen(desk, known):
                 over = False
                 continue
             if order is not None and order.status not in FINAL_ORDER:
@@ -243,9 +244,14 @@ def _ended(sent: Sequence[orders.OrderRecord]) -> bool:
     return last.time_in_force == "IOC" or _ruled_out(last) or executed >= sent[0].quantity
 
 
-def _may_arrive(desk: Desk, known: orders.OrderRecord) -> bool:
-    """Whether an order that is not found may still be executed: "not found" is too early then."""
-    return desk.exchange.earliest_ms() - known.sent_at <= absence.life_ms(desk)
+def _ended_unseen(desk: Desk, known: orders.OrderRecord) -> bool:
+    """Whether an order that is not found can neither arrive any more nor rest."""
+    if desk.exchange.earliest_ms() - known.sent_at <= absence.life_ms(desk):
+        return False
+    with suppress(OutcomeUnknown):
+        absence.end_unseen(desk, known)
+        return True
+    return False
 
 
 def _as_sent(plan: OrderPlan, known: orders.OrderRecord) -> OrderRequest:
@@ -359,7 +365,9 @@ def _seen(desk: Desk, order: VenueOrder) -> VenueOrder | None:
 def _stopped(desk: Desk) -> bool:
     """Whether the switch was latched meanwhile, or cannot be read: what rests adds exposure."""
     try:
-        status = desk.kill_switch.status()
+        # It may be filling: a store that hangs holds nobody up.
+        with at_most(STORE_MS / 1000):
+            status = desk.kill_switch.status()
     except StoreError:
         return True
     return status is None or status.state != "armed"

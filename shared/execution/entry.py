@@ -12,10 +12,10 @@ from typing import Literal
 import msgspec
 
 from shared.errors import Conflict, ExchangeError, KillSwitchLatched, NotFound
-from shared.execution import chase, flatten, freshness, halting, orders, protection
+from shared.execution import chase, flatten, freshness, halting, orders, protection, unseen
 from shared.execution.abandon import abandon, alert_refused
 from shared.execution.assess import load
-from shared.execution.books import Books
+from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import OrderRequest, VenueOrder, instrument_of
@@ -106,12 +106,17 @@ def _stay(
     An order that rests may fill when nobody looks; a venue that cannot be reached answers again.
     Nothing more is sent on these looks. Returns the last result there is.
     """
-    passed = Elapsed(desk.clock)
+    passed = found_out = Elapsed(desk.clock)
+    pause = STAY_EVERY
     while passed.ms() < STAY_MS:
-        desk.clock.sleep(STAY_EVERY)
+        desk.clock.sleep(pause)
         found = positions.load(desk.store, desk.account, symbol)
         if found is None or found[0].decision_id != decision_id or found[0].state == "closed":
             break  # somebody else has seen it through
+        if found_out.ms() < unseen.FIND_OUT_MS and unseen.still(desk, found[0]):
+            pause = unseen.LOOK_EVERY
+            continue
+        found_out, pause = Elapsed(desk.clock), STAY_EVERY
         try:
             result = resume(desk, found[0]) or result
         except ExchangeError:
@@ -319,8 +324,7 @@ def _enter(
         naked_ms = since_fill if chased else max(naked_ms, since_fill)
     if chased:
         # Parts of it have been protected on the way: as they were recorded then.
-        found = positions.load(desk.store, desk.account, plan.symbol)
-        position = position if found is None else found[0]
+        position = books.read(lambda: _position(desk, plan), otherwise=None) or position
         if outcome.order is not None and covered == [outcome.order.executed_quantity]:
             # All of it has its stop: a venue that hesitates now is no reason to close it.
             naked_ms = 0
@@ -378,7 +382,8 @@ def _secure(
         naked_ms = max(passed.ms(), freshness.now_ms(desk) - total.update_time)
         return protection.protect(desk, known, venue, naked_ms, books, entering=True)
     finally:
-        books.catch_up()
+        # What rests may fill meanwhile.
+        books.catch_up(STORE_MS)
 
 
 def nothing_opened(desk: Desk, position: positions.PositionRecord, reason: str) -> EntryResult:

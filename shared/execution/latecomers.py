@@ -18,7 +18,8 @@ from functools import partial
 import msgspec
 
 from shared.errors import BorsaError
-from shared.execution import flatten, settlement
+from shared.execution import chase, flatten, settlement
+from shared.execution.absence import ABSENT
 from shared.execution.books import Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenuePosition
@@ -29,6 +30,10 @@ from shared.storage.store import Where, every
 
 #: A record that was closed longer ago explains no position: its entry's orders are long over.
 EXPLAINS_MS = 86_400_000
+
+#: For so long after an entry that was given up unseen began its position is looked for.
+AWAITED_MS = 600_000
+
 REASON = "filled after its trade was over"
 
 
@@ -61,6 +66,20 @@ def close(desk: Desk, position: VenuePosition) -> bool:
         books.catch_up()
     _tell(desk, late, "closed")
     return True
+
+
+def awaited(desk: Desk, record: PositionRecord) -> bool:
+    """Whether an entry was given up lately of which the exchange had shown nothing at all.
+
+    Its views were not behind for that long before; they may be all the same, and then there is a
+    position without a stop. Reads nothing but the store.
+    """
+    if record.state != "closed" or desk.clock.now_ms() - record.opened_at > AWAITED_MS:
+        return False
+    decision_id = record.late_of or record.decision_id
+    return any(
+        known.left and known.reason == ABSENT for known in chase.entry_orders(desk, decision_id)
+    )
 
 
 def take_up(desk: Desk) -> int:

@@ -255,8 +255,8 @@ def _find_or_place(
                 desk.clock.sleep(SLOW_DELAY)
                 continue
             if not may_place or not again or current.attempts >= ATTEMPTS:
-                why = "conclusively absent at the venue"
-                if settle(desk, current.id, "not_sent", unsent=not current.left, reason=why):
+                unsent, why = not current.left, absence.ABSENT
+                if settle(desk, current.id, "not_sent", unsent=unsent, reason=why):
                     return None
                 continue
             if current.state not in CLAIMABLE:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from shared.errors import ExchangeError, ExchangeRejected, StoreError, StoreUnavailable
+from shared.errors import (
+    ExchangeError,
+    ExchangeRejected,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+)
 from shared.execution import absence, orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import FINAL_ORDER
@@ -14,7 +20,8 @@ def resolve(desk: Desk) -> int:
     """Release the permits whose order is over; how many may still come to be.
 
     One whose order is known to the venue is resolved (what it opened is closed with the rest);
-    one that the venue does not know is resolved when its request cannot be executed any more.
+    one that the venue does not know is resolved when its request cannot be executed any more, and
+    what may rest of it is cancelled.
     """
     open_permits = desk.kill_switch.outstanding_permits()
     unresolved = 0
@@ -43,6 +50,12 @@ def resolve(desk: Desk) -> int:
             else desk.exchange.earliest_ms() - known[0].sent_at
         )
         conclusive = age > absence.life_ms(desk)
+        if conclusive and known is not None and found is None:
+            try:
+                # It may rest where no view shows it, and fill after everything else was closed.
+                absence.end_unseen(desk, known[0])
+            except OutcomeUnknown:
+                asked = conclusive = False
         # One that is found and has not ended can fill, however old its permit is.
         if found.status in FINAL_ORDER if found is not None else conclusive:
             desk.kill_switch.release_permit(key)

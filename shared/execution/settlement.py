@@ -14,7 +14,7 @@ import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
 from shared.execution import abandon, adopt, chase, fees, flatten, orders, unmet
-from shared.execution.absence import LOST_MS
+from shared.execution.absence import ABSENT, LOST_MS
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
 from shared.execution.ids import client_id, is_ours, leg_of
@@ -117,7 +117,7 @@ def _given_up(desk: Desk, record: PositionRecord) -> bool:
 def _never_opened(desk: Desk, record: PositionRecord) -> None:
     """An entry that certainly does not exist: release what was held for it."""
     entry_id = client_id(desk.account, record.decision_id, "e")
-    orders.settle(desk, entry_id, "cancelled", reason="never executed")
+    orders.settle(desk, entry_id, "cancelled", reason=ABSENT)
     abandon.abandon(desk, record.id, record.decision_id, "no execution at the venue")
 
 

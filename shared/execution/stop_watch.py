@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from shared.errors import ExchangeError
-from shared.execution import entry, flatten, orders, protection
+from shared.execution import entry, flatten, latecomers, orders, protection
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenuePosition
@@ -167,9 +167,11 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     missing one is placed, and what was to be closed is tried again.
     """
     found = positions.load(desk.store, desk.account, symbol)
-    if found is None or found[0].decision_id != decision_id or found[0].state == "closed":
+    if found is None or found[0].decision_id != decision_id:
         return 0
     record = found[0]
+    if record.state == "closed":
+        return _late(desk, record)
     if record.state == "opening":
         if left_alone(desk, record):
             _take_up(desk, record)
@@ -195,6 +197,14 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     if not protection.covering_stop(venue, algos):
         return WATCH_EVERY if protection.protect(desk, record, venue, UNSEEN_MS) else 0
     return WATCH_EVERY if near(record, venue, desk.stop_watch) else 0
+
+
+def _late(desk: Desk, record: PositionRecord) -> int:
+    """A position that shows after its entry was given up: closed, and then by its own record."""
+    venue = next((p for p in desk.exchange.positions() if p.symbol == record.id), None)
+    if venue is not None and latecomers.awaited(desk, record):
+        latecomers.close(desk, venue)
+    return 0
 
 
 def _take_up(desk: Desk, record: PositionRecord) -> None:

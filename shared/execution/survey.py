@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.errors import ExchangeError, ExchangeHalted, StoreError
-from shared.execution import protection, stop_watch
+from shared.execution import latecomers, protection, stop_watch
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
@@ -22,6 +22,8 @@ from shared.execution.ids import is_ours
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import stops
+from shared.storage.records import readable
+from shared.storage.store import Where, every
 
 #: Seconds from one look at the account to the next, counted from when they begin; what is left
 #: after one that took longer; and after one that could not see the account, or its stops.
@@ -71,7 +73,9 @@ def survey(desk: Desk) -> Survey:
             continue
         try:
             record = _record(desk, position.symbol)
-            alone = record is not None and stop_watch.left_alone(desk, record)
+            alone = record is not None and (
+                record.state == "closed" or stop_watch.left_alone(desk, record)
+            )
         except StoreError as error:
             # Nobody knows where its stop belongs; what rests on the exchange protects it.
             logging.getLogger("borsa").error("survey: %s: %s", position.symbol, error)
@@ -136,8 +140,11 @@ class _Conditional:
 
 
 def _record(desk: Desk, symbol: str) -> PositionRecord | None:
+    """The record that explains a position of the symbol, or may."""
     found = positions.load(desk.store, desk.account, symbol)
-    return None if found is None or found[0].state == "closed" else found[0]
+    if found is None or (found[0].state == "closed" and not latecomers.awaited(desk, found[0])):
+        return None
+    return found[0]
 
 
 def _entering(desk: Desk) -> bool:
@@ -148,10 +155,18 @@ def _entering(desk: Desk) -> bool:
     now = desk.clock.now_ms()
     try:
         records = positions.open_among(desk.store, desk.account, desk.symbols)
+        # One whose outcome nobody knows may turn out to have been executed.
+        return any(
+            r.state == "opening" or now - r.opened_at < ENTERING_MS for r in records.values()
+        ) or any(latecomers.awaited(desk, r) for r in _begun_lately(desk, now))
     except StoreError:
         return True
-    # One whose outcome nobody knows may turn out to have been executed.
-    return any(r.state == "opening" or now - r.opened_at < ENTERING_MS for r in records.values())
+
+
+def _begun_lately(desk: Desk, now: int) -> list[PositionRecord]:
+    where = [Where("openedAt", ">=", now - latecomers.AWAITED_MS)]
+    found = every(desk.store, positions.CONTAINER, desk.account, where=where)
+    return list(readable(found, PositionRecord))
 
 
 def pause(looked: Elapsed, trouble: ExchangeError | None = None) -> float:

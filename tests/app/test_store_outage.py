@@ -133,6 +133,53 @@ def test_a_resting_entry_that_fills_while_the_store_fails_has_its_stop(open_floo
     assert floor.leaked()[0] == {}
 
 
+def test_a_store_that_hangs_keeps_no_resting_entry_without_its_stop(open_floor):
+    """It fills in two parts, two seconds apart, while every operation takes its ten seconds."""
+    floor, outage = floor_with(open_floor, settings={"ENTRY_STYLE": "post_only"}, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    parts: list[int] = []
+    asked: list[str] = []
+
+    def hangs() -> bool:
+        limit = patience()
+        floor.clock.sleep(10 if limit is None else min(limit, 10))
+        return True
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        asked.extend("look" for _ in resting if method == "GET" and "/fapi/v1/order" in url)
+        now = floor.clock.now_ms()
+        if resting and len(asked) >= 2 and (not parts or now - parts[0] > 2_000):
+            parts.append(now)
+            outage.fails = hangs
+            floor.api.advance()
+            quantity = D("0.001") if len(parts) == 1 else D("0.002")
+            settle(
+                floor.venue.core, floor.account, resting[0], resting[0].price, quantity, maker=True
+            )
+
+    floor.session.before = before
+    with pytest.raises(StoreUnavailable):
+        entry.open_position(floor.desk, "BTCUSDT", signal.id)
+    floor.session.before = lambda method, url: None
+    assert not list(floor.account.working_orders("BTCUSDT"))
+    fills = floor.fills()
+    held = sum((f.quantity for f in fills), D(0))
+    assert held == floor.held()
+    first, last = floor.stops()[0], floor.stops()[-1]
+    assert first.create_time - fills[0].time < 4_000
+    assert last.create_time - fills[-1].time < 4_000
+    assert last.quantity == held
+    outage.fails = lambda: False
+    assert entry.open_position(floor.desk, "BTCUSDT", signal.id).status == "protected"
+    for _ in range(2):
+        floor.clock.sleep(60)
+        floor.api.advance()
+        guardian.guard(floor.desk)
+    assert_all_recorded(floor)
+
+
 def test_nothing_that_could_open_leaves_without_its_record(open_floor):
     floor = open_floor(durable=False)
     order = OrderRequest(

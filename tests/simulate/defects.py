@@ -233,7 +233,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "exit not remembered by its attempt",
         "shared/execution/flatten.py",
-        '    if outcome.state != "unknown":\n'
+        '    if parts or outcome.state != "unknown":\n'
         "        record = positions.change(desk.store, record, closes=record.closes + 1)\n",
         "    pass\n",
         "exchange",

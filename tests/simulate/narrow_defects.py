@@ -44,7 +44,8 @@ NARROW: tuple[Defect, ...] = (
     Defect(
         "an entry that nobody finds is sent again",
         ORDERS,
-        "                if not again:\n                    absence.believe(desk, current)\n",
+        "                if not again or current.attempts >= ATTEMPTS:\n"
+        "                    absence.believe(desk, current)\n",
         "                again = True\n",
         "doubt",
         3000,
