@@ -144,67 +144,73 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     stuck: list[VenueAlgoOrder] = []
     unread: set[str] = set()
     books = Books(desk.clock)
-    for round_ in range(ROUNDS):
-        # Permits first: what an order behind one has opened by now is in what is read next. The
-        # other way round a fill between the two looks would be missed.
-        outstanding = _permits(desk, books)
-        held = seen.positions(desk, failures, unread)
-        plain = seen.listed(failures, unread, seen.PLAIN, desk.exchange.open_orders)
-        algos = seen.listed(failures, unread, seen.CONDITIONAL, desk.exchange.open_algo_orders)
-        stuck = seen.stuck(desk, held, algos)
-        algos = [a for a in algos if a not in stuck]
-        remaining = tuple(open_symbols(held, plain, algos))
-        if not remaining and not outstanding and not unread:
-            break
-        if not round_:
-            foreign += _foreign(desk, held, plain, algos, books)
-        # What cannot be listed is cancelled wherever something of ours, or held, could be: first
-        # where a position is, elsewhere when the positions are closed.
-        unlisted = {*desk.symbols, *(p.symbol for p in held)}
-        resting = {p.symbol for p in held} if seen.PLAIN in unread else set()
-        for symbol in sorted({o.symbol for o in plain} | resting):
-            # Entries that still rest would open what is being closed: they go first.
-            if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
-                cancelled += sum(o.symbol == symbol for o in plain)
-        for position in held:
-            _try(
-                failures,
-                position.symbol,
-                _close,
-                desk,
-                position,
-                correlation,
-                attempt * ROUNDS + round_,
-                books,
-                readable=seen.POSITIONS not in unread,
-            )
-        # The stops stay until their position is gone: a close that fails must not leave it naked.
-        still = {p.symbol for p in seen.positions(desk, failures, unread)} if held else set()
-        closed += [p.symbol for p in held if p.symbol not in still]
-        for symbol in sorted(unlisted - resting if seen.PLAIN in unread else ()):
-            _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
-        armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
-        for symbol in sorted(armed - still):
-            sure = _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
-            for algo in algos:
-                if algo.symbol != symbol:
-                    continue
-                # Also where the answer was lost: they may be gone, and in no list any more.
-                write = (
-                    partial(adopt.cancelled, desk, algo, "emergency stop")
-                    if sure
-                    else partial(adopt.conditional, desk, algo)
+    try:
+        for round_ in range(ROUNDS):
+            # Permits first: what an order behind one has opened by now is in what is read next. The
+            # other way round a fill between the two looks would be missed.
+            outstanding = _permits(desk, books)
+            held = seen.positions(desk, failures, unread)
+            plain = seen.listed(failures, unread, seen.PLAIN, desk.exchange.open_orders)
+            algos = seen.listed(failures, unread, seen.CONDITIONAL, desk.exchange.open_algo_orders)
+            stuck = seen.stuck(desk, held, algos)
+            algos = [a for a in algos if a not in stuck]
+            remaining = tuple(open_symbols(held, plain, algos))
+            if not remaining and not outstanding and not unread:
+                break
+            if not round_:
+                foreign += _foreign(desk, held, plain, algos, books)
+            # What cannot be listed is cancelled wherever something of ours, or held, could be:
+            # first where a position is, elsewhere when the positions are closed.
+            unlisted = {*desk.symbols, *(p.symbol for p in held)}
+            resting = {p.symbol for p in held} if seen.PLAIN in unread else set()
+            for symbol in sorted({o.symbol for o in plain} | resting):
+                # Entries that still rest would open what is being closed: they go first.
+                if _try(failures, symbol, desk.exchange.cancel_all_orders, symbol):
+                    cancelled += sum(o.symbol == symbol for o in plain)
+            for position in held:
+                _try(
+                    failures,
+                    position.symbol,
+                    _close,
+                    desk,
+                    position,
+                    correlation,
+                    attempt * ROUNDS + round_,
+                    books,
+                    readable=seen.POSITIONS not in unread,
                 )
-                _try(failures, symbol, _write, books, write)
-                gone.append(algo.client_algo_id)
-                cancelled += sure
-        if (round_ or attempt) and len(closed) + cancelled == done:
-            # Nothing moves: the workflow comes back after a pause. The lists of all open orders
-            # weigh 40 each: more looks would use up the minute's weight, which exits need.
-            break
-        done = len(closed) + cancelled
-        if round_:
-            desk.clock.sleep(PAUSE)
+            # The stops stay until their position is gone: a close that fails must not leave it
+            # naked.
+            still = {p.symbol for p in seen.positions(desk, failures, unread)} if held else set()
+            closed += [p.symbol for p in held if p.symbol not in still]
+            for symbol in sorted(unlisted - resting if seen.PLAIN in unread else ()):
+                _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
+            armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
+            for symbol in sorted(armed - still):
+                sure = _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
+                for algo in algos:
+                    if algo.symbol != symbol:
+                        continue
+                    # Also where the answer was lost: they may be gone, and in no list any more.
+                    write = (
+                        partial(adopt.cancelled, desk, algo, "emergency stop")
+                        if sure
+                        else partial(adopt.conditional, desk, algo)
+                    )
+                    _try(failures, symbol, _write, books, write)
+                    gone.append(algo.client_algo_id)
+                    cancelled += sure
+            if (round_ or attempt) and len(closed) + cancelled == done:
+                # Nothing moves: the workflow comes back after a pause. The lists of all open orders
+                # weigh 40 each: more looks would use up the minute's weight, which exits need.
+                break
+            done = len(closed) + cancelled
+            if round_:
+                desk.clock.sleep(PAUSE)
+    except ExchangeError:
+        # Nothing can be seen any more. What has left without its record gets it all the same.
+        _try(failures, "records", books.catch_up)
+        raise
     written = _try(failures, "records", books.catch_up)
     result = Flattened(
         flat=not remaining and not outstanding and not unread,

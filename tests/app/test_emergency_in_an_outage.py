@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from desk import ACCOUNT, POSITIONS, UNAVAILABLE
-from outage import assert_all_recorded, assert_nothing_open, floor_with, opened
+from outage import assert_all_recorded, assert_nothing_open, floor_with, intents, opened
 
+from shared.errors import ExchangeUnavailable
 from shared.execution import emergency, guardian, reconcile
 from shared.storage.patience import patience
 
@@ -117,3 +118,29 @@ def test_a_stop_whose_run_breaks_is_taken_up_by_the_next(open_floor):
     assert floor.held() == 0
     floor.run(10)
     assert "emergency-flat" in floor.alerts()
+
+
+def test_a_close_is_written_down_though_nothing_can_be_seen_after_it(open_floor):
+    """Of a stranger's position, while the store was away: nobody books a trade of it."""
+    floor, outage = floor_with(open_floor, durable=False)
+    floor.expected = {1, 2, 3, 4, 7, 8}
+    floor.trade_by_hand("XRPUSDT", "BUY", "100")
+    emergency.latch(floor.desk, "manual", {"operator": "ada"}, "stop")
+    floor.watch.latched_at = floor.clock.now_ms()
+    outage.fails = lambda: True
+
+    def after(method: str, url: str) -> None:
+        if method.upper() == "POST" and url.split("?")[0].endswith("/v1/order"):
+            outage.fails = lambda: False
+            for what in (POSITIONS, ACCOUNT):
+                floor.break_next(what, UNAVAILABLE, times=1000)
+
+    floor.session.after = after
+    with pytest.raises(ExchangeUnavailable):
+        emergency.flatten_account(floor.desk, "stop")
+    floor.session.after = lambda method, url: None
+    floor.faults.rules.clear()
+    assert emergency.flatten_account(floor.desk, "stop", 1).flat
+    close = floor.orders()[-1].client_order_id
+    assert intents(floor)[close] == 1
+    assert {o["id"]: o["state"] for o in floor.documents("orders")}[close] == "filled"

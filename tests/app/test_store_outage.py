@@ -15,6 +15,7 @@ from shared.errors import InvalidInput, StoreUnavailable
 from shared.execution import entry, guardian, unrecorded
 from shared.execution.exchange import OrderRequest
 from shared.simulation.settlement import settle
+from shared.storage.patience import patience
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3, 12, 40])
