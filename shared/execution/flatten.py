@@ -308,10 +308,21 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
 def _held(desk: Desk, symbol: str) -> VenuePosition | None:
     for _ in range(3):
         try:
-            return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+            return _shown(desk, symbol)
         except ExchangeError as error:
             # A short pause that the exchange asks for is waited out here: whoever gave up would
             # come back later than it ends, and begin anew.
             short = 0 < error.retry_after <= SHORT_PAUSE
             desk.clock.sleep(error.retry_after if short else PAUSE)
-    return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+    return _shown(desk, symbol)
+
+
+def _shown(desk: Desk, symbol: str) -> VenuePosition | None:
+    """The position in a symbol; from the balances where the positions' own endpoint fails."""
+    try:
+        shown = desk.exchange.positions()
+    except ExchangeError as error:
+        if error.retry_after:
+            raise  # nor are they to be asked for
+        shown = desk.exchange.account_positions()
+    return next((p for p in shown if p.symbol == symbol), None)

@@ -285,3 +285,28 @@ def test_an_emergency_stop_closes_though_positions_have_no_answer(open_floor, si
     floor.faults.rules.clear()
     assert emergency.flatten_account(floor.desk, "test", 1).flat
     assert emergency.settle_all(floor.desk) == 1
+
+
+def test_a_position_without_a_stop_is_closed_though_positions_cannot_be_read(open_floor):
+    """No stop can be placed either: what the balances list is closed all the same.
+
+    A second later than otherwise, which the endpoint that fails is asked for.
+    """
+    floor = open_floor()
+    floor.expected = {4}
+    floor.break_next(ALGO, UNAVAILABLE, times=1000, seconds=40)
+
+    def after(method: str, url: str) -> None:
+        if method.upper() == "POST" and url.split("?")[0].endswith("/v1/order"):
+            floor.session.after = lambda method, url: None
+            floor.break_next(POSITIONS, UNAVAILABLE, times=1000, seconds=30)
+
+    floor.session.after = after
+    floor.trade()
+    floor.run(20)
+    opened, closed = floor.fills()
+    assert closed.time - opened.time <= 6_500
+    floor.run(100)
+    assert len(floor.orders()) == 2, "closed once"
+    [trade] = floor.trades()
+    assert trade["exitReason"] == "protection failed"
