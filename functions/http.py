@@ -1,6 +1,7 @@
 """HTTP in and out: JSON bodies, clear errors, nothing secret in them."""
 
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, TypeVar
@@ -29,6 +30,11 @@ from shared.errors import (
 
 #: Bodies above this are refused unread.
 MAX_BODY_BYTES = 16_384
+#: Seconds after which to ask again, where an error of "too often" does not say: counts are of a
+#: minute.
+MINUTE_S = 60
+#: No limit of ours lasts longer, whatever an outside service says of its own.
+DAY_S = 86_400
 
 T = TypeVar("T")
 
@@ -97,7 +103,12 @@ def failed(error: BorsaError) -> func.HttpResponse:
         status = 429
     if status >= 500:
         logging.getLogger("borsa").error("%s: %s", type(error).__name__, error)
-    return reply(error_of(error), status)
+    response = reply(error_of(error), status)
+    if status == 429:
+        # Whole seconds (RFC 9110, 10.2.3), and never one too early.
+        wait = getattr(error, "retry_after", 0.0) or MINUTE_S
+        response.headers["Retry-After"] = str(max(1, math.ceil(min(wait, DAY_S))))
+    return response
 
 
 def answers(

@@ -6,7 +6,7 @@
     ├── ConfigurationError        settings are missing or wrong; names every problem at once
     ├── InvalidInput              a caller's input is wrong; nothing was changed
     │   ├── CodeRefused           a code of the second factor is wrong, used, or the factor locked
-    │   ├── TooManyRequests       asked too often; the same request may succeed later
+    │   ├── TooManyRequests       asked too often; again after ``retry_after`` seconds
     │   ├── NotSignedIn           no session, or one that is over
     │   ├── NotAllowed            signed in, but the role does not allow it
     │   └── SignInRefused         a sign-in that does not prove who somebody is
@@ -66,7 +66,18 @@ class CodeRefused(InvalidInput):
 
 
 class TooManyRequests(InvalidInput):
-    """Asked too often; the same request may succeed later."""
+    """Asked too often; the same request may succeed later.
+
+    Parameters
+    ----------
+    message : str
+    retry_after : float
+        Seconds until it may, 0 where that is not known.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotSignedIn(InvalidInput):

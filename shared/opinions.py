@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LLM_PER_MINUTE = 20
 #: Of them under way at the same time, on one instance.
 LLM_AT_ONCE = 4
+#: Seconds after which one of them has likely ended.
+LLM_TURN_S = 5.0
 #: Texts and documents handed in within a minute.
 TEXTS_PER_MINUTE = 30
 #: A longer feed is not read.
@@ -134,7 +136,8 @@ class Opinions:
         self.llm_throttle.admit()
         if not self._turns.acquire(blocking=False):
             raise TooManyRequests(
-                f"{LLM_AT_ONCE} questions to the language model are under way; wait a little"
+                f"{LLM_AT_ONCE} questions to the language model are under way; wait a little",
+                retry_after=LLM_TURN_S,
             )
         try:
             yield

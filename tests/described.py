@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,8 +69,8 @@ def operation(method: str, target: str) -> tuple[str, dict[str, Any]] | None:
     return path, described
 
 
-def check(method: str, target: str, status: int, body: bytes) -> None:
-    """An answer must be one that is described."""
+def check(method: str, target: str, status: int, body: bytes, headers: Iterable[str]) -> None:
+    """An answer must be one that is described, with the headers that are."""
     if Draft202012Validator is None or not urlsplit(target).path.startswith("/api/"):
         return
     found = operation(method, target)
@@ -84,6 +85,8 @@ def check(method: str, target: str, status: int, body: bytes) -> None:
         return  # the server itself, long before the application
     told = described["responses"].get(str(status))
     assert told is not None, f"{where}: not described; it said {body[:300]!r}"
+    missing = {name.lower() for name in told.get("headers", {})} - {h.lower() for h in headers}
+    assert not missing, f"{where}: without {missing}"
     schema = told.get("content", {}).get("application/json", {}).get("schema")
     if schema is not None:
         wrong = problems(schema, json.loads(body))

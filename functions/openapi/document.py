@@ -192,6 +192,13 @@ def _described(operation: Operation, path: str, known: dict[str, Any]) -> dict[s
 
 def _response(status: int, type_: Any, known: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"description": _MEANING[status]}
+    if status == 429:
+        told["headers"] = {
+            "Retry-After": {
+                "description": "seconds after which the same request is worth asking again",
+                "schema": {"type": "integer", "minimum": 1},
+            }
+        }
     if isinstance(type_, str):
         told["content"] = {type_: {}}
     elif type_ is not None:

@@ -69,10 +69,12 @@ class Lockout:
             While the address is locked.
         """
         state, _ = self._load(address)
-        if self._clock.now_ms() < state.locked_until:
+        now = self._clock.now_ms()
+        if now < state.locked_until:
             raise TooManyRequests(
                 f"too many sign-ins failed: locked until {iso(state.locked_until)}. Function keys "
-                "and open sessions are not"
+                "and open sessions are not",
+                retry_after=(state.locked_until - now) / 1000,
             )
 
     def failed(self, address: str) -> int:

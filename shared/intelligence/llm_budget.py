@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.clock import Clock, day
+from shared.clock import DAY_MS, Clock, day
 from shared.errors import AlreadyExists, Conflict, TooManyRequests
 from shared.intelligence.llm_messages import Usage
 from shared.storage.store import Patch, Store, Where
@@ -82,7 +82,8 @@ class DailyBudget:
         TooManyRequests
             When the day does not have that much left.
         """
-        today = day(self._clock.now_ms())
+        now = self._clock.now_ms()
+        today = day(now)
         tokens = prompt_tokens + completion_tokens
         micro = self.prices.micro(prompt_tokens, completion_tokens)
         self._ensure(today)
@@ -107,7 +108,8 @@ class DailyBudget:
                 f"the language model's budget of {today} has {self._tokens - left.tokens} tokens "
                 f"and {self._micro / _MICRO - left.cost:.4f} USD left, this request may take "
                 f"{tokens} and {micro / _MICRO:.4f}; it begins anew at 00:00 UTC, or raise "
-                "LLM_DAILY_TOKENS and LLM_DAILY_COST"
+                "LLM_DAILY_TOKENS and LLM_DAILY_COST",
+                retry_after=(DAY_MS - now % DAY_MS) / 1000,
             ) from None
         return Reserved(today, tokens, micro)
 

@@ -59,7 +59,8 @@ class Throttle:
                 seen.popleft()
             if len(seen) >= self._limit:
                 raise TooManyRequests(
-                    f"more than {self._limit} requests {self._what} within a minute; wait a little"
+                    f"more than {self._limit} requests {self._what} within a minute; wait a little",
+                    retry_after=(seen[0] + MINUTE_MS - now) / 1000,
                 )
             seen.append(now)
 

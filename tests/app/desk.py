@@ -374,7 +374,7 @@ class Floor:
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
         answer = await host.handle(Request(method, target, headers, raw))
-        described.check(method, target, answer.status, answer.body)
+        described.check(method, target, answer.status, answer.body, dict(answer.headers))
         return answer
 
     def timer(self, name: str) -> None:

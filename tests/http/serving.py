@@ -130,7 +130,7 @@ class Serving:
             method, self.url + path, data=body, json=json, headers=sent, timeout=60
         )
         self.bodies.append(answer.content)
-        described.check(method, path, answer.status_code, answer.content)
+        described.check(method, path, answer.status_code, answer.content, answer.headers)
         return answer
 
     def state(self) -> dict[str, list[tuple[str, ...]]]:
