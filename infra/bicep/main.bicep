@@ -813,6 +813,9 @@ var connectionSettings = {
   // Threads of the worker. Its own default is 5 on one core: entries that wait for their fills would
   // keep closing activities waiting. More than host.json admits at a time.
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  // Bytes of a request that the host reads before it asks the application, which takes 4 MiB at most
+  // (a document). The host's own limit is 100 MiB, held in memory by it and by the worker.
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '8388608'
 }
 
 module functionApp 'modules/functionapp.bicep' = {

@@ -43,6 +43,7 @@ PLATFORM = {
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
     "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
     "PYTHON_THREADPOOL_THREAD_COUNT",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
 }
 
 #: What Flex Consumption refuses or ignores.
@@ -110,6 +111,18 @@ def test_an_exit_finds_a_thread_however_many_activities_wait(minimal: Prediction
     assert admitted > WAVE
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     assert sample["PYTHON_THREADPOOL_THREAD_COUNT"] == str(threads)
+
+
+def test_the_host_reads_no_body_that_no_endpoint_would_take(minimal: Prediction) -> None:
+    """Its own limit is 100 MiB, which it and the worker would each hold in memory."""
+    from functions.http import MAX_BODY_BYTES
+    from shared.intelligence.document import MOST_BYTES
+
+    limit = int(settings(minimal)["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"])
+    # What is a little too large is refused by the application, which says what it takes.
+    assert max(MOST_BYTES, MAX_BODY_BYTES) < limit <= 2 * MOST_BYTES
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    assert sample["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"] == str(limit)
 
 
 def test_no_setting_that_flex_consumption_refuses(minimal: Prediction) -> None:
