@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
 from shared.clock import iso
-from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from shared.errors import (
+    AlreadyExists,
+    BorsaError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+)
 from shared.execution.desk import Desk
 from shared.risk.decision import Decision
 
@@ -92,7 +100,7 @@ def load(desk: Desk, id: str) -> tuple[Approval, str]:
 
 
 def answer(desk: Desk, id: str, given: Answer) -> Approval:
-    """Record a person's answer.
+    """Record a person's answer; the same one by the same person once more is told what holds.
 
     Raises
     ------
@@ -101,25 +109,55 @@ def answer(desk: Desk, id: str, given: Answer) -> Approval:
     InvalidInput
         Wrong nonce or no operator named; nothing is changed.
     Conflict
-        Answered before, or too late.
+        Answered otherwise before, or too late.
+    StoreUnavailable
+        It is not known whether it counts.
     """
     approval, etag = load(desk, id)
     if not given.operator.strip():
         raise InvalidInput("operator is empty; say who answers")
     if given.nonce != approval.nonce:
         raise InvalidInput("the nonce does not belong to this request; read it again")
-    if approval.state != "pending":
-        raise Conflict(f"this request is {approval.state} already")
-    if desk.clock.now_ms() >= approval.expires_at:
-        raise Conflict(f"too late: the request expired at {iso(approval.expires_at)}")
     changed = msgspec.structs.replace(
         approval,
         state="approved" if given.decision == "approve" else "rejected",
         operator=given.operator.strip()[:100],
     )
-    desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
-    desk.note("approval", msgspec.to_builtins(changed), correlation=id)
+    if approval.state != "pending":
+        _must_be(changed, approval)
+    elif desk.clock.now_ms() >= approval.expires_at:
+        raise Conflict(f"too late: the request expired at {iso(approval.expires_at)}")
+    else:
+        _store(desk, changed, etag)
+    try:
+        desk.note("approval", msgspec.to_builtins(changed), correlation=id)
+    except BorsaError:
+        # The answer counts, and whoever executes it notes it first (:func:`settle`).
+        logging.getLogger("borsa").exception("approval %s stored, not audited yet", id)
     return changed
+
+
+def _store(desk: Desk, changed: Approval, etag: str) -> None:
+    """Write an answer down. What was lost may be the word of it only: then it counts."""
+    try:
+        desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
+    except (StoreUnavailable, Conflict) as error:
+        try:
+            now, _ = load(desk, changed.id)
+        except StoreUnavailable:
+            now = None
+        if now is None or now.state == "pending":
+            raise StoreUnavailable(
+                f"it is not known whether the answer counts; give it again until it is told: {error}"
+            ) from error
+        _must_be(changed, now)
+
+
+def _must_be(changed: Approval, stored: Approval) -> None:
+    if (stored.state, stored.operator) != (changed.state, changed.operator):
+        who = f", by {stored.operator}" if stored.operator else ""
+        raise Conflict(f"this request is {stored.state} already{who}; that holds")
+
 
 
 def settle(desk: Desk, symbol: str, signal_id: str) -> Verdict:

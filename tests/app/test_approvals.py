@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from desk import PRICES, Floor
 
+from shared.compliance.approval import Answer
+from shared.compliance.approval import answer as store_answer
+from shared.errors import StoreUnavailable
+
 D = Decimal
 
 
@@ -51,7 +55,13 @@ def test_approved(floor):
     assert D(50) <= floor.held("ETHUSDT") * D(2_500) <= D(100)
     assert floor.account.setting("ETHUSDT").leverage <= 3
     assert [a["state"] for a in floor.audit("approval")] == ["pending", "approved"]
-    assert answer(floor, signal.id, nonce=asked["nonce"]) == 409
+    # The same answer once more is told what holds, and does nothing.
+    assert answer(floor, signal.id, nonce=asked["nonce"]) == 200
+    assert answer(floor, signal.id, "reject", nonce=asked["nonce"]) == 409
+    assert answer(floor, signal.id, nonce=asked["nonce"], operator="bea") == 409
+    floor.run(5)
+    assert len(floor.entries()) == 1
+    assert [a["state"] for a in floor.audit("approval")] == ["pending", "approved"]
 
 
 def test_rejected(floor):
@@ -111,9 +121,6 @@ def test_nonce_of_another_request(floor):
 
 def test_event_is_lost_but_the_answer_is_stored(floor):
     """Nobody wakes the workflow: its own timer does, and the stored answer counts."""
-    from shared.compliance.approval import Answer
-    from shared.compliance.approval import answer as store_answer
-
     signal = floor.trade("ETHUSDT")
     floor.run(20)
     nonce = request_of(floor)["nonce"]
@@ -152,6 +159,87 @@ def test_answer_counts_although_the_workflow_cannot_be_woken(floor):
     assert answer(floor, signal.id, nonce=request_of(floor)["nonce"]) == 200
     floor.run(20)
     assert floor.outcome(signal)["outcome"] == "protected"
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+@pytest.mark.parametrize("lost", ["answer to the write", "record in the audit"])
+def test_an_answer_that_counts_is_told_so_though_the_store_fails(floor, lost, decision):
+    """Written, and then the store fails: no 503 for an answer that has its effect."""
+    signal = floor.trade("ETHUSDT")
+    floor.run(3)
+    nonce = request_of(floor)["nonce"]
+
+    def written(name, args):
+        if args[0] == "approvals":
+            floor.store.after = lambda name, args: None
+            if lost == "record in the audit":
+                floor.store.before = refused
+            else:
+                raise StoreUnavailable("the answer did not arrive")
+
+    def refused(name, args):
+        if args[0] == "audit":
+            floor.store.before = lambda name, args: None
+            raise StoreUnavailable("the audit is away")
+
+    floor.store.after = written
+    assert answer(floor, signal.id, decision, nonce=nonce) == 200
+    state = {"approve": "approved", "reject": "rejected"}[decision]
+    assert request_of(floor)["state"] == state
+    floor.run(10)
+    assert floor.outcome(signal)["outcome"] == {"approve": "protected"}.get(decision, state)
+    # Whoever executes it has noted it before.
+    assert [a["state"] for a in floor.audit("approval")] == ["pending", state]
+
+
+def test_an_answer_of_which_nobody_knows_whether_it_counts_may_be_given_again(floor):
+    """The store fails with the write, and when it is looked at: repeated, it is told what holds."""
+    signal = floor.trade("ETHUSDT")
+    floor.run(3)
+    nonce = request_of(floor)["nonce"]
+    read = floor.services.store.get
+
+    def away(container, *args):
+        if container == "approvals":
+            raise StoreUnavailable("the store is away")
+        return read(container, *args)
+
+    def written(name, args):
+        if args[0] == "approvals":
+            floor.store.after = lambda name, args: None
+            floor.store.get = away
+            raise StoreUnavailable("the answer did not arrive")
+
+    floor.store.after = written
+    body = {"decision": "approve", "operator": "ada", "nonce": nonce}
+    told = floor.http("POST", f"/api/approvals/{signal.id}", body)
+    assert told.status == 503
+    assert b"not known whether the answer counts; give it again" in told.body
+    del floor.store.get
+    again = floor.http("POST", f"/api/approvals/{signal.id}", body)
+    assert (again.status, json.loads(again.body)["state"]) == (200, "approved")
+    floor.run(10)
+    assert floor.outcome(signal)["outcome"] == "protected"
+    assert len(floor.entries()) == 1
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_of_two_answers_at_once_the_second_is_told_which_holds(floor, decision):
+    signal = floor.trade("ETHUSDT")
+    floor.run(3)
+    nonce = request_of(floor)["nonce"]
+
+    def first(name, args):
+        if args[0] == "approvals":
+            floor.store.before = lambda name, args: None
+            other = Answer(decision="approve", nonce=nonce, operator="bea")
+            assert store_answer(floor.desk, signal.id, other).state == "approved"
+
+    floor.store.before = first
+    body = {"decision": decision, "operator": "ada", "nonce": nonce}
+    told = floor.http("POST", f"/api/approvals/{signal.id}", body)
+    assert told.status == 409
+    assert b"approved already, by bea; that holds" in told.body
 
 
 def test_approved_and_then_stopped(floor):
