@@ -159,7 +159,6 @@ def _must_be(changed: Approval, stored: Approval) -> None:
         raise Conflict(f"this request is {stored.state} already{who}; that holds")
 
 
-
 def settle(desk: Desk, symbol: str, signal_id: str) -> Verdict:
     """The verdict; a request nobody answered in time expires now, and its reservation is freed."""
     from shared.execution.assess import load as load_decision

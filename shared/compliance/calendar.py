@@ -187,7 +187,7 @@ def remove(
         {"removed": msgspec.to_builtins(event), "operator": who, "reason": reason[:500], "at": now},
         correlation=id,
     )
-    _change(desk, lambda known: [e for e in known if e.id != id])
+    # Before it is done: no window is taken away of which nobody hears.
     desk.alert(
         "warning",
         "compliance-event-removed",
@@ -196,6 +196,7 @@ def remove(
         correlation=id,
         once=str(now),
     )
+    _change(desk, lambda known: [e for e in known if e.id != id])
     return event
 
 

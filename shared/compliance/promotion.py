@@ -18,6 +18,7 @@ from shared.compliance.progress import Grant, Progress, Run, Withdrawal
 from shared.compliance.stages import StageEvidence, production_problems
 from shared.errors import Conflict, InvalidInput
 from shared.execution.desk import Desk
+from shared.market.timeframe import DAY_MS
 from shared.risk.kill_switch import MIN_REASON
 from shared.security.totp import SecondFactor
 
@@ -95,13 +96,7 @@ def promote(
     with refusals_told(desk, f"promote to {stage}", operator):
         second_factor.verify(code)
     desk.note("stage", {"promoted": msgspec.to_builtins(grant)}, correlation=f"stage-{grant.at}")
-
-    def change(known: Progress) -> Progress:
-        # What the stage showed under an earlier promotion is not evidence of this one.
-        runs = {k: r for k, r in known.runs.items() if k != progress.run_key(stage, "production")}
-        return msgspec.structs.replace(known, runs=runs, grants={**known.grants, stage: grant})
-
-    progress.change(desk, change)
+    # Before it counts: no stage is allowed of which nobody hears.
     desk.alert(
         "critical",
         "stage-promoted",
@@ -109,6 +104,13 @@ def promote(
         f"Reason: {grant.reason}. Set TRADING_STAGE and BINANCE_ENVIRONMENT to use it.",
         correlation=f"stage-{grant.at}",
     )
+
+    def change(known: Progress) -> Progress:
+        # What the stage showed under an earlier promotion is not evidence of this one.
+        runs = {k: r for k, r in known.runs.items() if k != progress.run_key(stage, "production")}
+        return msgspec.structs.replace(known, runs=runs, grants={**known.grants, stage: grant})
+
+    progress.change(desk, change)
     return grant
 
 
@@ -123,6 +125,9 @@ def watch(desk: Desk) -> str:
     if desk.settings_wrong:
         return ""  # which stage runs is not known: one that is not meant would end the run of ours
     known = progress.note_day(desk)
+    if known.withdrawn and desk.clock.now_ms() - known.withdrawn[-1].at < DAY_MS:
+        # Once more, in case that it could not be told then: the same alert is stored once.
+        _tell_withdrawn(desk, known.withdrawn[-1])
     stage = desk.stage.name
     grant = known.grants.get(stage)
     if desk.environment != "production" or grant is None:
@@ -154,15 +159,20 @@ def _withdraw(desk: Desk, stage: str, reason: str) -> str:
 
     desk.note("stage", {"withdrawn": msgspec.to_builtins(withdrawal)}, correlation=f"stage-{now}")
     progress.change(desk, change)
+    _tell_withdrawn(desk, withdrawal)
+    return stage
+
+
+def _tell_withdrawn(desk: Desk, withdrawal: Withdrawal) -> None:
+    below, _ = FROM.get(withdrawal.stage, ("below", ""))
     desk.alert(
         "critical",
         "stage-demoted",
-        f"Stage {stage} may not open anything any more",
-        f"{reason}. Positions are looked after and closed as ever. Stage {FROM[stage][0]} has to "
+        f"Stage {withdrawal.stage} may not open anything any more",
+        f"{withdrawal.reason}. Positions are looked after and closed as ever. Stage {below} has to "
         "show its evidence anew.",
-        correlation=f"stage-{now}",
+        correlation=f"stage-{withdrawal.at}",
     )
-    return stage
 
 
 def overview(desk: Desk, deployment: Deployment) -> dict[str, Any]:

@@ -7,6 +7,7 @@ for as long as it is not closed. Every step is in the audit chain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -197,22 +198,31 @@ def close(
         raise InvalidInput("give a reason of at least 10 characters")
     with refusals_told(desk, f"close violation {id}", operator):
         factor.verify(code)
-    closed = _move(
-        desk, id, "closed", {"closedBy": who, "reason": reason.strip()[:1000]}, "closedAt"
+
+    def tell() -> None:
+        if known.get("severity") == "critical":
+            desk.alert(
+                "warning",
+                "compliance-closed",
+                f"A critical violation was closed by {who}",
+                f"{known['text']} Reason: {reason.strip()[:500]}",
+                correlation=id,
+            )
+
+    return _move(
+        desk, id, "closed", {"closedBy": who, "reason": reason.strip()[:1000]}, "closedAt", tell
     )
-    if closed.get("severity") == "critical":
-        desk.alert(
-            "warning",
-            "compliance-closed",
-            f"A critical violation was closed by {who}",
-            f"{closed['text']} Reason: {reason.strip()[:500]}",
-            correlation=id,
-        )
-    return closed
 
 
-def _move(desk: Desk, id: str, state: str, fields: dict[str, Any], stamp: str) -> dict[str, Any]:
-    """Move a violation as its life allows, noted before it is changed."""
+def _move(
+    desk: Desk,
+    id: str,
+    state: str,
+    fields: dict[str, Any],
+    stamp: str,
+    tell: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Move a violation as its life allows, noted and told before it is changed."""
     now = desk.clock.now_ms()
     while True:
         known, etag = load(desk, id)
@@ -223,6 +233,7 @@ def _move(desk: Desk, id: str, state: str, fields: dict[str, Any], stamp: str) -
             {"id": id, "from": known["state"], "state": state, **fields, "at": now},
             correlation=id,
         )
+        tell()
         try:
             desk.store.replace(CONTAINER, changed, etag=etag)
         except Conflict:

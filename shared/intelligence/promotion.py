@@ -136,6 +136,7 @@ class Models:
             "evidence": evidence,
         }
         self._note(desk, name, body, who, why, now)
+        self._tell(desk, name, self._from_now(desk, tenure))
 
         def change(found: Slot) -> Slot:
             if (found.latest() or champion) != champion:
@@ -143,7 +144,7 @@ class Models:
             found = self._with_shipped(found, champion, now)
             return slots.promoted(found, self._from_now(desk, tenure))
 
-        return self._crowned(desk, self._registry.change(name, change), name)
+        return self._registry.change(name, change).tenures[-1]
 
     def roll_back(
         self,
@@ -176,13 +177,14 @@ class Models:
         tenure = Tenure(version=target, since=now, at=now, how="rollback", operator=who, reason=why)
         self._note(desk, name, {"action": "rollback", "version": target, "before": left}, who, why,
                    now)  # fmt: skip
+        self._tell(desk, name, self._from_now(desk, tenure))
 
         def change(found: Slot) -> Slot:
             if found.latest() != left:
                 raise Conflict(f"model {name}: the champion changed meanwhile; look again")
             return slots.rolled_back(found, self._from_now(desk, tenure))
 
-        return self._crowned(desk, self._registry.change(name, change), name)
+        return self._registry.change(name, change).tenures[-1]
 
     def note_arrivals(self, desk: Desk) -> None:
         """Bring registrations into the audit chain that were made where it cannot be written."""
@@ -276,8 +278,8 @@ class Models:
         now = desk.clock.now_ms()
         return msgspec.structs.replace(tenure, at=now, since=now + NOTICE_MS)
 
-    def _crowned(self, desk: Desk, slot: Slot, name: str) -> Tenure:
-        tenure = slot.tenures[-1]
+    def _tell(self, desk: Desk, name: str, tenure: Tenure) -> None:
+        """Announce who will vote, before it is written: none votes of which nobody hears."""
         desk.alert(
             "critical",
             "model-champion",
@@ -287,7 +289,6 @@ class Models:
             correlation=f"model-{name}",
             once=str(tenure.at),
         )
-        return tenure
 
     def _serving_or_conflict(self) -> None:
         if not self._serves:
