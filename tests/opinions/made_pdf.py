@@ -19,6 +19,10 @@ def pdf(*pages: str) -> bytes:
         )
     named = b" ".join(b"%d 0 R" % kid for kid in kids)
     objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (named, len(kids))
+    return _file(objects)
+
+
+def _file(objects: list[bytes]) -> bytes:
     out = bytearray(b"%PDF-1.4\n")
     places = []
     for number, body in enumerate(objects, 1):
@@ -33,6 +37,30 @@ def pdf(*pages: str) -> bytes:
         xref,
     )
     return bytes(out)
+
+
+def laughing(depth: int) -> bytes:
+    """A file of a page that draws a form ten times, which draws another one ten times, and so on."""
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        b"/Resources << /XObject << /F 5 0 R >> >> >>",
+        _stream(b"", b"/F Do " * 10),
+    ]
+    for level in range(depth):
+        number = len(objects) + 1
+        inner = b"/Resources << /XObject << /F %d 0 R >> >>" % (number + 1)
+        font = b"/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+        last = level == depth - 1
+        drawn = b"BT /F1 9 Tf (ha) Tj ET" if last else b"/F Do " * 10
+        kind = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] "
+        objects.append(_stream(kind + (font if last else inner), drawn))
+    return _file(objects)
+
+
+def _stream(entries: bytes, content: bytes) -> bytes:
+    return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (entries, len(content), content)
 
 
 def _escaped(text: str) -> str:

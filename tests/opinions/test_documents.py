@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -39,7 +41,7 @@ from shared.remote.http import RemoteHttp
 from shared.storage.document import MAX_BYTES
 from shared.storage.sqlite import SqliteStore
 from tests.opinions.conftest import START
-from tests.opinions.made_pdf import pdf
+from tests.opinions.made_pdf import laughing, pdf
 from tests.opinions.remote_server import Remote, Reply, Seen, completion
 from tests.opinions.test_llm_client import client
 
@@ -224,6 +226,41 @@ def test_the_text_of_a_file_is_read() -> None:
 def test_broken_files_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         PdfReader().read(body)
+
+
+@PYPDF
+def test_a_file_that_keeps_its_reader_for_years_is_given_up() -> None:
+    """Some thousand bytes that draw ten to the power of twelve times: nobody waits for that."""
+    hostile = laughing(12)
+    assert len(hostile) < 4_000
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match="cannot be read: it takes more than 6 s"):
+        PdfReader(limit_s=6.0).read(hostile)
+    assert time.monotonic() - began < 30
+    # The same, of a size that can be read.
+    assert PdfReader().read(laughing(2)).text.count("ha") == 100
+
+
+@PYPDF
+def test_a_file_that_takes_too_much_memory_is_given_up() -> None:
+    with pytest.raises(InvalidInput, match="cannot be read: (MemoryError|its reader ended)"):
+        PdfReader(most_memory=16 << 20).read(pdf(REPORT))
+
+
+@PYPDF
+def test_what_reads_a_file_is_told_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a secret: what is in the file may find a way to run."""
+    seen: list[dict[str, str]] = []
+    run = subprocess.run
+
+    def watched(*args: Any, **named: Any) -> Any:
+        seen.append(named["env"])
+        return run(*args, **named)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+    monkeypatch.setenv("LLM_API_KEY", "k" * 40)
+    assert PdfReader().read(pdf(REPORT)).pages == 1
+    assert [set(env) <= {"PYTHONPATH", "LD_LIBRARY_PATH"} for env in seen] == [True]
 
 
 # ---------------------------------------------------------------- the service
