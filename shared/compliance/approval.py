@@ -148,7 +148,7 @@ def _store(desk: Desk, changed: Approval, etag: str) -> None:
             now = None
         if now is None or now.state == "pending":
             raise StoreUnavailable(
-                f"it is not known whether the answer counts; give it again until it is told: {error}"
+                f"it is not known whether the answer counts; give it again until told: {error}"
             ) from error
         _must_be(changed, now)
 

@@ -144,12 +144,38 @@ class RemoteHttp:
         until: int,
     ) -> Answer:
         import requests
-        import urllib3
+
+        from shared.remote.deadline import BoundedAdapter, Deadline
 
         if self._session is None:
             self._session = requests.Session()
             self._session.trust_env = False
+            for scheme in ("http://", "https://"):
+                self._session.mount(scheme, BoundedAdapter())
         left = max(0.1, (until - self._clock.now_ms()) / 1000)
+        with Deadline(left) as deadline:
+            try:
+                answer = self._sent(method, url, headers, body, left, until)
+            except ServiceUnavailable:
+                if not deadline.over:
+                    raise
+            # Cut in its headers an answer looks like a whole one that says nothing.
+            if deadline.over:
+                raise self._late(sent=deadline.asked)
+            return answer
+
+    def _sent(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        left: float,
+        until: int,
+    ) -> Answer:
+        import requests
+        import urllib3
+
         try:
             response = self._session.request(
                 method,
@@ -190,12 +216,14 @@ class RemoteHttp:
                     sent=True,
                 )
             if self._clock.now_ms() > until:
-                raise ServiceUnavailable(
-                    f"{self.service} did not finish its answer in {self._limit_ms / 1000:.0f} s",
-                    sent=True,
-                )
+                raise self._late(sent=True)
             parts.append(part)
         return b"".join(parts)
+
+    def _late(self, *, sent: bool) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"{self.service} did not finish its answer in {self._limit_ms / 1000:.0f} s", sent=sent
+        )
 
     def _lost(self, error: Exception, *, sent: bool) -> ServiceUnavailable:
         # Its text would have the address, and an address may hold a key.

@@ -40,7 +40,7 @@ def _file(objects: list[bytes]) -> bytes:
 
 
 def laughing(depth: int) -> bytes:
-    """A file of a page that draws a form ten times, which draws another one ten times, and so on."""
+    """A page that draws a form ten times, which draws another one ten times, and so on."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -51,7 +51,10 @@ def laughing(depth: int) -> bytes:
     for level in range(depth):
         number = len(objects) + 1
         inner = b"/Resources << /XObject << /F %d 0 R >> >>" % (number + 1)
-        font = b"/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+        font = (
+            b"/Resources << /Font << /F1 "
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+        )
         last = level == depth - 1
         drawn = b"BT /F1 9 Tf (ha) Tj ET" if last else b"/F Do " * 10
         kind = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] "

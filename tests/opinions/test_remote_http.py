@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -124,6 +126,68 @@ def test_a_byte_now_and_then_is_no_answer_for_ever(clock: VirtualClock) -> None:
         with pytest.raises(ServiceUnavailable, match="did not finish its answer in 60 s"):
             RemoteHttp("the service", clock).ask("GET", url, repeatable=False)
         server.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "beginning", "sent"),
+    [
+        ("http", b"", True),
+        ("http", b"HTTP/1.1 200 OK\r\n", True),
+        ("http", b"HTTP/1.1 200 OK\r\nX-Thing: ", True),
+        ("http", b"HTTP/1.1 200 OK\r\n\r\n", True),
+        # A record of TLS, which is a handshake message that never comes to its end.
+        ("https", b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", False),
+    ],
+    ids=["status", "headers", "header", "body", "handshake"],
+)
+def test_whatever_comes_byte_by_byte_has_an_end(
+    clock: VirtualClock, scheme: str, beginning: bytes, sent: bool
+) -> None:
+    """Each byte comes in time, and the whole never."""
+    hung_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            with listening.accept()[0] as line, suppress(OSError):
+                line.sendall(beginning)
+                while not hung_up.wait(0.05):
+                    line.sendall(b"x")
+
+        server = threading.Thread(target=drip)
+        server.start()
+        url = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/"
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable, match="did not finish its answer in 2 s") as told:
+            RemoteHttp("the service", clock, limit_s=2).ask("GET", url, repeatable=False)
+        assert 2 <= time.monotonic() - began < 20
+        assert told.value.sent is sent
+        # The line is cut: the other side finds out by itself.
+        server.join(20)
+        assert not server.is_alive()
+        hung_up.set()
+
+
+def test_a_line_that_is_used_again_has_an_end_too(clock: VirtualClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_once() -> None:
+            with listening.accept()[0] as line, suppress(OSError):
+                line.recv(65_536)
+                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+                line.recv(65_536)
+                while True:
+                    line.sendall(b"x")
+                    time.sleep(0.05)
+
+        server = threading.Thread(target=answer_once)
+        server.start()
+        client = RemoteHttp("the service", clock, limit_s=2)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert client.ask("GET", url).body == b"one"
+        with pytest.raises(ServiceUnavailable, match="did not finish its answer in 2 s"):
+            client.ask("GET", url, repeatable=False)
+        server.join(20)
+        assert not server.is_alive()
 
 
 @pytest.mark.parametrize(
