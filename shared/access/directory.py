@@ -20,6 +20,8 @@ from shared.errors import IdentityUnavailable, SignInRefused
 
 #: Seconds for connecting and for the answer.
 TIMEOUT = (3.0, 8.0)
+#: Seconds for a whole answer, however slowly its bytes come.
+ANSWER_S = 15.0
 #: Bytes of an answer that are read.
 MAX_ANSWER = 262_144
 #: How long the description and the keys are good, and how soon keys may be asked for again because
@@ -220,10 +222,15 @@ class Directory:
     ) -> tuple[int, dict[str, Any]]:
         import requests
 
+        from shared.remote.deadline import BoundedAdapter, Deadline
+
         body = b""
+        deadline = Deadline(ANSWER_S)
         try:
-            with requests.Session() as session:
+            with deadline, requests.Session() as session:
                 session.trust_env = False
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, BoundedAdapter())
                 with session.request(
                     method,
                     address,
@@ -242,6 +249,10 @@ class Directory:
             raise IdentityUnavailable(
                 f"the directory cannot be reached: {type(error).__name__}"
             ) from None
+        if deadline.over:
+            raise IdentityUnavailable(
+                f"the directory did not finish its answer in {ANSWER_S:.0f} s"
+            )
         try:
             found = msgspec.json.decode(body)
         except msgspec.DecodeError:

@@ -13,20 +13,17 @@ import msgspec
 
 from shared.access.sessions import CONTAINER
 from shared.clock import Clock, iso
-from shared.errors import AlreadyExists, Conflict, NotFound, TooManyRequests
-from shared.security.totp import lock_ms
+from shared.errors import TooManyRequests
+from shared.security import guesses
+from shared.security.guesses import Guesses
 from shared.storage.store import Body, Document, Store
 
-#: Failures that lock, and how far apart two of them may be to be counted together.
-MAX_FAILURES = 5
+#: How far apart two failures may be to be counted together.
 WINDOW_MS = 15 * 60_000
 
 
-class _State(msgspec.Struct, frozen=True, kw_only=True):
-    failures: int = 0
+class _State(Guesses, frozen=True, kw_only=True):
     failed_at: int = 0
-    locked_until: int = 0
-    locks: int = 0
 
 
 def caller_of(address: str) -> str:
@@ -70,7 +67,7 @@ class Lockout:
         """
         state, _ = self._load(address)
         now = self._clock.now_ms()
-        if now < state.locked_until:
+        if state.locked(now):
             raise TooManyRequests(
                 f"too many sign-ins failed: locked until {iso(state.locked_until)}. Function keys "
                 "and open sessions are not",
@@ -82,17 +79,11 @@ class Lockout:
         while True:
             state, document = self._load(address)
             now = self._clock.now_ms()
-            if now < state.locked_until:
+            if state.locked(now):
                 return 0  # was let in before the lock
-            together = 0 <= now - state.failed_at < WINDOW_MS
-            failures = state.failures + 1 if together else 1
-            locks = failures >= MAX_FAILURES
-            after = _State(
-                failures=0 if locks else failures,
-                failed_at=now,
-                locked_until=now + lock_ms(state.locks) if locks else 0,
-                locks=state.locks + locks,
-            )
+            if not 0 <= now - state.failed_at < WINDOW_MS:
+                state = msgspec.structs.replace(state, failures=0)
+            after = msgspec.structs.replace(guesses.failed(state, now), failed_at=now)
             if self._save(address, after, document):
                 return after.locked_until
 
@@ -106,10 +97,7 @@ class Lockout:
                 return
 
     def _load(self, address: str) -> tuple[_State, Document | None]:
-        document = self._store.get(CONTAINER, self._account, id_of(address))
-        if document is None:
-            return _State(), None
-        return msgspec.convert(document.body, _State), document
+        return guesses.load(self._store, CONTAINER, self._account, id_of(address), _State)
 
     def _save(self, address: str, state: _State, document: Document | None) -> bool:
         body: Body = {
@@ -118,11 +106,4 @@ class Lockout:
             "account": self._account,
             "kind": "lock",
         }
-        try:
-            if document is None:
-                self._store.create(CONTAINER, body)
-            else:
-                self._store.replace(CONTAINER, body, etag=document.etag)
-        except (AlreadyExists, Conflict, NotFound):
-            return False
-        return True
+        return guesses.save(self._store, CONTAINER, body, document)

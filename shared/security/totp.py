@@ -13,7 +13,9 @@ from collections.abc import Callable
 import msgspec
 
 from shared.clock import Clock, iso
-from shared.errors import AlreadyExists, CodeRefused, ConfigurationError, Conflict, NotFound
+from shared.errors import CodeRefused, ConfigurationError
+from shared.security import guesses
+from shared.security.guesses import Guesses
 from shared.storage.store import Body, Document, Store
 
 CONTAINER = "control"
@@ -22,11 +24,6 @@ STEP_MS = 30_000
 DIGITS = 6
 #: Steps of clock difference accepted either side.
 WINDOW = 1
-#: Wrong codes in a row that lock the factor, and for how long; each further lock without a right
-#: code in between lasts twice as long, up to a day.
-MAX_FAILURES = 5
-LOCK_MS = 15 * 60_000
-MAX_LOCK_MS = 24 * 60 * 60_000
 #: Times of wrong codes that are remembered.
 REMEMBERED = 50
 
@@ -59,16 +56,8 @@ def matching_step(secret: str, code: str, now_ms: int) -> int | None:
     return found
 
 
-def lock_ms(locks: int) -> int:
-    """How long the next lock lasts after so many without a right code in between."""
-    return int(min(LOCK_MS * 2 ** min(locks, 10), MAX_LOCK_MS))
-
-
-class _State(msgspec.Struct, frozen=True, kw_only=True):
+class _State(Guesses, frozen=True, kw_only=True):
     last_step: int = -1
-    failures: int = 0
-    locked_until: int = 0
-    locks: int = 0
     wrong_at: tuple[int, ...] = ()
 
 
@@ -99,7 +88,7 @@ class SecondFactor:
         while True:
             state, document = self._load()
             now = self._clock.now_ms()
-            if now < state.locked_until:
+            if state.locked(now):
                 raise CodeRefused(
                     f"second factor is locked until {iso(state.locked_until)}: too many wrong codes"
                 )
@@ -111,15 +100,8 @@ class SecondFactor:
             if accepted and step is not None:
                 after = _State(last_step=step, wrong_at=state.wrong_at)
             else:
-                failures = state.failures + 1
-                locked = failures >= MAX_FAILURES
-                after = _State(
-                    last_step=state.last_step,
-                    failures=0 if locked else failures,
-                    locked_until=now + lock_ms(state.locks) if locked else 0,
-                    locks=state.locks + locked,
-                    wrong_at=(*state.wrong_at, now)[-REMEMBERED:],
-                )
+                wrong_at = (*state.wrong_at, now)[-REMEMBERED:]
+                after = msgspec.structs.replace(guesses.failed(state, now), wrong_at=wrong_at)
             if not self._save(after, document):
                 continue
             if accepted:
@@ -131,10 +113,7 @@ class SecondFactor:
         return sum(at >= since for at in self._load()[0].wrong_at)
 
     def _load(self) -> tuple[_State, Document | None]:
-        document = self._store.get(CONTAINER, self._account, FACTOR_ID)
-        if document is None:
-            return _State(), None
-        return msgspec.convert(document.body, _State), document
+        return guesses.load(self._store, CONTAINER, self._account, FACTOR_ID, _State)
 
     def _save(self, state: _State, document: Document | None) -> bool:
         body: Body = {
@@ -142,11 +121,4 @@ class SecondFactor:
             "id": FACTOR_ID,
             "scope": self._account,
         }
-        try:
-            if document is None:
-                self._store.create(CONTAINER, body)
-            else:
-                self._store.replace(CONTAINER, body, etag=document.etag)
-        except (AlreadyExists, Conflict, NotFound):
-            return False
-        return True
+        return guesses.save(self._store, CONTAINER, body, document)

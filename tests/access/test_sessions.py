@@ -12,10 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from local.clock import VirtualClock
 from shared.access.door import JUST_SEEN_MS, Door
-from shared.access.lockout import MAX_FAILURES, WINDOW_MS, Lockout, caller_of, id_of
+from shared.access.lockout import WINDOW_MS, Lockout, caller_of, id_of
 from shared.access.sessions import NOTED_EVERY_MS, STOP_GRACE_MS, Sessions
 from shared.access.tokens import Person
 from shared.errors import NotFound, NotSignedIn, StoreUnavailable, TooManyRequests
+from shared.security.guesses import MAX_FAILURES
 from shared.security.throttle import Throttles
 from shared.storage.sqlite import SqliteStore
 

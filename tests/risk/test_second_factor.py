@@ -9,7 +9,8 @@ import pytest
 
 from local.clock import VirtualClock
 from shared.errors import ConfigurationError, InvalidInput
-from shared.security.totp import LOCK_MS, MAX_FAILURES, SecondFactor, matching_step
+from shared.security.guesses import LOCK_MS, MAX_FAILURES
+from shared.security.totp import SecondFactor, matching_step
 from shared.storage.sqlite import SqliteStore
 
 #: RFC 6238, appendix B: the SHA-1 secret, and the last six digits of its 8-digit codes.
