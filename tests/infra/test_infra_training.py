@@ -11,8 +11,13 @@ import pytest
 from bicep_project import ROOT, Prediction
 from infra_cases import MINIMAL, STREAMING, TRAINING
 
+from local.clock import VirtualClock
+from shared.intelligence.registry import Registry
 from shared.operations.container_jobs import ContainerJobs
 from shared.settings import SETTINGS as APPLICATION
+from shared.storage.sqlite import SqliteStore
+from tests.intelligence.made_models import card
+from tests.intelligence.made_onnx import constant
 from training.settings import SETTINGS, load
 
 pytestmark = pytest.mark.bicep
@@ -84,7 +89,33 @@ def test_it_may_pull_its_image_and_write_models_and_nothing_else(training: Predi
         scopes[scope] = roles[a["properties"]["roleDefinitionId"]]
     assert set(scopes) == {"account", "models"}
     assert scopes["account"] == {"Microsoft.DocumentDB/databaseAccounts/readMetadata"}
-    assert any(action.endswith("/items/*") for action in scopes["models"])
+    # What a registration does: nothing is removed, and nothing written blindly.
+    done = {action.rpartition("/containers/")[2] for action in scopes["models"]}
+    assert done == {
+        "Microsoft.DocumentDB/databaseAccounts/readMetadata",
+        "executeQuery",
+        "items/create",
+        "items/read",
+        "items/replace",
+    }
+
+
+def test_a_registration_needs_no_more_than_it_may() -> None:
+    class Narrow:
+        """A store of which only those operations may be used."""
+
+        def __init__(self, inner: SqliteStore) -> None:
+            self.get, self.query = inner.get, inner.query
+            self.create, self.replace = inner.create, inner.replace
+
+    clock = VirtualClock(1_746_352_881_000)
+    store = SqliteStore(":memory:", clock=clock)
+    onnx = constant(0.25, 0.5, 0.25)
+    registry = Registry(Narrow(store), clock)  # type: ignore[arg-type]
+    for _ in range(2):
+        version = registry.register(card(onnx, name="svm_rbf"), onnx, "a job", challenge=True)
+    assert version.state == "challenger"
+    store.close()
 
 
 def test_the_app_may_start_this_job_and_no_other(training: Prediction) -> None:

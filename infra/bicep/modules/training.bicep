@@ -52,6 +52,7 @@ var scheduled = !empty(image) && !empty(schedule)
 var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
 // Reads, starts and stops a job; changes nothing about it.
 var jobsOperator = 'b9a307c4-5aa3-4b52-ba60-2b17c136cd7b'
+var containerActions = 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers'
 var definitions = 'Microsoft.Authorization/roleDefinitions'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -77,9 +78,27 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' existing = {
   resource metadataRole 'sqlRoleDefinitions' existing = {
     name: guid(account.id, 'metadata')
   }
+}
 
-  resource stateRole 'sqlRoleDefinitions' existing = {
-    name: guid(account.id, 'state')
+// What a registration does and no more: what was once registered can always be asked again.
+resource registrarRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
+  parent: account
+  name: guid(account.id, 'registrar')
+  properties: {
+    roleName: 'Borsa model registrar'
+    type: 'CustomRole'
+    assignableScopes: [account.id]
+    permissions: [
+      {
+        dataActions: [
+          'Microsoft.DocumentDB/databaseAccounts/readMetadata'
+          '${containerActions}/executeQuery'
+          '${containerActions}/items/create'
+          '${containerActions}/items/read'
+          '${containerActions}/items/replace'
+        ]
+      }
+    ]
   }
 }
 
@@ -108,7 +127,7 @@ resource mayWriteModels 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignment
   name: guid(account.id, identityName, 'models')
   properties: {
     principalId: identity.properties.principalId
-    roleDefinitionId: account::stateRole.id
+    roleDefinitionId: registrarRole.id
     scope: '${account.id}/dbs/${databaseName}/colls/models'
   }
 }
