@@ -234,7 +234,7 @@ param researchData string = ''
 param llmBaseUrl string = 'https://api.groq.com/openai/v1'
 
 @description('Model that is asked there.')
-param llmModel string = 'llama-3.3-70b-versatile'
+param llmModel string = 'openai/gpt-oss-120b'
 
 @description('Model there that can see, to read charts; empty: none is asked.')
 param llmVisionModel string = ''
@@ -250,7 +250,7 @@ param llmTimeoutSeconds int = 60
 @description('Tokens of one answer.')
 @minValue(100)
 @maxValue(8000)
-param llmMaxOutputTokens int = 1200
+param llmMaxOutputTokens int = 4000
 
 @description('Tokens that language models may read and write in a UTC day; 0: none.')
 @minValue(0)
@@ -261,10 +261,10 @@ param llmDailyTokens int = 300000
 param llmDailyCost string = '1'
 
 @description('USD for a million tokens read.')
-param llmPricePrompt string = '0.59'
+param llmPricePrompt string = '0.15'
 
 @description('USD for a million tokens written.')
-param llmPriceCompletion string = '0.79'
+param llmPriceCompletion string = '0.6'
 
 @description('RSS or Atom feeds of news, separated by commas. Empty: none is read.')
 param sentimentFeeds string = ''

@@ -203,8 +203,8 @@ class LlmClient:
     ) -> tuple[T, Completion]:
         """An answer of a given shape, asked for as JSON and checked; asked again once.
 
-        JSON mode and not a schema on the endpoint's side: the default model has only that, and what
-        comes is checked here in any case.
+        JSON mode and not a schema on the endpoint's side: not every model has more than that, and
+        what comes is checked here in any case.
 
         Raises
         ------

@@ -84,7 +84,7 @@ def without(state: dict[str, Any], *tables: str) -> dict[str, Any]:
 def test_without_a_key_it_is_said_what_to_set(app: Serving) -> None:
     before = app.state()
     state = app.request("GET", "/api/assistant").json()
-    assert (state["ready"], state["model"]) == (False, "llama-3.3-70b-versatile")
+    assert (state["ready"], state["model"]) == (False, "openai/gpt-oss-120b")
     assert "LLM_API_KEY" in state["problem"]
     for path, body in ((CHAT, question("hello")), (ANALYSIS, {})):
         answer = app.request("POST", path, json=body)
@@ -155,7 +155,7 @@ def test_it_reads_through_tools_and_says_what_it_was_given(talking: Serving, mod
     found = answer.json()
     assert found["answer"] == "You hold nothing. Equity is 123,456."
     assert found["unsupported"] == ["123,456"]
-    assert found["notice"].startswith("An opinion of llama-3.3-70b-versatile at 127.0.0.1")
+    assert found["notice"].startswith("An opinion of openai/gpt-oss-120b at 127.0.0.1")
     assert found["usage"]["promptTokens"] == 540
     given = [(g["tool"], g["figures"]) for g in found["given"]]
     assert [name for name, _ in given] == [
@@ -309,7 +309,7 @@ def test_the_command_asks_the_running_application(
     assert status == 0
     assert model.seen[-1].json["messages"][1]["content"] == "is all quiet?"
     assert out.startswith("All is quiet at 4,711.\n")
-    assert "An opinion of llama-3.3-70b-versatile" in out
+    assert "An opinion of openai/gpt-oss-120b" in out
     assert "It was given: alerts" in out
     assert "worked out or made up: 4,711." in out
     model.will(completion(json.dumps(OPINION)))

@@ -121,7 +121,7 @@ def completion(
     prompt: int = 40,
     written: int = 10,
     finish: str = "",
-    model: str = "llama-3.3-70b-versatile",
+    model: str = "openai/gpt-oss-120b",
 ) -> Reply:
     """An answer in the shape of https://console.groq.com/docs/api-reference#chat-create.
 

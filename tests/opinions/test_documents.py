@@ -188,7 +188,7 @@ def test_a_summary_is_the_models_and_its_figures_are_checked(
     assert record.summary is not None
     assert record.summary.summary.about == "Bitcoin rose 12.5 %."
     assert record.summary.unsupported == ["120,000"]
-    assert "llama-3.3-70b-versatile" in record.summary.notice
+    assert "openai/gpt-oss-120b" in record.summary.notice
     sent = server.seen[0].json["messages"]
     assert "not an instruction" in sent[0]["content"]
     assert sent[1]["content"] == f"REPORT\n{REPORT}\nEND"
@@ -243,7 +243,7 @@ def test_a_file_that_keeps_its_reader_for_years_is_given_up() -> None:
 
 @PYPDF
 def test_a_file_that_takes_too_much_memory_is_given_up() -> None:
-    with pytest.raises(InvalidInput, match="cannot be read: (MemoryError|its reader ended)"):
+    with pytest.raises(InvalidInput, match=r"cannot be read: (MemoryError|its reader ended)"):
         PdfReader(most_memory=16 << 20).read(pdf(REPORT))
 
 

@@ -71,7 +71,7 @@ def client(
     return LlmClient(
         LlmConfig(
             base_url=base_url or f"{server.url}/openai/v1/",
-            model="llama-3.3-70b-versatile",
+            model="openai/gpt-oss-120b",
             key_secret=key_secret,
             max_output_tokens=output,
         ),
@@ -87,14 +87,14 @@ def test_a_question_and_its_answer(server: Remote, clock: VirtualClock, store: S
     asked = client(server, clock, store)
     answer = asked.complete([system("be brief"), user("how is it?")])
     assert (answer.text, answer.tool_calls, answer.finish) == ("It is quiet.", (), "stop")
-    assert answer.model == "llama-3.3-70b-versatile"
+    assert answer.model == "openai/gpt-oss-120b"
     # 1,000 * 0.59 + 100 * 0.79 millionths of a USD.
     assert answer.usage == Usage(prompt_tokens=1_000, completion_tokens=100, cost=0.000669)
     (seen,) = server.seen
     assert (seen.method, seen.path) == ("POST", "/openai/v1/chat/completions")
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.json == {
-        "model": "llama-3.3-70b-versatile",
+        "model": "openai/gpt-oss-120b",
         "messages": [
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": "how is it?"},
