@@ -23,6 +23,30 @@ from streamer import settings as streamer
 # ---------------------------------------------------------------- settings
 
 
+def test_defaults_that_pages_tell_in_passing_are_those_of_the_code() -> None:
+    """Prose says "`STOP_ATR` (4)": the figure in brackets is the default."""
+    defaults = {s.name: s.default or "" for s in SETTINGS}
+    told = [
+        (page.name, name, figure)
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for name, figure in re.findall(r"`([A-Z][A-Z_]+)` \((\d[\d.]*)\)", page.read_text())
+        if name in defaults
+    ]
+    assert len(told) >= 4
+    assert [t for t in told if defaults[t[1]] != t[2]] == []
+
+
+def test_parameters_of_a_deployment_are_those_of_the_templates() -> None:
+    file = (ROOT / "infra/bicep/main.parameters.json").read_text()
+    known = set(re.findall(r"\$\{(BORSA_[A-Z_]+)", file))
+    page = section(text("deploy.md"), "Parameters")
+    told = set(re.findall(r"`(BORSA_[A-Z_]+)`", page))
+    # Families that settings.md lists one by one.
+    families = tuple(f for f in re.findall(r"`(BORSA_[A-Z]+_)\*`", page))
+    assert told - known == set()
+    assert {k for k in known - told if not k.startswith(families)} == set()
+
+
 def test_settings_are_those_of_the_code() -> None:
     table = rows(section(text("settings.md"), "Settings of the application"))
     documented = {quoted(r[0])[0]: (quoted(r[1]) or [""])[0] for r in table}

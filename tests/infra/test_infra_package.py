@@ -70,3 +70,24 @@ def test_host_needs_no_setting_at_start_but_those_of_the_sample() -> None:
 def test_a_batch_is_never_retried_by_the_host() -> None:
     # A host retry that is cancelled loses the batch; functions catch each event on its own.
     assert "retry" not in json.loads((ROOT / "host.json").read_text())
+
+
+def test_the_required_packages_are_pinned() -> None:
+    """Feature C2, word by word; pytest runs here and is not deployed."""
+    deployed = _pinned("requirements.txt")
+    assert deployed >= {
+        "azure-functions",
+        "azure-functions-durable",
+        "azure-cosmos",
+        "azure-keyvault-secrets",
+        "azure-identity",
+        "python-binance",
+        "pandas",
+        "ta-lib",
+        "onnxruntime",
+    }
+    assert "pytest" in _pinned("requirements-dev.txt") - deployed
+
+
+def _pinned(file: str) -> set[str]:
+    return set(re.findall(r"(?m)^([a-z0-9-]+)==", (ROOT / file).read_text().lower()))
