@@ -138,7 +138,8 @@ export function orders({rows, time}) {
     {name: "side", cell: (o) => String(o.side).toLowerCase()},
     {name: "type", cell: (o) => KINDS[o.type] ?? o.type},
     {name: "quantity", right: true, cell: (o) => grouped(o.quantity)},
-    {name: "price", right: true, wide: true, cell: (o) => grouped(o.triggerPrice ?? o.averagePrice)},
+    {name: "asked", right: true, wide: true, cell: (o) => grouped(o.triggerPrice ?? o.price)},
+    {name: "filled at", right: true, wide: true, cell: (o) => grouped(o.averagePrice)},
     {name: "state", cell: (o) => (o.state === "unknown" ? toned("down", "unknown") : words(o.state))},
   ], rows, "No order yet.");
 }

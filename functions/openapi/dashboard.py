@@ -144,6 +144,7 @@ class DashboardOrder(Shape):
     side: Side
     type: str
     quantity: Money
+    price: Money | None
     trigger_price: Money | None
     state: str
     created_at: Millis

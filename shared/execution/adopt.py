@@ -114,6 +114,7 @@ def _record(
         type=seen.type,
         leg=leg_of(client_order_id) or "",
         quantity=quantity,
+        price=(seen.price or None) if isinstance(seen, VenueOrder) else None,
         state="intent",
         created_at=created_at,
         updated_at=desk.clock.now_ms(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from shared.execution import order_prices
 from shared.execution.assess import load
 from shared.execution.desk import Desk
 from shared.portfolio import positions
@@ -43,4 +44,5 @@ def record_opened(desk: Desk, symbol: str, signal_id: str) -> str:
         f"{record.risk_amount} USDT.",
         correlation=record.decision_id,
     )
+    order_prices.of_entry(desk, record.decision_id)
     return record.state

@@ -22,6 +22,8 @@ CONDITIONAL_LEGS = ("s", "t")
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Our record of a plain or conditional order; ``id`` is its client id.
 
+    ``price``: the limit it was sent with, ``None`` for one at market. ``average_price``: what it
+    was executed at, filled in a little later (:mod:`~shared.execution.order_prices`).
     ``left``: a request may have gone to the venue. An order that may add exposure is marked so as
     the last thing before; records of before say nothing, and are taken for orders that did.
     """
@@ -38,6 +40,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     state: State
     created_at: int
     updated_at: int
+    price: Decimal | None = None
     trigger_price: Decimal | None = None
     venue_id: int | None = None
     executed_quantity: Decimal = Decimal(0)
@@ -79,6 +82,7 @@ def store_intent(desk: Desk, record_: OrderRecord) -> bool:
             "type": record_.type,
             "leg": record_.leg,
             "quantity": str(record_.quantity),
+            "price": None if record_.price is None else str(record_.price),
             "triggerPrice": None if record_.trigger_price is None else str(record_.trigger_price),
             "createdAt": record_.created_at,
         },
@@ -152,7 +156,8 @@ def settle(
             desk.store.replace(CONTAINER, msgspec.to_builtins(changed), etag=etag)
         except Conflict:
             continue
-        record("borsa.orders", leg=changed.leg, outcome=state)
+        if state != current.state:  # else something was filled in: the order is counted already
+            record("borsa.orders", leg=changed.leg, outcome=state)
         return changed
 
 

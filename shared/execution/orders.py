@@ -126,6 +126,7 @@ def intent(
         type=request.type,
         leg=leg_of(request.client_order_id) or "",
         quantity=request.quantity,
+        price=request.price,
         time_in_force=request.time_in_force,
         state="intent",
         created_at=now,

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from shared.errors import AlreadyExists, ExchangeError
-from shared.execution import abandon, adopt, chase, fees, flatten, orders, unmet
+from shared.execution import abandon, adopt, chase, fees, flatten, order_prices, orders, unmet
 from shared.execution.absence import ABSENT, LOST_MS
 from shared.execution.desk import Desk
 from shared.execution.exchange import Fill, VenueOrder
@@ -98,6 +98,7 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
         correlation=record.decision_id,
     )
     desk.ledger.close(record.decision_id, net_pnl=trade.net_pnl, at=trade.closed_at)
+    order_prices.of_trade(desk, record, mine)
     positions.change(
         desk.store,
         record,

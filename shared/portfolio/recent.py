@@ -34,6 +34,7 @@ _ORDER = (
     "side",
     "type",
     "quantity",
+    "price",
     "triggerPrice",
     "state",
     "createdAt",
