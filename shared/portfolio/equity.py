@@ -1,4 +1,4 @@
-"""The curve of realised equity: the wallet of now, less what each trade since then has earned."""
+"""The curve of realised equity: the wallet of closed trades, less what each of them has earned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from shared.clock import iso
 from shared.execution.desk import Desk
-from shared.portfolio import trades
+from shared.portfolio import realised, trades
 from shared.portfolio.trades import Trade
 
 #: Trades of the curve, the newest.
@@ -19,7 +19,8 @@ def curve(desk: Desk) -> dict[str, Any]:
     """Realised equity before the first and after each of the last trades on this venue.
 
     Money that was paid in or out counts as if it had been there before, as in
-    :mod:`shared.research.performance`.
+    :mod:`shared.research.performance`. What an open position has booked so far counts when its
+    trade is closed.
 
     Returns
     -------
@@ -29,14 +30,14 @@ def curve(desk: Desk) -> dict[str, Any]:
     Raises
     ------
     ExchangeError
-        The wallet could not be read.
+        Wallet or income could not be read.
     """
     page = desk.store.query(
         trades.CONTAINER, desk.account, order_by="closedAt", descending=True, limit=TRADES
     )
     found = [msgspec.convert(d.body, Trade) for d in page.documents]
     mine = [t for t in found if t.venue in ("", desk.environment)]
-    equity = desk.exchange.account().wallet_balance
+    equity = realised.wallet(desk, mine)
     now = desk.clock.now_ms()
     points = [(now, str(equity))]
     for trade in mine:

@@ -18,6 +18,7 @@ import numpy as np
 from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.timeframe import DAY_MS
+from shared.portfolio import realised
 from shared.portfolio.daily import trades_between
 from shared.portfolio.trades import Trade
 from shared.research.backtest import FEW_TRADES, few_trades
@@ -58,7 +59,7 @@ def performance(
     trades : sequence of Trade
         Closed in the period, on one venue, ascending by closing time.
     wallet : Decimal
-        Wallet balance at the end, USDT.
+        Wallet balance at the end as closed trades have left it, USDT.
     until_ms : int
         End of the period, UTC milliseconds.
     since_ms : int, optional
@@ -66,7 +67,7 @@ def performance(
     """
     start = since_ms if since_ms is not None else min((t.opened_at for t in trades), default=None)
     before = wallet - sum((t.net_pnl for t in trades), Decimal(0))
-    notes = ["unrealised profit and loss is not in these figures"]
+    notes = ["open positions are not in these figures: profit and loss, fees and funding so far"]
     if not trades:
         notes = ["no trade was closed in this period"]
     elif len(trades) < FEW_TRADES:
@@ -122,7 +123,7 @@ def of_account(
         t for t in trades_between(desk, since_ms or 0, now + 1) if t.venue in ("", desk.environment)
     ]
     later = sum((t.net_pnl for t in known if t.closed_at >= until), Decimal(0))
-    wallet = desk.exchange.account().wallet_balance
+    wallet = realised.wallet(desk, known)
     found = performance(
         [t for t in known if t.closed_at < until],
         wallet=wallet - later,
