@@ -112,7 +112,7 @@ def list_alerts(req: func.HttpRequest) -> Any:
     severity, state = req.params.get("severity"), req.params.get("state")
     for name, value, known in (
         ("severity", severity, ("info", "warning", "critical")),
-        ("state", state, ("raised", "delivered")),
+        ("state", state, ("raised", "delivered", "stored")),
     ):
         if value is not None and value not in known:
             raise InvalidInput(f"{name} is {value!r}; use one of {', '.join(known)}")

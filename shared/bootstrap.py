@@ -94,7 +94,9 @@ class Services(Decisions):
     def dashboard(self) -> Dashboard:
         from shared.portfolio.dashboard import Dashboard
 
-        return Dashboard(self.desk, self.settings.timeframes)
+        set_ = self.settings
+        channels = bool(set_.alert_url or set_.alert_channels or set_.alert_escalation)
+        return Dashboard(self.desk, set_.timeframes, channels=channels)
 
     @cached_property
     def _new_desk(self) -> Callable[..., Desk]:

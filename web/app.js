@@ -153,9 +153,9 @@ function show(data) {
   say($("stage"), `stage ${data.stage}`);
   // What nobody has heard of is no good news: a guardian that never ran is not known either.
   const bad = data.health.filter((l) => l.state === "late" || l.state === "failing");
-  const unsure = data.health.filter((l) => l.state === "unknown");
+  const unsure = data.health.filter((l) => l.state === "unknown" || l.state === "warning");
   const told = bad.length ? bad : unsure;
-  say($("health-badge"), told.length ? told.map((l) => l.name + (bad.length ? "" : "?")).join(", ") : "ok", `badge ${bad.length ? "bad" : unsure.length ? "warn" : "good"}`);
+  say($("health-badge"), told.length ? told.map((l) => l.name + (l.state === "unknown" ? "?" : "")).join(", ") : "ok", `badge ${bad.length ? "bad" : unsure.length ? "warn" : "good"}`);
   showSwitch(data.killSwitch);
 
   if (data.money) {

@@ -153,7 +153,7 @@ export function alerts({rows, time}) {
   if (!rows.length) return h("p", {class: "quiet"}, "No alert.");
   return h("ul", {class: "news"}, rows.map((a) => h("li", null,
     severity(a.severity), h("span", {class: "quiet"}, ` ${clock(a.time, time)} `), h("b", null, a.title),
-    h("p", {class: "quiet"}, a.text, a.state === "raised" ? " (not delivered yet)" : ""))));
+    h("p", {class: "quiet"}, a.text, {raised: " (not delivered yet)", stored: " (stored only: no channel, nobody was told)"}[a.state] ?? ""))));
 }
 
 /** How far the account's orders were judged, and what is restricted now. */
@@ -176,7 +176,7 @@ export function violations({rows, time, acknowledge}) {
 export function health({lines, time}) {
   return h("ul", {class: "lines"}, lines.map((l) => h("li", null,
     h("span", {class: `dot ${l.state}`, role: "img", "aria-label": l.state}), h("b", null, l.name),
-    h("span", {class: l.state === "ok" ? "quiet" : "down"}, ` ${l.state === "ok" ? "" : `${l.state}: `}${l.detail}`,
+    h("span", {class: {ok: "quiet", warning: "caution"}[l.state] ?? "down"}, ` ${l.state === "ok" ? "" : `${l.state}: `}${l.detail}`,
       l.at ? `, ${span(Date.parse(time) - l.at)} ago` : ""))));
 }
 

@@ -173,7 +173,7 @@ class DashboardViolation(Shape):
 
 class DashboardHealth(Shape):
     name: str
-    state: Literal["ok", "late", "failing", "unknown"]
+    state: Literal["ok", "late", "failing", "warning", "unknown"]
     detail: str
     at: Millis | None
 

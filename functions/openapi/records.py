@@ -67,7 +67,7 @@ class AlertRow(Shape):
     time: When
     correlation: str
     url: str
-    state: Literal["raised", "delivered"]
+    state: Literal["raised", "delivered", "stored"]
     sent: list[str] | msgspec.UnsetType = msgspec.UNSET
     escalated: int | msgspec.UnsetType = msgspec.UNSET
     escalated_at: Millis | msgspec.UnsetType = msgspec.UNSET
@@ -150,7 +150,7 @@ OPERATIONS = (
         answers={200: Alerts},
         query=(
             Parameter("severity", Literal["info", "warning", "critical"], "only these"),
-            Parameter("state", Literal["raised", "delivered"], "only these"),
+            Parameter("state", Literal["raised", "delivered", "stored"], "only these"),
             Parameter("kind", str, "only these"),
             *PAGE,
         ),

@@ -13,6 +13,9 @@ from shared.storage.store import Store
 
 Severity = Literal["info", "warning", "critical"]
 
+#: States in which nothing is left to send: somebody was told, or there is no channel to tell by.
+OVER = ("delivered", "stored")
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something a person should know.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shared.alerts import channels
-from shared.alerts.alert import Alert
+from shared.alerts.alert import OVER, Alert
 from shared.errors import BorsaError, Conflict, InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
     store = services.store
     found = store.get("alerts", alert.account, alert.id)
     body: dict[str, Any] = {} if found is None else found.body
-    if body.get("state") == "delivered":
+    if body.get("state") in OVER:
         return None
     sent, troubles = _send_due(services, alert, body)
-    if found is not None and not _remember(store, found, sent, delivered=not troubles):
+    told = services.for_exits().settings.alert_url or {*body.get("sent", ()), *sent} - {"logic-app"}
+    over = "" if troubles else "delivered" if told else "stored"
+    if found is not None and not _remember(store, found, sent, over):
         # Another delivery of the same event finished meanwhile.
         return None
     if troubles:
@@ -83,19 +85,20 @@ def _send_due(
     return sent, troubles
 
 
-def _remember(store: Store, found: Document, sent: Sequence[str], *, delivered: bool) -> bool:
+def _remember(store: Store, found: Document, sent: Sequence[str], over: str) -> bool:
     """Note which channels took an alert; ``False`` where somebody else has noted as much.
 
+    ``over`` is the state it has come to, empty while a channel has not taken it.
     What changed meanwhile stays: an acknowledgement, or what another delivery has sent.
     """
     while True:
         known = found.body
-        before = known.get("sent", ["logic-app"] if known.get("state") == "delivered" else [])
-        if known.get("state") == "delivered" and set(sent) <= set(before):
+        before = known.get("sent", ["logic-app"] if known.get("state") in OVER else [])
+        if known.get("state") in OVER and set(sent) <= set(before):
             return False
         taken = list(dict.fromkeys([*before, *sent]))
-        changed = {**known, "state": "delivered" if delivered else known["state"]}
-        if taken and (not delivered or taken != ["logic-app"]):
+        changed = {**known, "state": over or known["state"]}
+        if taken and (not over or taken != ["logic-app"]):
             changed["sent"] = taken
         if changed == known:
             return True

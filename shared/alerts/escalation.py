@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.alerts.alert import OVER
 from shared.clock import DAY_MS, iso
 from shared.compliance.operator import named
 from shared.errors import Conflict, NotFound
@@ -51,8 +52,7 @@ def escalate(desk: Desk, steps: int, minutes: int) -> int:
         due = body.get("escalatedAt", 0) <= now - step_ms
         if "acknowledgedAt" in body or level >= steps or not due:
             continue
-        delivered = body.get("state") == "delivered"
-        sent = body.get("sent", ["logic-app"] if delivered else [])
+        sent = body.get("sent", ["logic-app"] if body.get("state") in OVER else [])
         changed = {
             **body,
             "state": "raised",

@@ -73,10 +73,15 @@ class Dashboard:
         Makes a desk for one look.
     timeframes : sequence of str
         Bars on which decisions are made.
+    channels : bool
+        Whether alerts go anywhere.
     """
 
-    def __init__(self, desk: Callable[[], Desk], timeframes: Sequence[str]) -> None:
+    def __init__(
+        self, desk: Callable[[], Desk], timeframes: Sequence[str], *, channels: bool
+    ) -> None:
         self._desk = desk
+        self._channels = channels
         self._timeframes = tuple(timeframes)
         self._lock = threading.Lock()
         self._seen: Look | None = None
@@ -117,7 +122,9 @@ class Dashboard:
             **(figures or dict.fromkeys(("money", "gauges", "positions", "exposure"))),
             "approvals": approvals,
             **look.lists,
-            "health": _health(look, ledger, problems, now, self._timeframes),
+            "health": _health(
+                look, ledger, problems, now, self._timeframes, channels=self._channels
+            ),
             "problems": problems,
         }
 
@@ -287,8 +294,14 @@ def _health(
     problems: Sequence[str],
     now: int,
     timeframes: Sequence[str],
+    *,
+    channels: bool,
 ) -> list[dict[str, Any]]:
-    """Lines of ``name``, ``state`` (``ok``, ``late``, ``failing``, ``unknown``), ``detail``."""
+    """Lines of ``name``, ``state``, ``detail``.
+
+    ``state`` is ``ok``, ``late``, ``failing``, ``unknown``, or ``warning``: as it was set up, and
+    not as an account with money should be.
+    """
 
     def line(name: str, state: str, detail: str, at: int | None = None) -> dict[str, Any]:
         return {"name": name, "state": state, "detail": detail, "at": at}
@@ -316,6 +329,8 @@ def _health(
     ]
     if any(p.startswith("alerts: ") for p in problems):
         lines.append(line("alerts", "unknown", "cannot be read"))
+    elif not channels:
+        lines.append(line("alerts", "warning", "stored only, no channel: nobody is told"))
     else:
         detail = f"{len(waiting)} not delivered" if waiting else "delivered"
         lines.append(line("alerts", "late" if waiting else "ok", detail))

@@ -133,7 +133,7 @@ def orders(desk: Desk) -> list[dict[str, Any]]:
 
 
 def alerts(desk: Desk) -> list[dict[str, Any]]:
-    """Alerts, newest first; ``state`` is ``raised`` until one was delivered."""
+    """Alerts, newest first; ``state`` is ``raised`` until one was delivered, or stored for good."""
     return _told(desk, "alerts", "time", _ALERT)
 
 

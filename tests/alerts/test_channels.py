@@ -450,3 +450,45 @@ def test_nothing_on_the_way_of_an_order_sends() -> None:
         "shared.alerts.channels": {"shared/alerts/delivery.py", "shared/operations/withheld.py"},
         "shared.alerts.delivery": {"functions/events.py"},
     }
+
+
+#: Settings, severity, what is left of the alert once it was dealt with.
+WHO_IS_TOLD = {
+    "nobody": ({"ALERT_LOGIC_APP_URL": ""}, "critical", "stored"),
+    "a channel": ({"ALERT_LOGIC_APP_URL": "", "ALERT_CHANNELS": "push"}, "critical", "delivered"),
+    "a channel that takes no news": (
+        {"ALERT_LOGIC_APP_URL": "", "ALERT_CHANNELS": "push"},
+        "info",
+        "stored",
+    ),
+    "the logic app": ({}, "info", "delivered"),
+}
+
+
+@pytest.mark.parametrize("who", WHO_IS_TOLD)
+def test_delivered_is_what_somebody_was_told(world: World, who: str) -> None:
+    settings, severity, state = WHO_IS_TOLD[who]
+    own = services(world, **settings)
+    event = raised(own, severity)
+    assert deliver(own, event) == event, "the dashboard shows it all the same"
+    assert bool(world.got) == (state == "delivered")
+    assert stored(own, event)["state"] == state
+    # It is over: neither sent nor shown again.
+    assert deliver(own, event) is None
+    own.clock.sleep(AFTER_MS / 1000 + 1)
+    assert resend(own.desk()) == 0
+    own.store.close()
+
+
+def test_what_was_stored_only_is_told_once_it_is_escalated(world: World) -> None:
+    own = services(
+        world, ALERT_LOGIC_APP_URL="", ALERT_ESCALATION="push", ALERT_ESCALATION_MINUTES="5"
+    )
+    event = raised(own)
+    assert deliver(own, event) == event
+    assert stored(own, event)["state"] == "stored"
+    own.clock.sleep(6 * MINUTE)
+    sweep(own)
+    assert world.took() == ["push"]
+    assert stored(own, event)["state"] == "delivered"
+    own.store.close()

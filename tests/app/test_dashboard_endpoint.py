@@ -254,6 +254,19 @@ def test_an_order_refused_is_seen_among_the_alerts(floor):
     assert "critical" in [a["severity"] for a in shown["alerts"]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "state", "says"),
+    [
+        ({}, "warning", "stored only, no channel"),
+        ({"ALERT_CHANNELS": "push", "PUSH_URL": "https://push.invalid/topic"}, "ok", "delivered"),
+    ],
+)
+def test_alerts_that_go_nowhere_are_no_good_news(open_floor, settings, state, says):
+    shown = line(snapshot(open_floor(settings=settings)), "alerts")
+    assert shown["state"] == state
+    assert shown["detail"].startswith(says)
+
+
 def test_a_wrong_key_opens_nothing(floor):
     for path in ("/api/dashboard", "/api/equity"):
         assert floor.http("GET", path, key=False).status == 401

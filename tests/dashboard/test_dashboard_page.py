@@ -96,7 +96,7 @@ def test_no_key_and_a_wrong_key_show_nothing(app: Serving, page: Page) -> None:
     page.wait("document.querySelectorAll('#figures .tile').length")
     assert page.text("#figures b").replace(",", "") == "5000.00"
     # Nothing has run yet here: that is not told as health.
-    assert page.text("#health-badge") == "market data?, guardian?"
+    assert page.text("#health-badge") == "market data?, guardian?, alerts"
 
 
 def test_clearing_takes_the_right_code(app: Serving, opened: Page) -> None:
