@@ -188,7 +188,7 @@ export function evidence(switch_) {
   }
   const told = Object.entries(switch_.evidence ?? {}).filter(([, value]) => Number(value) !== switch_.latchedAt).map(([name, value]) => [words(name),
     /^(at|.*_at|.*At)$/.test(name) && known(value) ? `${moment(Number(value))} UTC` : String(value)]);
-  const flat = switch_.closing ? (switch_.flatAt ? `flat at ${moment(switch_.flatAt)} UTC` : "closing everything, not flat yet") : "positions are held with their stops";
+  const flat = switch_.flatAt ? `flat at ${moment(switch_.flatAt)} UTC` : switch_.closing ? "closing everything, not flat yet" : "positions are held with their stops";
   const facts = [["since", `${moment(switch_.latchedAt)} UTC`], ["account", flat], ...told];
   if (switch_.outstandingPermits) facts.push(["orders that may still come to be", String(switch_.outstandingPermits)]);
   return facts.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]);

@@ -40,7 +40,10 @@ class SwitchInShort(Shape):
     trigger: str | None
     evidence: dict[str, Any] | None
     halt: HaltInShort | None
+    latched_at: Millis | None
+    armed_at: Millis
     closing: bool
+    flat_at: Millis | None
     outstanding_permits: int
 
 

@@ -22,11 +22,12 @@ from shared.execution.desk import Desk
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition
 from shared.market.timeframe import MINUTE_MS, duration_ms
 from shared.portfolio import positions, recent
+from shared.portfolio.figures import fraction, plain
 from shared.portfolio.gauges import Gauge, exposures, gauges
-from shared.portfolio.overview import position_told
+from shared.portfolio.overview import position_told, switch_told
 from shared.portfolio.positions import PositionRecord
 from shared.risk.exposure import committed_notional
-from shared.risk.kill_switch import SwitchStatus, drawdown
+from shared.risk.kill_switch import drawdown
 from shared.risk.ledger_view import LedgerView
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class Dashboard:
             "stage": desk.stage.name,
             "stageProblems": list(desk.stage_problems),
             "needsApproval": desk.stage.needs_approval,
-            "killSwitch": None if switch is None else _switch_told(switch),
+            "killSwitch": None if switch is None else switch_told(switch),
             "drill": tested,
             **(figures or dict.fromkeys(("money", "gauges", "positions", "exposure"))),
             "approvals": approvals,
@@ -202,21 +203,6 @@ class Dashboard:
         return {s: found[r.decision_id] for s, r in records.items() if r.decision_id in found}
 
 
-def _switch_told(switch: SwitchStatus) -> dict[str, Any]:
-    latched = switch.state == "latched"
-    return {
-        "state": switch.state,
-        "trigger": switch.trigger,
-        "evidence": switch.evidence,
-        "halt": None if switch.halt is None else msgspec.to_builtins(switch.halt),
-        "latchedAt": switch.latched_at,
-        "armedAt": switch.armed_at,
-        "closing": latched and switch.closing,
-        "flatAt": switch.flat_at,
-        "outstandingPermits": len(switch.outstanding),
-    }
-
-
 def _figures(desk: Desk, look: Look, account: Account, ledger: LedgerView) -> dict[str, Any]:
     peak = max(account.equity, ledger.equity_peak)
     measured: list[Gauge] = gauges(
@@ -233,15 +219,15 @@ def _figures(desk: Desk, look: Look, account: Account, ledger: LedgerView) -> di
     start = ledger.day_start_equity
     return {
         "money": {
-            "equity": str(account.equity),
-            "walletBalance": str(account.wallet_balance),
-            "unrealizedPnl": str(account.unrealized_pnl),
-            "availableBalance": str(account.available_balance),
-            "equityPeak": str(peak),
-            "drawdown": str(drawdown(account.equity, peak)),
+            "equity": plain(account.equity),
+            "walletBalance": plain(account.wallet_balance),
+            "unrealizedPnl": plain(account.unrealized_pnl),
+            "availableBalance": plain(account.available_balance),
+            "equityPeak": plain(peak),
+            "drawdown": fraction(drawdown(account.equity, peak)),
             "day": ledger.day,
-            "dayResult": str(account.equity - start) if start > 0 else None,
-            "dayRealizedPnl": str(ledger.day_realized_pnl),
+            "dayResult": plain(account.equity - start) if start > 0 else None,
+            "dayRealizedPnl": plain(ledger.day_realized_pnl),
             "tradesToday": ledger.trades_today,
         },
         "gauges": measured,
@@ -256,8 +242,8 @@ def _position(look: Look, venue: VenuePosition) -> dict[str, Any]:
     risk = record.risk_amount if record else Decimal(0)
     return {
         **position_told(venue, record, look.algos),
-        "notional": str(abs(venue.quantity * venue.mark_price)),
-        "riskAmount": str(risk) if risk else None,
+        "notional": plain(abs(venue.quantity * venue.mark_price)),
+        "riskAmount": plain(risk) if risk else None,
         "rNow": f"{venue.unrealized_pnl / risk:.2f}" if risk else None,
         "leverage": look.leverage.get(venue.symbol),
         "timeframe": record.timeframe if record else None,
@@ -280,9 +266,9 @@ def _exposure(desk: Desk, look: Look, ledger: LedgerView) -> list[dict[str, Any]
             {
                 "symbol": symbol,
                 "side": side,
-                "notional": str(notional),
+                "notional": plain(notional),
                 "share": float(notional / most) if most > 0 else 0.0,
-                "unrealizedPnl": str(position.unrealized_pnl) if position else None,
+                "unrealizedPnl": plain(position.unrealized_pnl) if position else None,
             }
         )
     return told

@@ -13,8 +13,9 @@ from shared.execution import drill
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.portfolio import positions
+from shared.portfolio.figures import fraction, plain
 from shared.portfolio.positions import PositionRecord
-from shared.risk.kill_switch import drawdown
+from shared.risk.kill_switch import SwitchStatus, drawdown
 
 
 def overview(desk: Desk) -> dict[str, Any]:
@@ -27,25 +28,20 @@ def overview(desk: Desk) -> dict[str, Any]:
         "account": desk.account,
         "stage": desk.stage.name,
         "stageProblems": list(desk.stage_problems),
-        "killSwitch": {
-            "state": switch.state,
-            "trigger": switch.trigger,
-            "evidence": switch.evidence,
-            "halt": None if switch.halt is None else msgspec.to_builtins(switch.halt),
-            "closing": switch.state == "latched" and switch.closing,
-            "outstandingPermits": len(switch.outstanding),
-        },
+        "killSwitch": switch_told(switch),
         "drill": drill.told(desk),
-        "equity": str(account.equity),
-        "walletBalance": str(account.wallet_balance),
-        "unrealizedPnl": str(account.unrealized_pnl),
-        "availableBalance": str(account.available_balance),
-        "equityPeak": str(ledger.equity_peak),
-        "drawdown": str(drawdown(account.equity, ledger.equity_peak)),
+        "equity": plain(account.equity),
+        "walletBalance": plain(account.wallet_balance),
+        "unrealizedPnl": plain(account.unrealized_pnl),
+        "availableBalance": plain(account.available_balance),
+        "equityPeak": plain(ledger.equity_peak),
+        "drawdown": fraction(drawdown(account.equity, ledger.equity_peak)),
         "day": ledger.day,
-        "dayRealizedPnl": str(ledger.day_realized_pnl),
+        "dayRealizedPnl": plain(ledger.day_realized_pnl),
         "tradesToday": ledger.trades_today,
-        "reserved": str(sum((r.notional for r in ledger.reservations.values()), start=Decimal(0))),
+        "reserved": plain(
+            sum((r.notional for r in ledger.reservations.values()), start=Decimal(0))
+        ),
         "limits": {
             "maxLeverage": desk.limits.max_leverage,
             "maxPositionNotional": str(desk.limits.max_position_notional),
@@ -53,6 +49,22 @@ def overview(desk: Desk) -> dict[str, Any]:
             "maxDailyLoss": str(desk.limits.max_daily_loss),
             "maxDrawdown": str(desk.limits.max_drawdown),
         },
+    }
+
+
+def switch_told(switch: SwitchStatus) -> dict[str, Any]:
+    """The kill switch as the API tells it; ``closing`` until the account was verified flat."""
+    latched = switch.state == "latched"
+    return {
+        "state": switch.state,
+        "trigger": switch.trigger,
+        "evidence": switch.evidence,
+        "halt": None if switch.halt is None else msgspec.to_builtins(switch.halt),
+        "latchedAt": switch.latched_at,
+        "armedAt": switch.armed_at,
+        "closing": latched and switch.closing and switch.flat_at is None,
+        "flatAt": switch.flat_at if latched else None,
+        "outstandingPermits": len(switch.outstanding),
     }
 
 
@@ -73,14 +85,14 @@ def position_told(
     return {
         "symbol": venue.symbol,
         "side": "BUY" if venue.quantity > 0 else "SELL",
-        "quantity": str(abs(venue.quantity)),
-        "entryPrice": str(venue.entry_price),
-        "markPrice": str(venue.mark_price),
-        "unrealizedPnl": str(venue.unrealized_pnl),
-        "liquidationPrice": str(venue.liquidation_price),
+        "quantity": plain(abs(venue.quantity)),
+        "entryPrice": plain(venue.entry_price),
+        "markPrice": plain(venue.mark_price),
+        "unrealizedPnl": plain(venue.unrealized_pnl),
+        "liquidationPrice": plain(venue.liquidation_price),
         "decisionId": record.decision_id if record else None,
-        "stopPrice": str(record.stop_price) if record else None,
-        "takeProfitPrice": str(record.take_profit_price) if record else None,
+        "stopPrice": plain(record.stop_price) if record else None,
+        "takeProfitPrice": plain(record.take_profit_price) if record else None,
         "timeExit": iso(record.time_exit) if record else None,
         "openedAt": iso(record.opened_at) if record else None,
         "ordersOnExchange": sum(a.symbol == venue.symbol for a in algos),

@@ -38,7 +38,7 @@ def test_figures_are_those_of_the_stored_trades(open_floor: Open) -> None:
     assert found["trading"]["netPnl"] == closed["netPnl"]
     assert found["trading"]["fees"] == closed["fees"]
     status = json.loads(floor.http("GET", "/api/status").body)
-    assert found["endEquity"] == status["walletBalance"]
+    assert Decimal(found["endEquity"]) == Decimal(status["walletBalance"])
     start = Decimal(found["endEquity"]) - Decimal(closed["netPnl"])
     assert Decimal(found["startEquity"]) == start
 
