@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from shared.execution.assess import decision_key
 from shared.execution.desk import Desk
+from shared.risk.plan import Check
+from shared.risk.told import told
 from shared.storage.store import Where
 from shared.strategies.signal import signal_prefix
 
@@ -55,10 +59,10 @@ _APPROVAL = (
 
 
 def why(decision: Mapping[str, Any]) -> str:
-    """The check that declined a decision, with its figures; its first reason otherwise."""
+    """The check that declined a decision, in words; its first reason otherwise."""
     for check in decision["checks"]:
         if check["judged"] and not check["passed"]:
-            return f"{check['detail']}: {check['value'] or 'unknown'}, limit {check['limit']}"
+            return told(msgspec.convert(check, Check))
     return str(decision["reasons"][0]) if decision["reasons"] else ""
 
 

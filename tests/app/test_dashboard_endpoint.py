@@ -87,7 +87,7 @@ def test_the_check_that_declined_is_told(floor):
     shown = snapshot(floor)
     (declined,) = [d for d in shown["decisions"] if d["id"] == second.id]
     assert declined["outcome"] == "declined"
-    assert "other exposure on the symbol" in declined["why"]
+    assert declined["why"].startswith("the symbol is taken")
 
 
 def test_a_stop_is_seen_at_once_however_young_the_last_look_is(floor):
