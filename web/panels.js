@@ -204,6 +204,7 @@ export function checklist(found) {
   const next = found.next ? ` for ${found.next}` : "";
   return [
     h("p", {class: found.passed ? "up" : "quiet"}, `${found.items.filter((i) => i.passed).length} of ${found.items.length} passed${next}.`),
+    h("p", {class: found.next ? "quiet" : "caution"}, `Note: ${found.counts}.`),
     found.problems.length ? h("p", {class: "down"}, found.problems.join("; ")) : null,
     h("ul", {class: "lines"}, found.items.map((i) => h("li", null, mark(i.passed), h("b", null, words(i.id.replace(/-/g, " "))),
       h("span", {class: "quiet"}, ` ${i.evidence}`)))),

@@ -44,6 +44,7 @@ class Checklist(Shape):
     stage: str
     environment: str
     next: str | None
+    counts: str
     passed: bool
     items: list[ChecklistItem]
     evidence: StageEvidence

@@ -18,5 +18,6 @@ def run(options: argparse.Namespace) -> int:
     failed = [item["id"] for item in body["items"] if not item["passed"]]
     after = f"; next stage: {body['next']}" if body["next"] else ""
     print(f"stage {body['stage']} on {body['environment']}{after}")
+    print(body["counts"])
     print(f"{len(body['items']) - len(failed)} of {len(body['items'])} passed")
     return 1 if failed else 0

@@ -37,6 +37,7 @@ BREACHES = ("protection-failed", "close-failed")
 STOP_MS = 30_000
 #: A drill older than this proves nothing about what is deployed now.
 DRILL_MS = 7 * DAY_MS
+_NEEDED_DRILL = f"one that passed, at most {DRILL_MS // DAY_MS} days ago"
 #: Days without a difference between our book and the exchange's.
 CLEAN_DAYS = 7
 #: How far our clock may be from the exchange's, milliseconds.
@@ -108,11 +109,11 @@ def gather(desk: Desk, deployment: Deployment, *, whole_audit: bool = False) -> 
         return ChecklistItem(id=id_, passed=passed, evidence=text, checked_at=now)
 
     items = (
-        item("trades", lambda: (closed >= least, f"{closed} closed since {iso(run.since)}")),
+        item("trades", lambda: _trades(closed, least, run)),
         item("days", lambda: _days(run, days, now)),
         item("invariants", lambda: _invariants(desk, breaches, run.since, now)),
         item("drill", lambda: _drill(desk, now)),
-        item("emergency-stop", lambda: (bool(stops), f"{len(stops)} stops verified flat")),
+        item("emergency-stop", lambda: _stopped(stops)),
         item("stop-latency", lambda: _latency(stops)),
         item("reconciliation", lambda: _reconciliation(desk, run, now)),
         item("alerts", lambda: _delivered(desk, deployment, now)),
@@ -142,7 +143,16 @@ def breaches_since(desk: Desk, at: int) -> list[str]:
 def _days(run: Run, least: int, now: int) -> tuple[bool, str]:
     lasted = (now - run.since) / DAY_MS
     passed = len(run.days) >= least and lasted >= least
-    return passed, f"the guardian ran on {len(run.days)} days within {lasted:.1f}"
+    text = f"the guardian ran on {len(run.days)} days; {lasted:.1f} days have passed"
+    return passed, f"{text}; needed: {least} of both"
+
+
+def _trades(closed: int, least: int, run: Run) -> tuple[bool, str]:
+    return closed >= least, f"{closed} closed since {iso(run.since)}; needed: {least}"
+
+
+def _stopped(stops: Sequence[dict[str, Any]]) -> tuple[bool, str]:
+    return bool(stops), f"{len(stops)} stops by hand verified flat and cleared; needed: 1"
 
 
 def _invariants(
@@ -172,10 +182,10 @@ def _invariants(
 def _drill(desk: Desk, now: int) -> tuple[bool, str]:
     last = drill.last(desk)
     if last is None:
-        return False, "never drilled"
+        return False, f"never drilled; needed: {_NEEDED_DRILL}"
     age = now - last.at
     text = f"{'passed' if last.passed else 'FAILED'} {age / DAY_MS:.1f} days ago"
-    return last.passed and 0 <= age <= DRILL_MS, text
+    return last.passed and 0 <= age <= DRILL_MS, f"{text}; needed: {_NEEDED_DRILL}"
 
 
 def _stops(desk: Desk, since: int) -> list[dict[str, Any]]:
@@ -189,16 +199,23 @@ def _stops(desk: Desk, since: int) -> list[dict[str, Any]]:
 
 def _latency(stops: Sequence[dict[str, Any]]) -> tuple[bool, str]:
     if not stops:
-        return False, "no stop to measure"
+        return False, f"no stop by hand to measure; needed: one of at most {STOP_MS} ms"
     took = stops[-1]["flat_at"] - stops[-1]["latched_at"]
-    return 0 <= took <= STOP_MS, f"{took} ms from the latch to a verified flat account"
+    return 0 <= took <= STOP_MS, (
+        f"{took} ms from the latch to a verified flat account; needed: at most {STOP_MS} ms"
+    )
 
 
 def _reconciliation(desk: Desk, run: Run, now: int) -> tuple[bool, str]:
     since = now - CLEAN_DAYS * DAY_MS
     differences = [a for a in _alerts(desk, since) if a["kind"] == "reconciliation"]
     passed = not differences and run.since <= since
-    return passed, f"{len(differences)} differences in the last {CLEAN_DAYS} days"
+    text = f"{len(differences)} differences in the last {CLEAN_DAYS} days"
+    age = (now - run.since) / DAY_MS
+    return (
+        passed,
+        f"{text}, the stage has run for {age:.1f}; needed: none in {CLEAN_DAYS} days of it",
+    )
 
 
 def _delivered(desk: Desk, deployment: Deployment, now: int) -> tuple[bool, str]:
@@ -232,7 +249,9 @@ def _secrets(deployment: Deployment) -> tuple[bool, str]:
 
 def _clock(desk: Desk) -> tuple[bool, str]:
     offset = desk.exchange.server_time() - desk.clock.now_ms()
-    return abs(offset) <= CLOCK_MS, f"the exchange's clock is {offset:+d} ms from ours"
+    return abs(offset) <= CLOCK_MS, (
+        f"the exchange's clock is {offset:+d} ms from ours; needed: at most {CLOCK_MS} ms"
+    )
 
 
 def _errors(desk: Desk, run: Run) -> tuple[bool, str]:
@@ -243,6 +262,7 @@ def _errors(desk: Desk, run: Run) -> tuple[bool, str]:
             state = body.get("state", "unknown")
             wrong += watch.failed(state, body.get("reason", "")) or state == "unknown"
     text = f"{wrong} of {total} entries and closes refused or unknown"
+    text += f"; needed: at most {ERROR_RATE:.0%} of at least one"
     return total > 0 and wrong <= ERROR_RATE * total, text
 
 

@@ -179,11 +179,13 @@ def overview(desk: Desk, deployment: Deployment) -> dict[str, Any]:
     """The checklist as the API tells it."""
     gathered = evidence.gather(desk, deployment)
     known = progress.read(desk)
-    reached = next((s for s, below in FROM.items() if below[0] == desk.stage.name), None)
+    here = (desk.stage.name, desk.environment)
+    reached = next((s for s, below in FROM.items() if below == here), None)
     return {
         "stage": desk.stage.name,
         "environment": desk.environment,
         "next": reached,
+        "counts": _counts(here, reached),
         "passed": gathered.passed,
         "items": gathered.items,
         "evidence": gathered.evidence,
@@ -193,6 +195,19 @@ def overview(desk: Desk, deployment: Deployment) -> dict[str, Any]:
         "withdrawn": known.withdrawn,
         "problems": problems(known, desk.stage.name, desk.environment),
     }
+
+
+def _counts(here: tuple[str, str], reached: str | None) -> str:
+    """What this stage on this venue is good for, on the way to production."""
+    if reached is not None:
+        return f"what is shown here counts towards stage {reached}"
+    if here == ("full", "production"):
+        return "no stage follows"
+    steps = "; ".join(
+        f"stage {below} on {venue} counts towards stage {stage}"
+        for stage, (below, venue) in FROM.items()
+    )
+    return f"nothing that stage {here[0]} on {here[1]} shows counts towards a promotion: {steps}"
 
 
 def _judged(known: Progress, stage: str, grant: Grant) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -147,6 +148,44 @@ def test_a_new_deployment_has_shown_nothing(open_floor):
     assert status == 409
     assert "0 trades, 1000 needed" in said
     assert production(floor).desk().stage_problems == ("nobody has promoted to stage limited",)
+
+
+#: Item -> what a deployment of one hour and one trade has, and what is needed.
+YOUNG = {
+    "trades": r"0 closed since \S+; needed: 1000",
+    "days": r"the guardian ran on 1 days; 0\.\d days have passed; needed: 7 of both",
+    "drill": r"never drilled; needed: one that passed, at most 7 days ago",
+    "emergency-stop": r"0 stops by hand verified flat and cleared; needed: 1",
+    "stop-latency": r"no stop by hand to measure; needed: one of at most 30000 ms",
+    "reconciliation": r"0 differences in the last 7 days, the stage has run for 0\.\d; "
+    r"needed: none in 7 days of it",
+    "errors": r"0 of 0 entries and closes refused or unknown; needed: at most 2% of at least one",
+}
+
+
+def test_an_item_says_what_there_is_and_what_is_needed(open_floor):
+    floor = open_floor(settings=DEMO)
+    floor.trade()
+    floor.minutes(6)
+    said = {i["id"]: i["evidence"] for i in checklist(floor)["items"]}
+    for item, text in YOUNG.items():
+        assert re.fullmatch(text, said[item]), said[item]
+
+
+@pytest.mark.parametrize(
+    ("settings", "next_", "counts"),
+    [
+        ({}, None, "nothing that stage paper on simulated shows counts"),
+        ({"TRADING_STAGE": "testnet"}, None, "nothing that stage testnet on simulated shows"),
+        (DEMO, "limited", "what is shown here counts towards stage limited"),
+    ],
+)
+def test_the_checklist_says_what_its_stage_is_good_for(open_floor, settings, next_, counts):
+    body = checklist(open_floor(settings=settings))
+    assert body["next"] == next_
+    assert body["counts"].startswith(counts)
+    if next_ is None:
+        assert "stage testnet on demo counts towards stage limited" in body["counts"]
 
 
 def test_evidence_and_a_second_factor_promote_and_production_opens(open_floor):
