@@ -190,6 +190,15 @@ class Page:
         got = self.command("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(got["data"]))
 
+    def heard(self, method: str) -> list[dict[str, Any]]:
+        """The parameters of every event of this name that the tab has told so far."""
+        self.ask("1")
+        return [
+            e.get("params", {})
+            for e in self._browser.events
+            if e.get("sessionId") == self._session and e["method"] == method
+        ]
+
     def complaints(self) -> list[str]:
         """What the browser has logged as errors: exceptions, refused scripts, missing files."""
         self.ask("1")

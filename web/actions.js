@@ -21,7 +21,7 @@ export function announce(text, kind = "good") {
 
 const told = (error) => (error instanceof Refused ? error.message : `this page failed: ${error.message}`);
 
-/** Two clicks stop everything: the first asks, the second sends. */
+/** Two clicks stop everything: the first asks, the second sends. Disabled in the page until it is wired here. */
 export function armStop(after) {
   const button = $("stop");
   let asked = 0, timer = 0, sending = false;
@@ -57,6 +57,8 @@ export function armStop(after) {
     after();
   });
   button.addEventListener("keydown", (event) => { if (event.key === "Escape") rest(); });
+  button.disabled = false;
+  $("unwired").hidden = true;
 }
 
 /** Sent again once where nothing came back: a second stop joins the first. Then by the other way in. */

@@ -230,9 +230,10 @@ function switcher() {
   }
 }
 
+armStop(round); // before anything that could fail
+say($("clock"), "connecting …");
 adoptKey();
 switcher();
-armStop(round);
 armClear(round);
 armDrill(round);
 armChecklist();
