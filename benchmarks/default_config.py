@@ -42,10 +42,11 @@ from shared.research.trials import Ledger, Trial, Tried, params_key, unpacked
 from shared.research.walkforward import walk_forward
 from shared.research.windows import walk_forward_windows
 from shared.research.workers import Workers
+from shared.strategies.design import SHIPPED_DESIGN
 
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT")
+SYMBOLS = SHIPPED_DESIGN.symbols
 #: Design span, and the holdout of the last eighteen months.
-START, HOLDOUT, END = (moment(t) for t in ("2020-09-01", "2023-12-01", "2025-06-01"))
+START, HOLDOUT, END = SHIPPED_DESIGN.start_ms, SHIPPED_DESIGN.end_ms, moment("2025-06-01")
 TRAIN, TEST, PURGE, EMBARGO = 540 * DAY_MS, 90 * DAY_MS, 8 * DAY_MS, 2 * DAY_MS
 WINDOW_TRIALS, CHOICE_TRIALS = 30, 200
 FINALISTS, JITTERS = 10, 20

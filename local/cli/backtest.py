@@ -18,6 +18,7 @@ from shared.clock import iso
 from shared.errors import InvalidInput
 from shared.market.files import load_market
 from shared.research.backtest import run as backtest
+from shared.research.caveats import SERIOUS, Caveat
 from shared.research.config import BacktestConfig, from_environment
 from shared.research.kernel.compiler import is_cold
 from shared.research.live_gate import note_of, refused_live
@@ -75,9 +76,13 @@ def run(options: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInput(f"--out {out} cannot be written: {error.strerror}") from error
-    write_report(result, extras, out / "report.html")
+    against = [
+        c
+        for c in write_report(result, extras, out / "report.html")["caveats"]
+        if c.level == SERIOUS
+    ]
     _write_tables(result, out)
-    _tell(result, varied, table.bars, pace, source.timeframe, chosen, out)
+    _tell(result, varied, table.bars, pace, source.timeframe, chosen, out, against)
     return 0
 
 
@@ -201,8 +206,10 @@ def _tell(
     detail: str,
     chosen: Configuration,
     out: Path,
+    against: list[Caveat],
 ) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     whole = statistics(result)
     t = result.trades
@@ -229,6 +236,8 @@ def _tell(
     ]
     console = Console()
     console.print(two_columns(f"Backtest, prices inside {detail} bars", rows))
+    for one in against:
+        console.print(f"[red]{one.title}[/red]: {escape(one.text)}", highlight=False)
     for note in result.notes:
         console.print(f"[yellow]note[/yellow] {note}")
     console.print(f"{out / 'report.html'}, report.json, trades and equity as .csv and .parquet")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from shared.clock import day
 from shared.research.backtest import few_trades
 from shared.research.breakdown import Breakdown
 from shared.research.luck import Luck
@@ -14,6 +15,8 @@ from shared.research.overfitting import Overfitting
 from shared.research.result import Result
 from shared.research.seen import is_seen_note
 from shared.research.statistics import Statistics
+from shared.strategies.config import SignalConfig
+from shared.strategies.design import SHIPPED_DESIGN
 
 SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
 
@@ -44,7 +47,7 @@ def caveats(
     variations: Mapping[str, Statistics] | None = None,
     benchmarks: Mapping[str, float] | None = None,
 ) -> list[Caveat]:
-    """All warnings, the gravest first.
+    """All warnings, the gravest first, and before all that the data is what it was designed on.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def caveats(
     found = [
         Caveat(level=level, title=title, text=text)
         for level, title, text in (
+            *_designed(result),
             *_result(whole),
             *_sample(whole),
             *_concentration(result, whole, parts),
@@ -98,6 +102,32 @@ def _notes(notes: Sequence[str]) -> _Found:
     for some in alike.values():
         more = f" (and {len(some) - 1} more like it)" if len(some) > 1 else ""
         yield NOTE, "Note on the data", some[0] + more
+
+
+def _designed(result: Result) -> _Found:
+    """That the parameters of the shipped default were searched on months of this result.
+
+    Whatever the sizes, exits and costs: what votes was chosen by what these months were like.
+    """
+    settings, design = result.settings, SHIPPED_DESIGN
+    if "signals" not in settings:  # of several backtests in a row, each chosen by its own search
+        return
+    signals = msgspec.convert(settings["signals"], SignalConfig)
+    traded = [(s, t) for s in settings["symbols"] for t in settings["timeframes"]]
+    # Equity is sampled where a bar closes: a range that begins where the span ends saw none of it.
+    start, end = max(int(result.time[0]), design.start_ms), min(int(result.time[-1]), design.end_ms)
+    if start >= end or not any(design.chose(signals, s, t) for s, t in traded):
+        return
+    yield (
+        SERIOUS,
+        "Its parameters were searched on these months",
+        f"The signals are those of the shipped default, chosen among {design.trials:,} trials on "
+        f"{day(design.start_ms)} to {day(design.end_ms - 1)}; {day(start)} to {day(end - 1)} of "
+        "this result are a part of that and show no merit. After so many trials the deflated "
+        f"Sharpe ratio of the choice is {design.deflated_sharpe:g}, and the probability that it "
+        f"was chosen by overfitting {design.overfitting:.0%}. What it did on months that the "
+        f"search had not seen begins on {day(design.end_ms)} (docs/default-config.md).",
+    )
 
 
 def _seen(notes: Sequence[str]) -> _Found:
