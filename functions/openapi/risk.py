@@ -59,8 +59,11 @@ class HeatMap(Shape):
 
 
 class UsedLimit(Shape):
+    """``ceiling`` is the constant in code that no configuration can exceed."""
+
     value: Money
     limit: Money
+    ceiling: Money
     used: float | None
 
 

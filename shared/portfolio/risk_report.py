@@ -12,6 +12,7 @@ from shared.execution.desk import Desk
 from shared.portfolio import exposed
 from shared.portfolio.exposed import Exposed
 from shared.portfolio.heat_map import heat_map
+from shared.risk import portfolio_limits as law
 from shared.risk.checks import text
 from shared.risk.correlation import Cluster, clusters, components
 from shared.risk.heat import Heat, heat, risk_to_stop
@@ -175,32 +176,57 @@ def _limits(
     equity = now.account.equity
     cases = fillings(now.exposures) or ({},)
     risks = [portfolio_risk(held, now.history, limits.rules) for held in cases]
-    known: list[tuple[str, Decimal, Decimal]] = [
+    added = (_added(held, s, now.history, limits.rules) for held in cases for s in held)
+    known: list[tuple[str, Decimal, Decimal, Decimal]] = [
         (
             "maxValueAtRisk",
             max(r.value_at_risk for r in risks),
             limits.max_value_at_risk * equity,
+            law.MAX_VALUE_AT_RISK * equity,
         ),
         (
             "maxExpectedShortfall",
             max(r.expected_shortfall for r in risks),
             limits.max_expected_shortfall * equity,
+            law.MAX_EXPECTED_SHORTFALL * equity,
+        ),
+        (
+            "maxMarginalShortfall",
+            max(added, default=Decimal(0)),
+            limits.max_marginal_shortfall * equity,
+            law.MAX_MARGINAL_SHORTFALL * equity,
         ),
         (
             "maxClusterNotional",
             max((c.net for c in bundles), default=Decimal(0)),
             limits.max_cluster_notional,
+            law.MAX_CLUSTER_NOTIONAL,
         ),
         (
             "maxHeat",
             Decimal(0) if open_heat is None else open_heat.open_risk,
             limits.max_heat * equity,
+            law.MAX_HEAT * equity,
         ),
     ]
     return {
-        name: {"value": _money(value), "limit": _money(limit), "used": _share(value, limit)}
-        for name, value, limit in known
+        name: {
+            "value": _money(value),
+            "limit": _money(limit),
+            "ceiling": _money(ceiling),
+            "used": _share(value, limit),
+        }
+        for name, value, limit, ceiling in known
     }
+
+
+def _added(
+    held: Mapping[str, Decimal], symbol: str, history: MarketHistory, rules: RiskRules
+) -> Decimal:
+    """What one holding adds to the expected shortfall of the others; a hedge adds nothing."""
+    others = {s: x for s, x in held.items() if s != symbol}
+    whole = portfolio_risk(held, history, rules).expected_shortfall
+    return max(Decimal(0), whole - portfolio_risk(others, history, rules).expected_shortfall)
 
 
 def _heat(now: Exposed, found: Heat | None, cost_fraction: Decimal) -> dict[str, Any]:

@@ -111,6 +111,30 @@ def test_figures_are_those_of_the_positions_and_their_past(open_floor: Open) -> 
     assert limits["maxHeat"]["value"] == found["heat"]["openRisk"]
     assert limits["maxValueAtRisk"]["value"] == found["valueAtRisk"]["decides"]["valueAtRisk"]
     assert float(limits["maxValueAtRisk"]["limit"]) == pytest.approx(equity / 10)
+    # Every limit of docs/risk.md on the portfolio, each with its ceiling in code.
+    shares = {"maxValueAtRisk": (0.1, 0.2), "maxExpectedShortfall": (0.15, 0.3),
+              "maxMarginalShortfall": (0.075, 0.15), "maxHeat": (0.1, 0.2)}  # fmt: skip
+    assert set(limits) == {*shares, "maxClusterNotional"}
+    for name, (own, ceiling) in shares.items():
+        told_limit = [float(limits[name][k]) for k in ("limit", "ceiling")]
+        assert told_limit == pytest.approx([own * equity, ceiling * equity])
+    assert [limits["maxClusterNotional"][k] for k in ("limit", "ceiling")] == ["2000", "5000"]
+    # What one of the two adds to the other: by both methods, the larger of each portfolio counts.
+    deciding = float(found["valueAtRisk"]["decides"]["expectedShortfall"])
+    alone = [_shortfall(told[s] * past[s]) for s in told]
+    marginal = float(limits["maxMarginalShortfall"]["value"])
+    assert marginal == pytest.approx(max(0.0, deciding - min(alone)), abs=0.02 * deciding)
+
+
+def _shortfall(gains: np.ndarray) -> float:
+    """By history and by the normal distribution at 99 %, the larger: of 365 days 3.65 are the tail.
+
+    The normal one is sigma times the density at the quantile over the tail's probability.
+    """
+    worst = np.sort(gains)
+    by_history = -(worst[:3].sum() + 0.65 * worst[3]) / 3.65
+    normal = float(np.sqrt(np.mean(gains**2))) * 0.0266521 / 0.01
+    return float(max(by_history, normal))
 
 
 def test_the_command_line_tells_it(
@@ -121,7 +145,14 @@ def test_the_command_line_tells_it(
     body = asked(floor)
     risk.tell(body)
     told = capsys.readouterr().out
-    for word in ("historical (the past year)", "BTCUSDT", "heat map", "limit maxHeat", "cluster"):
+    for word in (
+        "historical (the past year)",
+        "BTCUSDT",
+        "heat map",
+        "limit maxHeat",
+        "cluster",
+        "limit maxMarginalShortfall: ",
+    ):
         assert word in told
     risk.tell_stress(played(floor))
     told = capsys.readouterr().out
