@@ -150,7 +150,7 @@ function show(data) {
   const time = data.time;
   const production = data.environment === "production";
   say($("venue"), production ? "LIVE" : data.environment, `badge ${production ? "live-venue" : "calm"}`);
-  say($("stage"), `stage ${data.stage}`);
+  say($("stage"), `stage ${data.stage}`, `badge ${production ? "live-venue" : "calm"}`);
   // What nobody has heard of is no good news: a guardian that never ran is not known either.
   const bad = data.health.filter((l) => l.state === "late" || l.state === "failing");
   const unsure = data.health.filter((l) => l.state === "unknown" || l.state === "warning");

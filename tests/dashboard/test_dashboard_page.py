@@ -300,3 +300,18 @@ def test_nothing_is_too_wide_or_unnamed_and_the_stop_is_in_sight(
     known = {"/api/risk", "/api/compliance"}  # asked for, and hidden where they are not there
     complaints = [c for c in opened.complaints() if not any(k in c for k in known)]
     assert complaints == [], json.dumps(complaints)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_stage_is_in_sight_wherever_the_stop_is(app: Serving, opened: Page, width: int) -> None:
+    opened.size(width, 844)
+    opened.wait(f"innerWidth === {width}")
+    assert opened.text("#stage") == "stage paper"
+    for place in (0, 100_000):
+        opened.ask(f"scrollTo(0, {place})")
+        box = opened.ask(
+            "(() => { const r = document.querySelector('#stage').getBoundingClientRect(); "
+            "return [r.left, r.top, innerWidth - r.right, innerHeight - r.bottom, r.width]; })()"
+        )
+        assert min(box[:4]) >= 0
+        assert box[4] > 40
