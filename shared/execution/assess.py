@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -63,15 +65,22 @@ def load_signal(desk: Desk, symbol: str, signal_id: str) -> Signal:
 def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     """Everything the gate needs, read now. Any failure to read raises: no data, no exposure."""
     asked_at = desk.clock.now_ms()
-    instrument = instrument_of(desk.exchange, signal.symbol)
-    account = desk.deciding.account()
-    positions = desk.deciding.positions()
+    with _reading("the contract"):
+        instrument = instrument_of(desk.exchange, signal.symbol)
+    with _reading("the account's balances"):
+        account = desk.deciding.account()
+    with _reading("the positions"):
+        positions = desk.deciding.positions()
     # Before the prices: the first question of a day goes to the exchange.
-    desk.histories.of((signal.symbol, *(p.symbol for p in positions)))
-    compliance = before_entry.read(desk, signal.symbol)
+    with _reading("the daily candles"):
+        desk.histories.of((signal.symbol, *(p.symbol for p in positions)))
+    with _reading("the orders of the symbol"):
+        compliance = before_entry.read(desk, signal.symbol)
     priced_at = desk.clock.now_ms()
-    mark = desk.deciding.mark_price(signal.symbol)
-    book = desk.deciding.book_ticker(signal.symbol)
+    with _reading("the mark price"):
+        mark = desk.deciding.mark_price(signal.symbol)
+    with _reading("the order book"):
+        book = desk.deciding.book_ticker(signal.symbol)
     switch = desk.kill_switch.ensure()
     ledger = desk.ledger.update_equity(account.equity, desk.environment)
     exposures = (
@@ -79,7 +88,8 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         *ledger.exposures(exclude=signal.id),
     )
     # Nothing is read after the ages were taken: a slow answer makes the prices old as well.
-    history = desk.histories.of((signal.symbol, *(e.symbol for e in exposures)))
+    with _reading("the daily candles"):
+        history = desk.histories.of((signal.symbol, *(e.symbol for e in exposures)))
     trades_record = (
         closed_record(desk.store, desk.account, desk.environment)
         if "kelly" in desk.sizing.methods
@@ -121,6 +131,16 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
     )
 
 
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Say with an error of the exchange what was being read."""
+    try:
+        yield
+    except ExchangeError as error:
+        error.add_note(what)
+        raise
+
+
 def _cooldown(desk: Desk, symbol: str) -> Cooldown:
     """The symbol's last trades on this venue, where a pause after losses is asked for."""
     if not desk.limits.loss_cooldown_ms:
@@ -153,10 +173,11 @@ def assess(desk: Desk, symbol: str, signal_id: str) -> Decision:
         inputs = snapshot(desk, signal)
     except ExchangeError as error:
         halting.heed(desk, error)
+        what = next(iter(getattr(error, "__notes__", ())), "the exchange")
         desk.alert(
             "warning",
             "snapshot-failed",
-            f"{symbol}: no decision, the account could not be read",
+            f"{symbol}: no decision, {what} could not be read",
             f"{type(error).__name__}: {error}. Nothing was opened.",
             correlation=signal_id,
         )
