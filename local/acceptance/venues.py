@@ -213,8 +213,16 @@ def values_of(file: Path | None) -> Mapping[str, str]:
     try:
         found = json.loads(file.read_text())["Values"]
         return {str(name): str(value) for name, value in found.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError([f"{file} holds no settings ({type(error).__name__})"]) from None
+    except OSError as error:
+        raise ConfigurationError([f"{file}: {error.strerror}"]) from None
+    except json.JSONDecodeError as error:
+        # Not the line itself: it may hold a key.
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigurationError([f"{file} is no JSON: {where}: {error.msg}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError([f"{file} is no text"]) from None
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigurationError([f'{file} holds no settings: no object "Values"']) from None
 
 
 def demo_credentials(values: Mapping[str, str]) -> Credentials:

@@ -18,7 +18,7 @@ from shared.intelligence.drift_record import SEVERITY
 from shared.intelligence.drift_report import DriftReport
 from shared.intelligence.library import Library
 from shared.market.timeframe import DAY_MS
-from shared.operations.drift_view import DriftView, ModelDrift, short
+from shared.operations.drift_view import LISTED_DAYS, DriftView, ModelDrift, short
 from shared.operations.retraining import told
 
 
@@ -122,7 +122,7 @@ def tell(found: Iterable[ModelDrift]) -> None:
 
     rows = list(found)
     if not rows:
-        print("no model was judged in the last days")
+        print(f"no model was judged in the last {LISTED_DAYS} days")
         return
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)

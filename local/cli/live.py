@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -39,6 +40,10 @@ from streamer.settings import load
 #: runs sixty times faster than life something shall happen within seconds.
 THRESHOLD = 0.3
 RECV_WINDOW_MS = "5000"
+#: Alerts that are no trouble, and that whoever waits for the end of some is told all the same.
+URGENT = ("emergency-flat",)
+#: Ports of functions and page where none is asked for.
+PORT, PAGE_PORT = 7071, 8080
 
 
 def demonstration() -> dict[str, str]:
@@ -68,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInput(f"--speed is {options.speed}; use 0.1 to 10000")
     if options.seconds is not None and not options.seconds > 0:
         raise InvalidInput(f"--seconds is {options.seconds}; use a number above 0")
+    _check_free("--port", options.port)
+    _check_free("--page-port", options.page_port)
     folder: Path = options.state
     with _alone(folder) as lock:
         if options.fresh:
@@ -122,19 +129,23 @@ async def _trade(
         state=folder,
         seed=options.seed,
         live=live,
-        base_url=f"http://127.0.0.1:{options.port}",
+        base_url=f"http://127.0.0.1:{PORT if options.port is None else options.port}",
     )
     await platform.start()
     streamer = _streamer(options, platform, settings)
     server = await _listen(platform, options.port)
     key = platform.host.keys.host["default"]
     snapshots = Snapshots(platform.host, key)
-    page = PageServer(platform.host.handle, options.page_port, live.routes())
+    page = PageServer(
+        platform.host.handle,
+        PAGE_PORT if options.page_port is None else options.page_port,
+        live.routes(),
+    )
     await page.start()
     # A key of its own: who gets the address of the page gets no other.
     dashboard = link(page.url, platform.host.host_key("dashboard"))
-    _tell_other_port("functions", options.port, platform.host.base_url)
-    _tell_other_port("page", options.page_port, page.url)
+    _tell_other_port("functions", PORT, options.port, platform.host.base_url)
+    _tell_other_port("page", PAGE_PORT, options.page_port, page.url)
     _announce(
         folder,
         {
@@ -182,14 +193,36 @@ def _streamer(
     return thread
 
 
-def _tell_other_port(what: str, wanted: int, url: str) -> None:
-    if wanted and f":{wanted}" not in url:
-        print(f"port {wanted} is taken; {what} at {url}", file=sys.stderr)
+def _check_free(option: str, port: int | None) -> None:
+    """Refuse a port that was asked for and cannot be had: whoever named it looks for us there.
+
+    Raises
+    ------
+    InvalidInput
+        When it is taken, or no port.
+    """
+    if not port:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or "no port"
+            raise InvalidInput(
+                f"{option} {port} cannot be used: {why}; name another one, or none to have a free "
+                "one taken"
+            ) from error
 
 
-async def _listen(platform: Platform, port: int) -> HttpListener:
-    """Serve the functions; a taken port is replaced by a free one."""
-    for wanted in (port, 0):
+def _tell_other_port(what: str, usual: int, asked: int | None, url: str) -> None:
+    if asked is None and f":{usual}" not in url:
+        print(f"port {usual} is taken; {what} at {url}", file=sys.stderr)
+
+
+async def _listen(platform: Platform, port: int | None) -> HttpListener:
+    """Serve the functions; where none was asked for, a taken port is replaced by a free one."""
+    for wanted in (PORT, 0) if port is None else (port,):
         listener = HttpListener(platform.host.handle, wanted)
         try:
             await listener.start()
@@ -197,7 +230,9 @@ async def _listen(platform: Platform, port: int) -> HttpListener:
             continue
         platform.host.base_url = f"http://127.0.0.1:{listener.port}"
         return listener
-    raise InvalidInput("no free port on this machine")
+    raise InvalidInput(
+        "no free port on this machine" if port is None else f"--port {port} is taken"
+    )
 
 
 async def _show(
@@ -244,6 +279,15 @@ def _news(snapshot: dict[str, object], shown: set[str]) -> list[str]:
                     f"{at} closed {row['symbol']} at {row['exitPrice']} ({row['exitReason']}), net "
                     f"{row['netPnl']} USDT"
                 )
+    alerts = snapshot.get("alerts")
+    found = alerts.get("alerts", []) if isinstance(alerts, dict) else []
+    for alert in reversed(found):
+        if alert["id"] in shown or (
+            alert["severity"] != "critical" and alert["kind"] not in URGENT
+        ):
+            continue
+        shown.add(alert["id"])
+        lines.append(f"{alert['time'][:19]} ALERT {alert['title']}: {alert['text']}")
     return lines
 
 

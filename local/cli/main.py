@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.set_defaults(module="local.cli.live")
     _live_options(root)
-    commands = root.add_subparsers(title="commands", metavar="")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND")
     _replay(commands)
     add_backtest(commands)
     _simulate(commands)
@@ -215,8 +215,10 @@ def _live_options(root: argparse.ArgumentParser) -> None:
     live.add_argument("--speed", type=float, default=60.0, help="simulated seconds per second")
     live.add_argument("--seed", type=int, default=7, help="seed of the built-in market")
     live.add_argument("--symbols", type=names, default=("BTCUSDT", "ETHUSDT"), metavar="A,B")
-    live.add_argument("--port", type=int, default=7071, help="port of the functions")
-    live.add_argument("--page-port", type=int, default=8080, help="port of the web page")
+    live.add_argument(
+        "--port", type=int, help="port of the functions (7071, or a free one where that is taken)"
+    )
+    live.add_argument("--page-port", type=int, help="port of the web page (8080, or a free one)")
     live.add_argument("--exchange-port", type=int, default=0, help="port of the exchange")
     live.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="kept here")
     live.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -66,6 +67,12 @@ def shocks(pairs: list[str]) -> tuple[dict[str, str], str | None]:
         name, separator, move = pair.partition("=")
         if not (name and separator and move):
             raise InvalidInput(f"{pair!r} is no move; write BTCUSDT=-0.2 or market=-0.2")
+        try:
+            usable = Decimal(move.strip()).is_finite()
+        except InvalidOperation:
+            usable = False
+        if not usable:
+            raise InvalidInput(f"{pair!r}: {move!r} is no number; write BTCUSDT=-0.2 for -20 %")
         found[name.strip()] = move.strip()
     return {k: v for k, v in found.items() if k != "market"}, found.get("market")
 
@@ -206,7 +213,7 @@ def tell_stress(body: dict[str, Any]) -> None:
         for p in one["positions"]:
             console.print(
                 f"worst, {p['symbol']}: {float(p['shock']):+.1%} ({p['shockFrom']}), "
-                f"{p['outcome']} at {p['price']}, {float(p['pnl']):+.2f} USDT",
+                f"{p['outcome']} at {float(p['price']):.8g}, {float(p['pnl']):+.2f} USDT",
                 highlight=False,
                 markup=False,
             )

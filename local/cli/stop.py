@@ -35,15 +35,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _drill(options: argparse.Namespace) -> int:
     """0 when every step of the plan would work, 1 when one would not."""
+    began = time.monotonic()
     status, body = _ask(options, "emergency-stop?drill=true")
     if status != 200:
         print(f"the drill was answered with {status}: {body}")
         return 1
     for step in body["steps"]:
         mark = "ok    " if step["ok"] else "FAILED"
-        print(f"{mark} {step['name']:<20} {step['milliseconds']:>6} ms  {step['detail']}")
+        # Their milliseconds are of simulated time, which does not pass meanwhile.
+        print(f"{mark} {step['name']:<20} {step['detail']}")
     passed = "passed" if body["passed"] else "FAILED"
-    print(f"drill {passed} in {body['milliseconds']} ms; nothing was stopped")
+    took = 1000 * (time.monotonic() - began)
+    print(f"drill {passed}, answered after {took:.0f} ms; nothing was stopped")
     return 0 if body["passed"] else 1
 
 

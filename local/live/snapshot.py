@@ -18,6 +18,7 @@ ENDPOINTS = {
     "signals": "signals?limit=8",
     "decisions": "signals?kind=decision&limit=8",
     "orders": "orders?limit=10",
+    "alerts": "alerts?limit=20",
 }
 
 

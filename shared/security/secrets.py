@@ -48,8 +48,9 @@ class EnvironmentSecrets:
         if not value:
             raise ConfigurationError(
                 [
-                    f"secret {name} is missing; set {environment_name(name)} in "
-                    "local.settings.json, or KEY_VAULT_URI to read it from a vault"
+                    f"secret {name} is missing; set {environment_name(name)} in the environment "
+                    "before ./run, in local.settings.json for the functions host, or KEY_VAULT_URI "
+                    "to read it from a vault"
                 ]
             )
         return value

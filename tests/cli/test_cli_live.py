@@ -135,10 +135,12 @@ def test_kill_9_in_an_open_position_loses_nothing_and_sends_nothing_twice(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        second = start("--speed", "1", "--port", port, "--page-port", port)
-        found = second.wait_for(lambda: _covered(second.open_positions(), before.held))
-        second.wait_for_line(f"port {port} is taken; functions at")
-        second.wait_for_line(f"port {port} is taken; page at")
+        # Whoever names a port looks for the application there.
+        for option in ("--port", "--page-port"):
+            said = refused(run(tmp_path, "--plain", *SLOW, option, port))
+            assert f"{option} {port} cannot be used: Address already in use" in said
+    second = start(*SLOW)
+    found = second.wait_for(lambda: _covered(second.open_positions(), before.held))
     for symbol, quantity in before.held.items():
         position = found[symbol]
         assert float(position["quantity"]) == abs(float(quantity))
