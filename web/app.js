@@ -168,8 +168,9 @@ function show(data) {
   const open = data.money?.unrealizedPnl;
   say($("positions-sum"), data.positions?.length && known(open) ? `${money(open, true)} USDT unrealised` : "", "hint");
   draw($("heat"), data.exposure, panels.heat);
-  draw($("signals"), {rows: data.signals, decisions: data.decisions, time: time.slice(0, 10)}, panels.signals);
-  draw($("decisions"), {rows: data.decisions, time: time.slice(0, 10)}, panels.decisions);
+  draw($("signals"), {rows: data.signals, decisions: data.decisions, models: data.models, time: time.slice(0, 10)}, panels.signals);
+  say($("models"), `models: ${data.models ? data.models.map(words).join(", ") || "off" : "not known"}`);
+  draw($("decisions"), {rows: data.decisions, models: data.models, time: time.slice(0, 10)}, panels.decisions);
   draw($("trades"), {rows: data.trades, time: time.slice(0, 10)}, panels.trades);
   const closed = data.trades ?? [];
   const net = closed.reduce((sum, t) => sum + Number(t.netPnl), 0);

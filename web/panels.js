@@ -88,15 +88,26 @@ function strength(s) {
     h("u", {css: {left: "50%"}}), h("u", {class: "mark", css: {left: `${50 - mark}%`}}), h("u", {class: "mark", css: {left: `${50 + mark}%`}}));
 }
 
+/** What the models of a signal said together: the mean of their votes by weight. */
+function ai({votes: all}) {
+  const said = all.filter((v) => v.model), weight = said.reduce((sum, v) => sum + v.weight, 0);
+  if (!said.length) return h("span", {class: "quiet"}, "no opinion");
+  const mean = said.reduce((sum, v) => sum + v.vote * v.weight, 0) / weight;
+  return h("span", {class: tone(mean), title: said.map((v) => `${words(v.strategy)} ${v.model}: ${ratio(v.vote)}`).join("\n")}, ratio(mean));
+}
+/** The column of it, where the configuration lets models vote or one has voted. */
+const byModels = (models, rows) => (models?.length || rows?.some((row) => row.votes.some((v) => v.model)) ? [{name: "AI", right: true, cell: ai}] : []);
+
 /** Who voted, and how; a vote of nothing is left out. */
 const votes = (s) => s.votes.filter((v) => Math.abs(v.vote) >= 0.005).map((v) => `${words(v.strategy)} ${ratio(v.vote)}`).join(" · ") || NONE;
 
-export function signals({rows, decisions, time}) {
+export function signals({rows, decisions, models, time}) {
   const fate = new Map((decisions ?? []).map((d) => [d.id, d]));
   return table([
     {name: "symbol", cell: (s) => [h("b", null, s.symbol), h("span", {class: "quiet"}, ` ${s.timeframe}`)]},
     {name: "bar closed", right: true, cell: (s) => clock(s.barCloseTime, time, false)},
     {name: "strength", right: true, cell: (s) => coloured(s.strength, ratio(s.strength))},
+    ...byModels(models, rows),
     {name: "short – long", cell: strength},
     {name: "signal", cell: (s) => (s.side ? sided(s.side) : h("span", {class: "quiet"}, Math.abs(s.strength) >= s.threshold ? "no new crossing" : "below threshold"))},
     {name: "decision", cell: (s) => outcome(fate.get(s.id))},
@@ -106,12 +117,13 @@ export function signals({rows, decisions, time}) {
 
 const outcome = (d) => (d ? h("span", {class: d.outcome === "approved" ? "up" : "quiet"}, d.outcome) : h("span", {class: "quiet"}, NONE));
 
-export function decisions({rows, time}) {
+export function decisions({rows, models, time}) {
   return table([
     {name: "at", right: true, cell: (d) => clock(d.decidedAt, time)},
     {name: "symbol", cell: (d) => d.symbol},
     {name: "side", cell: (d) => sided(d.side)},
     {name: "strength", right: true, wide: true, cell: (d) => ratio(d.strength)},
+    ...byModels(models, rows),
     {name: "decision", cell: outcome},
     {name: "why", wrap: true, cell: (d) => h("span", {title: d.id}, d.why || (d.outcome === "approved" ? "every check passed" : NONE))},
   ], rows, "No decision yet.");

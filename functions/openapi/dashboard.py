@@ -93,9 +93,12 @@ class DashboardApproval(Shape):
 
 
 class DashboardVote(Shape):
+    """``model`` is the version of the model that voted; empty where a formula did."""
+
     strategy: str
     vote: float
     weight: float
+    model: str
 
 
 class DashboardSignal(Shape):
@@ -111,6 +114,8 @@ class DashboardSignal(Shape):
 
 
 class DashboardDecision(Shape):
+    """``votes`` are those of models alone."""
+
     id: str
     symbol: str
     timeframe: str
@@ -120,6 +125,7 @@ class DashboardDecision(Shape):
     outcome: str
     why: str
     decided_at: Millis
+    votes: list[DashboardVote]
 
 
 class DashboardTrade(Shape):
@@ -196,6 +202,7 @@ class DashboardAnswer(Shape):
     positions: list[DashboardPosition] | None
     exposure: list[DashboardExposure] | None
     approvals: list[DashboardApproval] | None
+    models: list[str] | None
     signals: list[DashboardSignal] | None
     decisions: list[DashboardDecision] | None
     trades: list[DashboardTrade] | None

@@ -74,16 +74,24 @@ class Dashboard:
         Makes a desk for one look.
     timeframes : sequence of str
         Bars on which decisions are made.
+    models : callable
+        Names of the models that the configuration lets vote.
     channels : bool
         Whether alerts go anywhere.
     """
 
     def __init__(
-        self, desk: Callable[[], Desk], timeframes: Sequence[str], *, channels: bool
+        self,
+        desk: Callable[[], Desk],
+        timeframes: Sequence[str],
+        models: Callable[[], Sequence[str]],
+        *,
+        channels: bool,
     ) -> None:
         self._desk = desk
         self._channels = channels
         self._timeframes = tuple(timeframes)
+        self._models = models
         self._lock = threading.Lock()
         self._seen: Look | None = None
         self._leverage: dict[str, int] = {}
@@ -105,6 +113,7 @@ class Dashboard:
         ledger = part("ledger", desk.ledger.read)
         approvals = part("approvals", lambda: recent.approvals(desk))
         tested = part("drill", lambda: drill.told(desk))
+        models = part("models", lambda: list(self._models()))
         now = desk.clock.now_ms()
         figures = None
         if look.account is not None and ledger is not None:
@@ -122,6 +131,7 @@ class Dashboard:
             "drill": tested,
             **(figures or dict.fromkeys(("money", "gauges", "positions", "exposure"))),
             "approvals": approvals,
+            "models": models,
             **look.lists,
             "health": _health(
                 look, ledger, problems, now, self._timeframes, channels=self._channels
@@ -293,7 +303,7 @@ def _health(
         return {"name": name, "state": state, "detail": detail, "at": at}
 
     exchange = [p.partition(": ")[2] for p in problems if p.startswith("exchange: ")]
-    store = [p for p in problems if not p.startswith("exchange: ")]
+    store = [p for p in problems if not p.startswith(("exchange: ", "models: "))]
     lines = [
         line(
             "exchange", "failing" if exchange else "ok", "; ".join(exchange) or "answers", look.at

@@ -83,17 +83,14 @@ def signals(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
                         "strength": s["strength"],
                         "threshold": s["threshold"],
                         "close": s["close"],
-                        "votes": [
-                            {"strategy": v["strategy"], "vote": v["vote"], "weight": v["weight"]}
-                            for v in s["votes"]
-                        ],
+                        "votes": _votes(s),
                     }
                 )
     return sorted(found, key=lambda s: (-abs(s["strength"]), s["id"]))
 
 
 def decisions(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
-    """The newest decisions of all symbols, each with what declined it."""
+    """The newest decisions of all symbols, with what declined them and what models had said."""
     found = []
     # What one symbol may have of the list is bounded: a decision is a document of some size.
     share = max(4, ROWS // max(1, len(desk.symbols)))
@@ -112,10 +109,24 @@ def decisions(desk: Desk, timeframes: Sequence[str]) -> list[dict[str, Any]]:
                     "outcome": row["outcome"],
                     "why": why(decision),
                     "decidedAt": row["time"],
+                    "votes": [v for v in _votes(signal) if v["model"]],
                 }
             )
     found.sort(key=lambda d: (d["decidedAt"], d["id"]), reverse=True)
     return found[:ROWS]
+
+
+def _votes(signal: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Votes of a stored signal; ``model`` is the version of the model that voted, else empty."""
+    return [
+        {
+            "strategy": v["strategy"],
+            "vote": v["vote"],
+            "weight": v["weight"],
+            "model": v.get("model", ""),
+        }
+        for v in signal["votes"]
+    ]
 
 
 def _of_bars(desk: Desk, symbol: str, prefix: str, limit: int) -> list[dict[str, Any]]:

@@ -53,6 +53,14 @@ class Decisions(Rules):
         }
 
     @cached_property
+    def voting_models(self) -> tuple[str, ...]:
+        """Names of the models that the configuration lets vote on what is traded."""
+        from shared.strategies.ai import NAMES
+
+        plans = (ensemble for per in self.plan.values() for ensemble in per.values())
+        return tuple(sorted({m.strategy for e in plans for m in e.members} & NAMES))
+
+    @cached_property
     def registry(self) -> Registry:
         from shared.intelligence.registry import Registry
 

@@ -72,6 +72,7 @@ def test_a_position_as_the_exchange_has_it_with_what_it_risks(floor):
 
     (decision,) = shown["decisions"]
     assert (decision["id"], decision["outcome"]) == (signal.id, "approved")
+    assert (shown["models"], decision["votes"]) == ([], [])
     assert shown["signals"][0]["id"] == signal.id
     assert shown["killSwitch"]["state"] == "armed"
     assert shown["problems"] == []

@@ -50,6 +50,14 @@ def test_from_its_vote_to_a_protected_position(open_floor: Open, tmp_path: Path)
         assert floor.outcome(acting)["outcome"] == "protected"
         assert floor.held() > 0
 
+        # The dashboard tells what the model of the newest bar, and of the decision, has said.
+        shown = json.loads(floor.http("GET", "/api/dashboard").body)
+        assert shown["models"] == ["svm_rbf"]
+        (newest,), (decision,) = shown["signals"], shown["decisions"]
+        said = {"strategy": "svm_rbf", "vote": 1.0, "weight": 1.0, "model": card.version}
+        assert (newest["votes"], decision["votes"]) == ([said], [said])
+        assert decision["id"] == acting.id
+
         # The record replays: the signal from its candles, the decision from what was recorded.
         config = floor.services.plan["BTCUSDT"]["1m"]
         candles = floor.services.exchange.candles(

@@ -315,3 +315,26 @@ def test_the_stage_is_in_sight_wherever_the_stop_is(app: Serving, opened: Page, 
         )
         assert min(box[:4]) >= 0
         assert box[4] > 40
+
+
+def test_what_models_say_is_shown_and_that_they_are_off(app: Serving, opened: Page) -> None:
+    """A default configuration has no model; here a signal is left by one that had two."""
+    opened.wait_text("#models", "models: off")
+    assert "AI" not in opened.text("#signals thead").split()
+    votes = [
+        {"strategy": "trend", "weight": 1.0, "vote": 1.0, "figures": {}},
+        {"strategy": "svm_rbf", "weight": 3.0, "vote": -0.5, "figures": {}, "model": "v7"},
+        {"strategy": "lstm", "weight": 1.0, "vote": 0.3, "figures": {}, "model": "v8"},
+    ]
+    signal = {"id": f"BTCUSDT-1m-{NOW}-v1", "symbol": "BTCUSDT", "bar_close_time": NOW}
+    signal |= {"side": None, "strength": 0.1, "threshold": 0.3, "close": 1.0, "votes": votes}
+    document = {"id": signal["id"], "symbol": "BTCUSDT", "kind": "signal", "time": NOW}
+    app.store.create("signals", document | {"timeframe": "1m", "signal": signal})
+    app.pass_time(5)  # past the look that is shared
+    # By weight: (3 x -0.5 + 1 x 0.3) / 4; the formula is no part of it.
+    opened.wait_text("#signals", "−0.30")
+    assert opened.ask("document.querySelector('[data-name=AI] span').title").split("\n") == [
+        "svm rbf v7: −0.50",
+        "lstm v8: +0.30",
+    ]
+    app.store.delete("signals", "BTCUSDT", signal["id"])
