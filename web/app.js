@@ -3,11 +3,11 @@ import {adoptKey, adoptReturn, beginSignIn, completeSignIn, entrance, forgetKey,
 import {announce, approvals, armChecklist, armClear, armDrill, armStop, armViolations, countDown} from "./actions.js";
 import {armAssistant, assistant} from "./assistant.js";
 import {curve} from "./chart.js";
-import {$, draw, h, say} from "./dom.js";
+import {$, draw, h, say, whole} from "./dom.js";
 import {clock, known, money, moment, span, words} from "./format.js";
 import {listen} from "./live.js";
 import * as panels from "./panels.js";
-import {risk} from "./risk.js";
+import {limits, risk} from "./risk.js";
 
 /** Figures that nobody has confirmed for this long are old: at least ten seconds, or three rounds. */
 const STALE_MS = 10_000;
@@ -32,6 +32,7 @@ let slowAt = 0;
 let wanted = false; // a look that was asked for while another was under way
 let listening = false;
 let pushed = false;
+let portfolio; // the newest answer about the whole portfolio; null where it cannot be read, undefined where there is none
 /** Panels of endpoints that an application need not have: asked for until it says that there is none. */
 const there = {risk: true, compliance: true};
 
@@ -116,31 +117,49 @@ async function extras(data) {
   const held = JSON.stringify((data.positions ?? []).map((p) => [p.symbol, p.side, p.quantity]));
   if (held !== slowOf || now() - slowAt > SLOW_MS) {
     [slowOf, slowAt] = [held, now()];
-    await optional("risk", $("risk-panel"), (answer) => {
+    portfolio = await optional("risk", $("risk-panel"), (answer) => {
       draw($("risk"), answer, risk);
       say($("risk-at"), `as of ${clock(answer.time)} UTC`);
     });
+    drawLimits();
     await optional("compliance", $("violations-panel"), (answer) => say($("compliance-facts"), panels.compliance(answer)));
   }
 }
 
-/** A panel whose endpoint may not be there, or not answer now: no panel rather than an old one. */
+/**
+ * A panel whose endpoint may not be there, or not answer now: no panel rather than an old one.
+ * @returns the answer; null where there is none now, undefined where there never is
+ */
 async function optional(name, panel, show) {
-  if (!there[name]) return;
+  if (!there[name]) return undefined;
   try {
-    show(await get(name));
+    const answer = await get(name);
+    show(answer);
     panel.hidden = false;
+    return answer;
   } catch (error) {
     panel.hidden = true;
     there[name] = error.status !== 404;
+    return there[name] ? null : undefined;
   }
+}
+
+/** Every limit: the account's, of every round, and those of the whole portfolio, which are older. */
+function drawLimits() {
+  const list = last?.gauges, more = list && portfolio !== undefined;
+  draw($("gauges"), [list, more && portfolio?.limits, more], () => [panels.gauges(list), more ? limits(portfolio) : []].flat());
+  say($("limits-at"), more && portfolio ? `portfolio as of ${clock(portfolio.time)} UTC` : "");
 }
 
 function drawCurve() {
   const from = range === "all" ? -Infinity : seen[0]?.[0] ?? Infinity;
   const stale = document.body.classList.contains("stale");
   draw($("curve"), [range, realised.length, realised.at(-1), seen.length, seen.at(-1), stale],
-    () => curve(realised.filter((p) => p[0] >= from), seen));
+    () => {
+      const {picture, says} = curve(realised.filter((p) => p[0] >= from), seen);
+      say($("curve-says"), says);
+      return picture;
+    });
 }
 
 function show(data) {
@@ -163,7 +182,7 @@ function show(data) {
     if (seen.length > SEEN_POINTS) seen = seen.filter((_, i) => i % 2 === 0);
   }
   draw($("figures"), [data.money, data.gauges, data.positions?.length], () => panels.figures(data));
-  draw($("gauges"), data.gauges, panels.gauges);
+  drawLimits();
   draw($("positions"), {rows: data.positions, time: time.slice(0, 10)}, panels.positions);
   const open = data.money?.unrealizedPnl;
   say($("positions-sum"), data.positions?.length && known(open) ? `${money(open, true)} USDT unrealised` : "", "hint");
@@ -187,7 +206,8 @@ function show(data) {
   say($("stage-facts"), [`Stage ${data.stage} on ${data.environment}${data.needsApproval ? "; every trade is approved by hand" : ""}.`, ...data.stageProblems].join(" "));
   draw($("problems"), data.problems, (list) => list.map((p) => h("p", null, p)));
   $("problems").hidden = !data.problems.length;
-  say($("footer"), `Account ${data.account}. Asked every ${data.refreshSeconds} s${pushed ? ", and told at once when something happens" : ""}. ${data.environment === "simulated" ? "A simulated exchange: no real money. " : ""}Why a decision was taken: ./run explain ID.`);
+  $("simulated").hidden = data.environment !== "simulated";
+  say($("footer"), `Account ${data.account}. Asked every ${data.refreshSeconds} s${pushed ? ", and told at once when something happens" : ""}. Why a decision was taken: ./run explain ID.`);
   drawCurve();
 }
 
@@ -235,6 +255,7 @@ armStop(round); // before anything that could fail
 say($("clock"), "connecting …");
 adoptKey();
 switcher();
+whole($("alerts"), $("alerts-more"));
 armClear(round);
 armDrill(round);
 armChecklist();

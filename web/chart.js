@@ -14,13 +14,17 @@ export function ticks(low, high) {
   return found;
 }
 
+/** The part of the time shown from which on what was seen of it makes a line; a point before. */
+const LINE_FROM = 0.04;
+
 /**
  * @param realised pairs of UTC ms and USDT, ascending, a step at each trade
  * @param seen pairs of UTC ms and USDT, unrealised result included
+ * @returns the picture, and what in it is what
  */
 export function curve(realised, seen) {
   const all = [...realised, ...seen];
-  if (all.length < 2) return h("p", {class: "quiet"}, "The curve begins with the next figures.");
+  if (all.length < 2) return {picture: h("p", {class: "quiet"}, "The curve begins with the next figures."), says: ""};
   const first = Math.min(...all.map((p) => p[0])), last = Math.max(...all.map((p) => p[0]));
   let low = Math.min(...all.map((p) => p[1])), high = Math.max(...all.map((p) => p[1]));
   const pad = (high - low) * 0.08 || Math.max(1, high * 0.001);
@@ -34,12 +38,14 @@ export function curve(realised, seen) {
   const levels = ticks(low, high);
   const times = [0, 0.25, 0.5, 0.75, 1].map((p) => first + p * (last - first));
   const long = last - first > 86_400_000;
+  const drawn = seen.length > 1 && seen.at(-1)[0] - seen[0][0] >= LINE_FROM * (last - first);
+  const point = !drawn && seen.at(-1);
   const still = {"vector-effect": "non-scaling-stroke"};
   const picture = s("svg", {viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", "aria-hidden": "true"},
     levels.map((v) => s("line", {class: "grid", x1: 0, x2: W, y1: y(v), y2: y(v), ...still})),
     realised.length > 1 && s("path", {class: "area", d: `${end}V${H - BOTTOM}H0Z`}),
     realised.length > 1 && s("path", {class: "realised", d: end, ...still}),
-    seen.length > 1 && s("path", {class: "seen", d: line, ...still}));
+    drawn && s("path", {class: "seen", d: line, ...still}));
   const reading = h("output", {class: "reading"}, "");
   const now = all.reduce((a, b) => (b[0] >= a[0] ? b : a));
   const box = h("div", {class: "plot", role: "img", tabindex: "0",
@@ -47,6 +53,7 @@ export function curve(realised, seen) {
   picture,
   levels.map((v) => h("span", {class: "level", css: {top: `${(y(v) / H) * 100}%`}}, v.toLocaleString("en-US", {maximumFractionDigits: 2}))),
   times.map((t, i) => h("span", {class: `at at${i}`, css: {left: `${i * 25}%`}}, long ? moment(t).slice(5, 16) : clock(t, null, last - first < 3_600_000))),
+  point && h("span", {class: "point", css: {left: `${(x(point[0]) / W) * 100}%`, top: `${(y(point[1]) / H) * 100}%`}}),
   reading);
   box.addEventListener("pointermove", (event) => {
     const area = box.getBoundingClientRect();
@@ -56,5 +63,5 @@ export function curve(realised, seen) {
     reading.textContent = [moment(t), a && `realised ${money(a[1])}`, b && `equity ${money(b[1])}`].filter(Boolean).join("   ");
   });
   box.addEventListener("pointerleave", () => { reading.textContent = ""; });
-  return box;
+  return {picture: box, says: `steps: realised${drawn ? " · line: with what is open" : point ? " · point: with what is open now" : ""}`};
 }

@@ -35,6 +35,28 @@ export function say(node, text, className) {
 }
 
 /**
+ * A list that scrolls ends with a whole entry, and says how many are below.
+ * @param node the box, as high as its style lets it be
+ * @param more where that is said
+ */
+export function whole(node, more) {
+  const fit = () => {
+    node.style.maxHeight = "";
+    const entries = [...node.querySelectorAll("li")], top = node.getBoundingClientRect().top - node.scrollTop;
+    const ends = entries.map((entry) => entry.getBoundingClientRect().bottom - top);
+    const inside = ends.filter((end) => end <= node.clientHeight + 1);
+    const below = entries.length - inside.length;
+    if (below && inside.length) node.style.maxHeight = `${inside.at(-1)}px`;
+    say(more, below ? `newest ${inside.length || 1} of ${entries.length}: scroll` : "");
+  };
+  const sized = new ResizeObserver(fit);
+  new MutationObserver(() => {
+    sized.disconnect();
+    for (const child of node.children) sized.observe(child);
+  }).observe(node, {childList: true});
+}
+
+/**
  * A table. A column is {name, cell(row), right, wide, wrap}: `right` aligns numbers, `wide` leaves
  * it out on narrow screens.
  */

@@ -1,9 +1,11 @@
 // Portfolio risk (GET /api/risk), where the application has it.
-import {bar, h, table} from "./dom.js";
+import {h, table} from "./dom.js";
 import {NONE, known, money, percent, side, words} from "./format.js";
+import {gauges} from "./panels.js";
 
 const METHODS = ["historical", "normal", "cornishFisher", "bootstrap", "studentT"];
-const LIMITS = {maxValueAtRisk: "value at risk", maxExpectedShortfall: "expected shortfall", maxClusterNotional: "largest cluster", maxHeat: "heat"};
+const LIMITS = {maxValueAtRisk: "value at risk", maxExpectedShortfall: "expected shortfall", maxMarginalShortfall: "added to it by one position",
+  maxClusterNotional: "largest cluster, net", maxHeat: "heat"};
 const fact = (name, ...value) => h("div", {class: "fact"}, h("h3", null, name), ...value);
 
 /** A cell of the heat map: the figure, on a ground as strong as its shade. */
@@ -21,21 +23,26 @@ function heatMap(map) {
     map.rows, ""));
 }
 
+/** What is used of the limits of the whole portfolio, as the other limits are shown. */
+export function limits(answer) {
+  if (!answer) return h("p", {class: "down"}, "Limits of the whole portfolio: not known, the risk cannot be read.");
+  return gauges(Object.entries(answer.limits).map(([name, l]) => ({name: LIMITS[name] ?? words(name), used: l.value, limit: l.limit, ceiling: l.ceiling,
+    unit: "USDT", share: l.used, least: false, alarms: false, holds: Number(l.value) <= Number(l.limit)})));
+}
+
 /** The panel of an answer. Parts that it does not have are left out. */
 export function risk(answer) {
   const var_ = answer.valueAtRisk ?? {}, decides = var_.decides, heat = answer.heat;
   const methods = METHODS.filter((m) => var_[m]);
   return [
-    decides && fact(`Value at risk, ${percent(answer.confidence, 0)}, ${answer.horizonDays} d`,
-      h("b", null, money(decides.valueAtRisk)), h("small", null, `${percent(var_.decidesOfEquity)} of equity`)),
-    decides && fact("Expected shortfall",
-      h("b", null, money(decides.expectedShortfall)), h("small", null, `${percent(var_.shortfallOfEquity)} of equity`)),
-    heat && fact("Heat: lost at the stops",
-      h("b", null, money(heat.openRisk)),
-      h("small", null, `${percent(heat.ofEquity)} of equity${heat.withoutStop?.length ? `; without a stop: ${heat.withoutStop.join(", ")}` : ""}`)),
-    answer.limits && fact("Limits of the portfolio", ...Object.entries(answer.limits).map(([name, l]) => h("div", {class: "gauge"},
-      h("span", null, LIMITS[name] ?? words(name)), h("span", {class: "r"}, `${known(l.value) ? money(l.value) : "unknown"} of ${money(l.limit)}`),
-      bar(l.used ?? 2, LIMITS[name] ?? words(name))))),
+    h("div", {class: "fact totals"},
+      decides && fact(`Value at risk, ${percent(answer.confidence, 0)}, ${answer.horizonDays} d`,
+        h("b", null, money(decides.valueAtRisk)), h("small", null, `${percent(var_.decidesOfEquity)} of equity`)),
+      decides && fact("Expected shortfall",
+        h("b", null, money(decides.expectedShortfall)), h("small", null, `${percent(var_.shortfallOfEquity)} of equity`)),
+      heat && fact("Heat: lost at the stops",
+        h("b", null, money(heat.openRisk)),
+        h("small", null, `${percent(heat.ofEquity)} of equity${heat.withoutStop?.length ? `; without a stop: ${heat.withoutStop.join(", ")}` : ""}`))),
     methods.length > 0 && fact("By method", table([
       {name: "method", cell: (m) => words(m)},
       {name: "VaR", right: true, cell: (m) => money(var_[m].valueAtRisk)},
