@@ -96,9 +96,7 @@ class Services(Decisions):
 
         set_ = self.settings
         channels = bool(set_.alert_url or set_.alert_channels or set_.alert_escalation)
-        return Dashboard(
-            self.desk, set_.timeframes, lambda: self.voting_models, channels=channels
-        )
+        return Dashboard(self.desk, set_.timeframes, lambda: self.voting_models, channels=channels)
 
     @cached_property
     def _new_desk(self) -> Callable[..., Desk]:
