@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import azure.functions as func
 import msgspec
 
+from functions import query
 from shared.errors import (
     AlreadyExists,
     BorsaError,
@@ -119,6 +120,7 @@ def answers(
     @wraps(function)
     def endpoint(req: func.HttpRequest) -> func.HttpResponse:
         try:
+            query.check(function.__name__, req)
             result = function(req)
         except BorsaError as error:
             return failed(error)

@@ -24,6 +24,7 @@ from functions.openapi import (
     trading,
 )
 from functions.openapi.operation import Error, Operation
+from functions.query import KNOWN
 from functions.roles import RULES
 
 #: Raised with the interface: the first number when callers must change.
@@ -129,6 +130,8 @@ def statuses(operation: Operation) -> dict[int, Any]:
         errors |= {401, 403, 429}
     if operation.body is not None:
         errors |= {400, 413}
+    if operation.function in KNOWN:
+        errors.add(400)
     told: dict[int, Any] = dict.fromkeys(errors, Error) | dict(operation.answers)
     return dict(sorted(told.items()))
 
