@@ -60,7 +60,7 @@ class PdfReader:
             )
         except subprocess.TimeoutExpired:
             raise InvalidInput(
-                f"the document cannot be read: it takes more than {self._limit_s:.0f} s"
+                f"the document cannot be read: it takes more than {self._limit_s:g} s"
             ) from None
         try:
             found = msgspec.json.decode(done.stdout, type=Found)

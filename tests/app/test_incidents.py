@@ -94,7 +94,7 @@ def test_an_emergency_stop_is_told_in_its_order(open_floor) -> None:
         at("order", "bq-e-", "is filled"),
         at("protection", "stopPrice"),
         at("kill_switch", "LATCHED by manual", "operator anna", "reason strange"),
-        at("alert (critical)", "Kill switch latched: manual", "[delivered]"),
+        at("alert (critical)", "Kill switch latched: manual", "[stored]"),
         at("emergency", "FLAT", "closed BTCUSDT"),
         at("trade", "BTCUSDT closed by emergency stop"),
         at("kill_switch", "ARMED by eva: looked at it, all is well"),
