@@ -1,8 +1,9 @@
 """Text of a PDF without any service, by pypdf: what is text in it, no scans and no tables.
 
-A file is a program in many ways: a few hundred bytes can keep a parser for days. Python code cannot
-be stopped from outside, so it runs in a process of its own (:mod:`shared.intelligence.pdf_child`)
-that is killed when its time is over, may take so much memory and no more, and is told no setting.
+A file is a program in many ways: a few thousand bytes can keep a parser for long. Python code
+cannot be stopped from outside, so it runs in a process of its own
+(:mod:`shared.intelligence.pdf_child`) that is killed when its time is over, may take so much memory
+and no more, and is told no setting.
 """
 
 from __future__ import annotations
