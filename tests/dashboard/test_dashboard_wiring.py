@@ -12,7 +12,9 @@ from tests.http.serving import Serving
 pytestmark = pytest.mark.xdist_group("dashboard")
 
 DISABLED = "document.querySelector('#stop')?.disabled"
-WARNED = "getComputedStyle(document.querySelector('#unwired')).visibility === 'visible'"
+#: By the page's own style: before that has come everything is visible for a moment.
+WARNED = """(style => style.animationName === 'come' && style.visibility === 'visible')(
+    getComputedStyle(document.querySelector('#unwired')))"""
 
 
 @pytest.fixture(scope="module")
