@@ -146,8 +146,8 @@ def test_kill_9_in_an_open_position_loses_nothing_and_sends_nothing_twice(
         assert float(position["quantity"]) == abs(float(quantity))
         assert position["decisionId"], "the position is not recognised as ours"
         if symbol in stops:
-            assert position["stopPrice"] in {
-                a["trigger_price"] for a in before.live_stops if a["symbol"] == symbol
+            assert float(position["stopPrice"]) in {
+                float(a["trigger_price"]) for a in before.live_stops if a["symbol"] == symbol
             }
     assert second.interrupt() == 0
 
