@@ -22,6 +22,7 @@ from local.exchange.limits import RateLimits
 from local.exchange.server import ExchangeServer
 from local.exchange.session import InProcessSession
 from local.exchange.state import StateFile
+from local.listening import Listening
 from shared.execution.binance import BinanceExchange, Credentials, simulated
 from shared.execution.exchange import AlgoOrderRequest, OrderRequest
 from shared.simulation.synthetic import SyntheticMarket
@@ -176,28 +177,27 @@ def _floor(count: int) -> float:
     import requests
     from aiohttp import web
 
-    port = 0
-    runner: web.AppRunner | None = None
+    listening: Listening | None = None
 
     async def constant(_: web.Request) -> web.Response:
         return web.Response(body=b'{"price":"1"}', content_type="application/json")
 
     async def start() -> None:
-        nonlocal port, runner
+        nonlocal listening
         app = web.Application()
         app.router.add_get("/", constant)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
+        listening = Listening(app, "127.0.0.1", 0)
+        await listening.start()
 
     async def stop() -> None:
-        assert runner is not None
-        await runner.cleanup()
+        assert listening is not None
+        await listening.stop()
 
     with served(start, stop), requests.Session() as session:
         session.trust_env = False
-        return rate(lambda _: session.get(f"http://127.0.0.1:{port}/").content, count)
+        assert listening is not None
+        url = f"http://127.0.0.1:{listening.port}/"
+        return rate(lambda _: session.get(url).content, count)
 
 
 def measure(size: Size) -> list[Figure]:

@@ -10,6 +10,7 @@ from local.exchange.api import BinanceApi
 from local.exchange.faults import AnswerLost
 from local.exchange.socket_api import PATH, SocketApi
 from local.exchange.streams import StreamHub
+from local.listening import Listening
 
 
 class ExchangeServer:
@@ -28,7 +29,7 @@ class ExchangeServer:
         self._host = host
         self._port = port
         self._hub = StreamHub(api)
-        self._runner: web.AppRunner | None = None
+        self._listening: Listening | None = None
 
     @property
     def url(self) -> str:
@@ -40,17 +41,15 @@ class ExchangeServer:
         app.add_routes(self._hub.routes())
         app.router.add_get(PATH, SocketApi(self.api).serve)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        listening = Listening(app, self._host, self._port)
+        await listening.start()
+        self._listening, self._port = listening, listening.port
         await self._hub.start()
 
     async def stop(self) -> None:
         await self._hub.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            await self._listening.stop()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -9,6 +9,7 @@ from local.contracts import Handler, Request, Response
 from local.host import durable_client
 from local.host.host import FunctionHost
 from local.host.http import MAX_BODY_BYTES
+from local.listening import Listening
 
 _FRAMING = ("content-length", "transfer-encoding", "connection", "date")
 
@@ -35,7 +36,7 @@ class HttpListener:
     ) -> None:
         self._handler, self.port, self._address = handler, port, address
         self._routes = routes
-        self._runner: Any = None
+        self._listening: Listening | None = None
 
     async def start(self) -> None:
         """Open the port.
@@ -50,20 +51,14 @@ class HttpListener:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.add_routes(self._routes)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address, self.port)
-        try:
-            await site.start()
-        except OSError:
-            await self.stop()
-            raise
-        self.port = self._runner.addresses[0][1]
+        listening = Listening(app, self._address, self.port)
+        await listening.start()
+        self._listening, self.port = listening, listening.port
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listening is not None:
+            await self._listening.stop()
+            self._listening = None
 
     async def _serve(self, incoming: Any) -> Any:
         request = Request(

@@ -27,6 +27,7 @@ from local.clock import VirtualClock
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessSession
 from local.invariants import Violation
+from local.listening import Listening
 from local.platform import ROOT, SIMULATED_KEY, SIMULATED_SECRET
 from local.simulate import killed
 from local.simulate.judge import Judge
@@ -140,11 +141,10 @@ class Kills:
     async def _serve(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
+        listening = Listening(app, "127.0.0.1", 0)
+        await listening.start()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            url = f"http://127.0.0.1:{listening.port}"
             for number in range(self._kills):
                 self._left = self._draw.randrange(1, LONGEST)
                 self._only_orders = self._draw.random() < 0.5
@@ -154,7 +154,7 @@ class Kills:
             self._left = 0
             await self._host(url, LONG_TAIL_MINUTES, end=True)
         finally:
-            await runner.cleanup()
+            await listening.stop()
 
     def _down(self) -> None:
         """The exchange goes on while nobody is there."""

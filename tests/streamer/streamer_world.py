@@ -23,6 +23,7 @@ from local.exchange.faults import ScriptedFaults
 from local.exchange.limits import RateLimits
 from local.exchange.server import ExchangeServer
 from local.exchange.session import InProcessSession
+from local.listening import Listening
 from local.streamer import EventLogSink, known_key
 from shared.execution.binance import BinanceExchange, Credentials, simulated
 from shared.market.candle import Candle
@@ -129,16 +130,14 @@ class Line:
     async def serving(self) -> AsyncIterator[Line]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._pass)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        listening = Listening(app, "127.0.0.1", 0)
+        await listening.start()
+        self.url = f"http://127.0.0.1:{listening.port}"
         self._http = aiohttp.ClientSession()
         try:
             yield self
         finally:
-            await runner.cleanup()
+            await listening.stop()
             await self._http.close()
 
     def freeze(self) -> None:

@@ -22,6 +22,7 @@ from local.exchange.faults import (
     error_answer,
     on,
 )
+from local.listening import Listening
 from shared.errors import ExchangeThrottled
 from shared.market.candle import Candle
 from shared.market.events import decode
@@ -364,16 +365,15 @@ def test_a_server_that_only_acknowledges_is_left(unused_port: int) -> None:
         app.router.add_get("/fapi/v1/time", candles)
         app.router.add_get("/fapi/v1/klines", lambda _: web.json_response([]))
         async with floor(start=False, timing={"stall": 0.05}) as scene:
-            runner = web.AppRunner(app)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", unused_port).start()
+            silence = Listening(app, "127.0.0.1", unused_port)
+            await silence.start()
             scene.line.upstream = f"http://127.0.0.1:{unused_port}"
             scene.start()
             await scene.until(lambda: scene.count("stalls", "market-1") >= 3)
             assert len(silent) >= 3
             scene.line.upstream = scene.exchange.url
             await judged(scene)
-            await runner.cleanup()
+            await silence.stop()
 
     play(scenario)
 
