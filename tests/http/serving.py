@@ -19,7 +19,7 @@ from local.exchange.session import InProcessSession
 from local.host.server import HttpListener
 from local.platform import SIMULATED_KEY, SIMULATED_SECRET, TOTP_SECRET, Platform, app_settings
 from local.signalr import SignalR
-from shared.bootstrap import Services
+from shared.bootstrap import Services, use
 from shared.simulation.synthetic import SyntheticMarket
 from shared.simulation.venue import MAIN, Venue
 from shared.storage.sqlite import SqliteStore
@@ -123,6 +123,8 @@ class Serving:
         json: Any = None,
     ) -> requests.Response:
         """One request; with the host key unless told otherwise."""
+        # Functions have one set of services in a process: that of whoever is asked.
+        use(self.services)
         sent = dict(headers or {})
         if key is not None:
             sent["x-functions-key"] = key or self.key
