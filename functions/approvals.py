@@ -1,6 +1,5 @@
 """Manual approvals: list what waits, take an answer, wake the workflow."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -9,6 +8,7 @@ import azure.functions as func
 from functions.durable import df
 from functions.http import answer as answering
 from functions.http import answers, read, reply
+from functions.threads import in_thread
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -37,7 +37,7 @@ async def _answer(req: func.HttpRequest, client: Any) -> func.HttpResponse:
 
     given = read(req, Answer)
     desk = services().desk()
-    approval = await asyncio.to_thread(answer, desk, req.route_params["id"], given)
+    approval = await in_thread(answer, desk, req.route_params["id"], given)
     # The store holds the answer; the event only wakes the workflow before its timer does.
     try:
         await client.raise_event(approval.id, event_name(approval.nonce), {"state": approval.state})

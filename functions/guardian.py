@@ -1,6 +1,5 @@
 """Timers that watch over the account."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -8,6 +7,7 @@ import azure.functions as func
 
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import Events, emits, flush, shows, signalr
+from functions.threads import in_thread
 from functions.watch import watch_account, watch_position
 from shared.bootstrap import services
 
@@ -33,12 +33,12 @@ async def guardian(
 
     desk = services().exit_desk()
     try:
-        await asyncio.to_thread(watch.wrong_settings, desk, services().for_exits().wrong_settings)
+        await in_thread(watch.wrong_settings, desk, services().for_exits().wrong_settings)
     except StoreError:
         # Positions do not wait for it; the next round tells it.
         logging.getLogger("borsa").exception("settings are wrong, and it could not be told")
     try:
-        round_ = await asyncio.to_thread(watch.guard, desk)
+        round_ = await in_thread(watch.guard, desk)
         # Plain orders are not asked for every minute: what was never verified may still rest.
         if round_.closing and (round_.positions or round_.permits or not round_.verified):
             await _resume_emergency(desk, client)
@@ -47,7 +47,7 @@ async def guardian(
         logging.getLogger("borsa").exception("the guardian cannot see the exchange")
         # Nobody knows what is open: whoever looks first when it is back sees it in a second.
         await watch_account(client)
-        await asyncio.to_thread(watch.blind, desk, error)
+        await in_thread(watch.blind, desk, error)
         flush(desk.outbox, executions, risk, compliance)
         return
     except StoreError:
@@ -61,8 +61,8 @@ async def guardian(
         await watch_account(client)
     if watch.sweeps(desk):
         if services().for_exits().settings.alert_escalation:
-            await asyncio.to_thread(_escalate, desk)
-        await asyncio.to_thread(resend, desk)
+            await in_thread(_escalate, desk)
+        await in_thread(resend, desk)
     flush(desk.outbox, executions, risk, compliance)
     dashboard.set(
         signalr(
@@ -90,7 +90,7 @@ def _escalate(desk: Any) -> None:
 
 
 async def _resume_if_latched(desk: Any, client: str) -> None:
-    switch = await asyncio.to_thread(desk.kill_switch.ensure)
+    switch = await in_thread(desk.kill_switch.ensure)
     if switch.state == "latched" and switch.closing and switch.flat_at is None:
         await _resume_emergency(desk, client)
 
@@ -104,7 +104,7 @@ async def _resume_emergency(desk: Any, client: str) -> None:
         await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        await asyncio.to_thread(emergency.flatten_account, desk, workflow)
+        await in_thread(emergency.flatten_account, desk, workflow)
 
 
 @bp.timer_trigger(schedule="40 */5 * * * *", arg_name="timer", use_monitor=True)

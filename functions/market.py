@@ -1,6 +1,5 @@
 """Market data in, signals out, trade workflows started."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -11,6 +10,7 @@ from functions import deadletter
 from functions.annotations import EventBatch
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import CONNECTION, Events
+from functions.threads import in_thread
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -44,7 +44,7 @@ def poll_candles(timer: func.TimerRequest, market: Events) -> None:
 async def on_market(events: EventBatch, risk: Events, client: str) -> None:
     """Compute the signal of each closed candle; start a trade workflow for those that act."""
     told: list[dict[str, Any]] = []
-    signals, stop = await asyncio.to_thread(_signals, events, told)
+    signals, stop = await in_thread(_signals, events, told)
     if stop:
         try:
             await start_once(client, "emergency_workflow", stop, {"attempt": 0})
@@ -56,9 +56,9 @@ async def on_market(events: EventBatch, risk: Events, client: str) -> None:
         try:
             await start_once(client, "trade_workflow", signal.id, request)
         except Exception as error:  # noqa: BLE001 - one signal must not take the others along
-            await asyncio.to_thread(_not_started, signal, error, told)
+            await in_thread(_not_started, signal, error, told)
     # Last: what it takes of the store's time, or that it fails, costs no signal its workflow.
-    await asyncio.to_thread(_champions_told, told)
+    await in_thread(_champions_told, told)
     if told:
         risk.set([msgspec.json.encode(alert).decode() for alert in told])
 

@@ -5,7 +5,6 @@ asks for a session with the role of :mod:`functions.roles` instead. Only registe
 is ``entra``: otherwise there is nothing without a key, whatever this code does.
 """
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from functions.browsers import SESSION, address_of, kept, must_be_meant
 from functions.durable import df
 from functions.http import MAX_BODY_BYTES, failed
 from functions.roles import RULES, Rule
+from functions.threads import in_thread
 from shared.access import door as doors
 from shared.access.roles import allows
 from shared.access.sessions import Session
@@ -65,11 +65,11 @@ def guarded(function: Callable[..., Any], name: str, rule: Rule) -> Callable[...
         @wraps(function)
         async def later(req: func.HttpRequest, **bound: Any) -> func.HttpResponse:
             try:
-                session, own = await asyncio.to_thread(_enter, req, name, rule)
+                session, own = await in_thread(_enter, req, name, rule)
             except BorsaError as error:
                 return failed(error)
             response: func.HttpResponse = await function(req=own, **bound)
-            await asyncio.to_thread(_note, session, req, name, rule, response.status_code)
+            await in_thread(_note, session, req, name, rule, response.status_code)
             return response
 
         return later

@@ -1,6 +1,5 @@
 """The emergency stop, and the only way back."""
 
-import asyncio
 import logging
 from datetime import timedelta
 from functools import partial
@@ -13,6 +12,7 @@ from functions.annotations import Payload
 from functions.durable import df, start_once, starts_workflows
 from functions.http import answer, failed, read, reply
 from functions.outputs import Events, emits, flush
+from functions.threads import in_thread
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -71,7 +71,7 @@ async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResp
         await start_once(client, "emergency_workflow", name, {"drill": True})
     except Exception as error:  # noqa: BLE001 - it is what the drill is to find out
         trouble = f"the emergency workflow cannot be started: {error}"
-    report = await asyncio.to_thread(drill.run, desk, operator, trouble)
+    report = await in_thread(drill.run, desk, operator, trouble)
     return reply(
         {
             "drill": True,
@@ -94,7 +94,7 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     now = desk.clock.now_ms()
     evidence = {"operator": request.operator[:100], "reason": request.reason[:500], "at": now}
     try:
-        first = await asyncio.to_thread(late_latch.by_hand, desk, evidence, now)
+        first = await in_thread(late_latch.by_hand, desk, evidence, now)
     except StoreError as error:
         await _close_without_latch(desk, client, evidence, now)
         raise StoreUnavailable(
@@ -103,7 +103,7 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
         ) from error
     try:
         # A stop during a stop joins the workflow that is at it.
-        workflow = await asyncio.to_thread(emergency.workflow_id, desk)
+        workflow = await in_thread(emergency.workflow_id, desk)
     except StoreError:
         workflow = f"emergency-{now}"
     # Closing comes first: audit and alert may be slow, or fail.
@@ -113,13 +113,13 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     except Exception:
         # Without Durable the stop still stops: flatten in this very request.
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        result = await asyncio.to_thread(emergency.flatten_account, desk, workflow)
+        result = await in_thread(emergency.flatten_account, desk, workflow)
         answered |= {"flat": result.flat, "workflow": None}
     tell = partial(
         emergency.tell_latched, desk, "manual", evidence, f"emergency-{now}", first=first
     )
     try:
-        await asyncio.to_thread(tell)
+        await in_thread(tell)
     except BorsaError:
         logging.getLogger("borsa").exception("emergency stop latched, not fully recorded")
     return reply(answered, 202)
@@ -135,7 +135,7 @@ async def _close_without_latch(desk: Any, client: str, evidence: dict[str, Any],
         await start_once(client, "emergency_workflow", name, {"attempt": 0, "latch": pending})
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        await asyncio.to_thread(emergency.flatten_account, desk, name)
+        await in_thread(emergency.flatten_account, desk, name)
 
 
 @bp.route(route="kill-switch/clear", methods=["POST"])

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from functions.annotations import Payload
-from functions.durable import df
+from functions.durable import df, starts_workflows
 from functions.outputs import Events, emits, flush
+from functions.threads import in_thread
+from functions.watch import watch_opened
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -48,7 +50,8 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
         opened = yield context.call_activity_with_retry("open_position", RETRY, step)
     # A run of the version before says nothing of it, and goes on as it was.
     watched = opened.pop("watch", False)
-    if watched:
+    if watched is True:
+        # Nobody could be asked for it where the position was opened.
         yield context.call_activity("begin_watch", step)
     if opened["status"] not in ("protected", "flat"):
         return {**decision, "outcome": opened["status"], "reason": opened["reason"]}
@@ -63,17 +66,20 @@ def trade_workflow(context: df.DurableOrchestrationContext) -> Any:
 
 
 @bp.activity_trigger(input_name="payload")
+@starts_workflows(bp)
 @emits(bp)
-def assess(
-    payload: Payload, executions: Events, risk: Events, compliance: Events
+async def assess(
+    payload: Payload, executions: Events, risk: Events, compliance: Events, client: str
 ) -> dict[str, Any]:
     """Snapshot, gate, reservation, stored decision; and its order, unless a person is asked first.
 
     In one activity: a hop between the two is time in which a decision ages, and with many signals
     at once every order would queue behind the assessment of all others.
     """
-    result, outbox = _seen_through(_assess, payload)
+    done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, _assess, payload)
+    result, outbox = done
     flush(outbox, executions, risk, compliance)
+    await watch_opened(client, result.get("opened", {}))
     return result
 
 
@@ -119,13 +125,16 @@ def settle_approval(
 
 
 @bp.activity_trigger(input_name="payload")
+@starts_workflows(bp)
 @emits(bp)
-def open_position(
-    payload: Payload, executions: Events, risk: Events, compliance: Events
+async def open_position(
+    payload: Payload, executions: Events, risk: Events, compliance: Events, client: str
 ) -> dict[str, Any]:
     """Permit, intent, entry order, stop, of a decision that a person has approved."""
-    opened, outbox = _seen_through(_open, payload)
+    done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, _open, payload)
+    opened, outbox = done
     flush(outbox, executions, risk, compliance)
+    await watch_opened(client, opened)
     return opened
 
 

@@ -8,23 +8,50 @@ from typing import Any
 from functions.annotations import Payload
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import Events, emits, flush
+from functions.threads import in_thread
 from shared.bootstrap import services
 
 bp = df.Blueprint()
 
 
-async def watch_account(client: str) -> None:
+#: Seconds that the answer of who has opened a position waits for the watch to be started.
+ASKING = 2.0
+
+
+async def watch_account(client: str) -> bool:
     """Have all positions looked at every two seconds, if the settings say so and nobody does.
 
     Who has opened a position calls this, and the guardian, whatever became of the watch before.
+
+    Returns
+    -------
+    bool
+        Whether it was started, or is running.
     """
     desk = services().exit_desk()
     if not desk.watch_always:
-        return
+        return False
     try:
         await start_once(client, "account_watch", f"account-watch-{desk.account}", {})
     except Exception:
         logging.getLogger("borsa").exception("the account's positions are not watched")
+        return False
+    return True
+
+
+async def watch_opened(client: str, opened: dict[str, Any]) -> None:
+    """The activity that has opened a position asks for the watch itself.
+
+    Its workflow asks where this could not; but a run that comes late, on an instance that stood
+    still, has no workflow any more: that ended with what another run had answered.
+    """
+    if opened.get("watch") is not True:
+        return
+    try:
+        if await asyncio.wait_for(watch_account(client), ASKING):
+            opened["watch"] = "asked"
+    except TimeoutError:
+        logging.getLogger("borsa").error("the watch over the account: no answer from Durable")
 
 
 async def watch_position(client: str, symbol: str, decision: str) -> list[dict[str, str]]:
@@ -92,7 +119,7 @@ async def survey_positions(payload: Payload, client: str) -> dict[str, Any]:
         return {"again": False, "after": 0.0, "left": []}
     looked = Elapsed(desk.clock)
     try:
-        seen = await asyncio.to_thread(survey, desk)
+        seen = await in_thread(survey, desk)
     except BorsaError as error:
         logging.getLogger("borsa").error("survey: %s: %s", type(error).__name__, error)
         trouble = error if isinstance(error, ExchangeError) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from local.clock import VirtualClock
@@ -16,6 +17,7 @@ from local.simulate.judge import Judge
 from local.simulate.process import Process
 from local.simulate.succession import beside, span_ms
 from shared import bootstrap
+from shared.errors import AlreadyExists
 
 
 class Instances:
@@ -124,6 +126,14 @@ class Instances:
         self._faults.hooks = None
         self.restarts += 1
         self._judge.blocked(self._clock.now_ms() - began, since=began)
+
+    def watch(self, account: str) -> None:
+        """Start the watch over an account unless it runs: the task hub is everybody's."""
+        if self.process is None:
+            return
+        hub = self.process.platform.hub
+        with suppress(AlreadyExists):
+            hub.operations.start("account_watch", f"account-watch-{account}", "{}")
 
     def _seed_number(self) -> int:
         return random.Random(f"hub|{self._seed}|{self.restarts}").getrandbits(32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from local.simulate.boundaries import ExchangeFaults
 from local.simulate.judge import Judge
@@ -13,6 +13,7 @@ from shared.bootstrap import Services
 from shared.clock import Clock
 from shared.errors import BorsaError
 from shared.execution import assess, emergency, entry, guardian, reconcile
+from shared.execution.desk import Desk
 
 #: What another instance does while one is frozen.
 MEANWHILE = ("guardian", "guardian", "same", "same", "copy", "trade", "reconcile")
@@ -35,6 +36,8 @@ class Rivals:
         Symbol and signal of the bars that closed last, ``symbols`` of them in each minute.
     failures : Counter
         Counts what goes wrong.
+    watch : callable
+        Has an account watched, as the activity does that has opened a position.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Rivals:
         recent: Sequence[tuple[str, str]],
         symbols: int,
         failures: Counter[str],
+        watch: Callable[[str], None],
     ) -> None:
         self._other, self._faults, self._judge, self._owner = other, faults, judge, owner
         self._clock, self._recent, self._symbols = clock, recent, symbols
         self._failures = failures
+        self._watch = watch
 
     def __call__(self, what: str, draw: random.Random) -> None:
         """Another instance does something between two effects of the disturbed one.
@@ -95,10 +100,10 @@ class Rivals:
         elif what == "reconcile":
             reconcile.reconcile(desk)
         elif what in ("copy", "same") and symbol:
-            entry.open_position(desk, symbol, signal)
+            self._open(desk, symbol, signal)
         elif what == "trade" and symbol:
             if assess.assess(desk, symbol, signal).outcome == "approved":
-                entry.open_position(desk, symbol, signal)
+                self._open(desk, symbol, signal)
         elif what in ("stop", "stop-flatten"):
             emergency.latch(desk, "manual", {"reason": "simulated"}, f"rival-{desk.clock.now_ms()}")
             self._judge.switch.stopped(self._clock.now_ms())
@@ -107,3 +112,8 @@ class Rivals:
                 emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
         elif what == "flatten" and self._judge.switch.stopped_at is not None:
             emergency.flatten_account(desk, f"rival-{desk.clock.now_ms()}")
+
+    def _open(self, desk: Desk, symbol: str, signal: str) -> None:
+        entry.open_position(desk, symbol, signal)
+        if desk.watch_always:
+            self._watch(desk.account)

@@ -178,6 +178,7 @@ class World:
             self._feed.recent,
             len(PRICES),
             self.failures,
+            self.instances.watch,
         )
 
     # ------------------------------------------------------------------ the episode

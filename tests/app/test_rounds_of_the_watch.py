@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
@@ -13,6 +14,7 @@ import pytest
 from test_failing_stops import conditional, opened
 from watched import ALWAYS, QUIET, D, Ledger, end, looks
 
+from local.contracts import Request, Response
 from local.simulate.listing import PRICES as MANY
 from local.simulate.listing import contracts_of
 from shared.errors import ConfigurationError, ExchangeHalted, ExchangeThrottled, ExchangeUnavailable
@@ -43,6 +45,58 @@ def test_it_looks_from_the_fill_on_and_ends_when_nothing_is_open(open_floor: Any
     floor.run(20)
     assert len(at) > seen
     assert floor.workflow("account-watch-main")["runtimeStatus"] in ("Running", "Pending")
+
+
+def test_a_position_is_looked_at_though_its_workflow_is_over(open_floor: Any) -> None:
+    """A run of the activity that comes late: the workflow has gone by what another one answered."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    at = looks(floor)
+    signal = floor.signal()
+
+    def gone(method: str, url: str) -> None:
+        if method == "POST" and url.endswith("/order"):
+            floor.session.before = lambda method, url: None
+            floor.platform.hub.operations.terminate(signal.id, "another run was answered")
+
+    floor.session.before = gone
+    began = floor.clock.now_ms()
+    floor.start(signal)
+    floor.run(4)
+    assert floor.workflow(signal.id)["runtimeStatus"] == "Terminated"
+    assert floor.held()
+    assert at, "nobody looks"
+    assert at[0] - began < 2_000
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "does not answer"])
+def test_a_hub_that_starts_no_watch_keeps_no_position_from_its_stop(
+    open_floor: Any, silent: bool
+) -> None:
+    """The workflow asks once more; what was opened is confirmed all the same."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    at, asked = looks(floor), []
+    rpc = floor.platform.hub.rpc
+
+    async def first_one_fails(request: Request) -> Response:
+        if "account_watch" in request.target and not asked:
+            asked.append(request)
+            await asyncio.sleep(30 if silent else 0)
+            return Response(500, [], b'{"Message": "storage is not reachable"}')
+        answer: Response = await rpc(request)
+        return answer
+
+    floor.platform.hub.rpc = first_one_fails
+    confirmed: list[int] = []
+    floor.platform.host.on_invocation.append(
+        lambda i: confirmed.append(i.started_ms) if i.function == "protect_position" else None
+    )
+    began = floor.clock.now_ms()
+    signal = floor.trade()
+    floor.run(5)
+    assert asked
+    assert floor.outcome(signal)["outcome"] == "protected"
+    assert confirmed[0] - began < 4_000
+    assert at[0] - began < 4_000
 
 
 def test_one_that_was_lost_is_started_again_by_the_guardian(open_floor: Any) -> None:
