@@ -123,8 +123,7 @@ class Serving:
         json: Any = None,
     ) -> requests.Response:
         """One request; with the host key unless told otherwise."""
-        # Functions have one set of services in a process: that of whoever is asked.
-        use(self.services)
+        self.asked()
         sent = dict(headers or {})
         if key is not None:
             sent["x-functions-key"] = key or self.key
@@ -134,6 +133,10 @@ class Serving:
         self.bodies.append(answer.content)
         described.check(method, path, answer.status_code, answer.content, answer.headers)
         return answer
+
+    def asked(self) -> None:
+        """Functions have one set of services in a process: from here on that of this one."""
+        use(self.services)
 
     def state(self) -> dict[str, list[tuple[str, ...]]]:
         """Every document in the state file, and the exchange's orders and positions."""

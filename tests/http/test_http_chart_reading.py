@@ -55,9 +55,13 @@ def seeing(tmp_path_factory: pytest.TempPathFactory, model: Remote) -> Iterator[
 @pytest.fixture(autouse=True)
 def rested(request: pytest.FixtureRequest) -> None:
     for name in {"app", "seeing"} & set(request.fixturenames):
-        services = request.getfixturevalue(name).services
+        one = request.getfixturevalue(name)
+        one.asked()
+        services = one.services
         services.opinions.llm_throttle._seen.clear()
         services.prediction_throttle._seen.clear()
+    if {"model", "seeing"} & set(request.fixturenames):
+        request.getfixturevalue("model").forget()
 
 
 def test_off_by_default(app: Serving) -> None:

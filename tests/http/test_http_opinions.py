@@ -65,9 +65,13 @@ def talking(tmp_path_factory: pytest.TempPathFactory, model: Remote) -> Iterator
 def rested(request: pytest.FixtureRequest) -> None:
     """Whatever other tests asked is not counted."""
     for name in {"app", "talking"} & set(request.fixturenames):
-        opinions = request.getfixturevalue(name).services.opinions
+        one = request.getfixturevalue(name)
+        one.asked()
+        opinions = one.services.opinions
         opinions.llm_throttle._seen.clear()
         opinions.text_throttle._seen.clear()
+    if {"model", "talking"} & set(request.fixturenames):
+        request.getfixturevalue("model").forget()
 
 
 def question(text: str) -> dict[str, Any]:

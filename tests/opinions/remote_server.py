@@ -53,6 +53,11 @@ class Remote:
         """What is answered when nothing else is left."""
         self._always = reply
 
+    def forget(self) -> None:
+        """What one test left unasked for is not answered to the next one."""
+        self._replies.clear()
+        self._always = None
+
     def reply(self, seen: Seen) -> Reply:
         self.seen.append(seen)
         if self._replies:
