@@ -5,16 +5,13 @@ Where a message goes is a secret of its own: whoever knows the address of a webh
 
 from __future__ import annotations
 
-from typing import Any
-
 from shared.alerts.alert import Alert
-from shared.errors import ConfigurationError, StoreUnavailable
+from shared.alerts.posting import post
+from shared.errors import ConfigurationError
 from shared.security.secrets import Secrets
 
 #: Channel -> the secret that says where it leads.
 CHANNELS = {"discord": "discord-webhook-url", "push": "push-url", "sms": "twilio-sms"}
-#: Seconds for connecting and for the answer.
-TIMEOUT = (3.0, 10.0)
 TWILIO = "https://api.twilio.com"
 
 #: Longest message of a channel; Discord takes 2,000 characters, ten text messages are 1,600.
@@ -39,18 +36,18 @@ def send(channel: str, alert: Alert, secrets: Secrets) -> None:
     if channel == "discord":
         # Nobody is mentioned, whatever the text says.
         body = {"content": text, "allowed_mentions": {"parse": []}}
-        _post(channel, _address(channel, secret), json=body)
+        post(f"{channel}:", _address(channel, secret), json=body)
     elif channel == "push":
         headers = {
             # A header is one line of ASCII; the text has the title as it is.
             "Title": " ".join(alert.title.split()).encode("ascii", "replace").decode()[:200],
             "Priority": _PRIORITY[alert.severity],
         }
-        _post(channel, _address(channel, secret), data=text.encode(), headers=headers)
+        post(f"{channel}:", _address(channel, secret), data=text.encode(), headers=headers)
     else:
         account, token, sender, receiver = _twilio(secret)
-        _post(
-            channel,
+        post(
+            f"{channel}:",
             f"{TWILIO}/2010-04-01/Accounts/{account}/Messages.json",
             data={"From": sender, "To": receiver, "Body": text},
             auth=(account, token),
@@ -70,15 +67,3 @@ def _twilio(secret: str) -> list[str]:
             [f"secret {CHANNELS['sms']} must be ACCOUNT_SID:AUTH_TOKEN:FROM:TO"]
         )
     return parts
-
-
-def _post(channel: str, url: str, **request: Any) -> None:
-    import requests
-
-    try:
-        answer = requests.post(url, timeout=TIMEOUT, allow_redirects=False, **request)
-    except (requests.RequestException, ValueError) as error:
-        # Its text would have the address.
-        raise StoreUnavailable(f"{channel}: not delivered: {type(error).__name__}") from None
-    if not 200 <= answer.status_code < 300:
-        raise StoreUnavailable(f"{channel}: not delivered: HTTP {answer.status_code}")

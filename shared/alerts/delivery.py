@@ -12,14 +12,12 @@ import msgspec
 
 from shared.alerts import channels
 from shared.alerts.alert import OVER, Alert
+from shared.alerts.posting import post
 from shared.errors import BorsaError, Conflict, InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
     from shared.bootstrap import Services
     from shared.storage.store import Document, Store
-
-#: Seconds for connecting and for the answer.
-TIMEOUT = (3.0, 10.0)
 
 
 def deliver(services: Services, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -118,8 +116,6 @@ def send(services: Services, alert: Alert) -> None:
     logging.getLogger("borsa.alerts").warning("%s: %s", alert.title, alert.text)
     if not settings.alert_url:
         return
-    import requests
-
     headers = {"Content-Type": "application/json"}
     if settings.alert_audience:
         from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
@@ -131,15 +127,4 @@ def send(services: Services, alert: Alert) -> None:
         )
         token = credential.get_token(f"{settings.alert_audience.rstrip('/')}/.default").token
         headers["Authorization"] = f"Bearer {token}"
-    try:
-        answer = requests.post(
-            settings.alert_url,
-            data=msgspec.json.encode(alert),
-            headers=headers,
-            timeout=TIMEOUT,
-        )
-    except requests.RequestException as error:
-        # The address carries no secret (Entra token instead), but say only what is needed.
-        raise StoreUnavailable(f"alert not delivered: {type(error).__name__}") from None
-    if answer.status_code >= 300:
-        raise StoreUnavailable(f"alert not delivered: HTTP {answer.status_code}")
+    post("alert", settings.alert_url, data=msgspec.json.encode(alert), headers=headers)
