@@ -70,6 +70,7 @@ class Services(Decisions):
 
     def deployment(self) -> Deployment:
         """Where secrets come from and alerts go, for the checklist."""
+        from shared.alerts.destinations import reach
         from shared.compliance.evidence import Deployment
         from shared.errors import ConfigurationError
         from shared.execution.binance.environment import is_stated
@@ -87,7 +88,7 @@ class Services(Decisions):
             vault=bool(self.settings.key_vault_uri),
             secrets_missing=tuple(missing),
             key_stated=stated,
-            alerts_to=bool(self.settings.alert_url),
+            alerts=reach(self.settings, self.secrets),
         )
 
     @cached_property

@@ -156,7 +156,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CosmosDbConnection__accountEndpoint", "", "Cosmos DB endpoint; empty: SQLite"),
     Setting("COSMOS_DATABASE", "borsa", "database in the Cosmos DB account"),
     Setting("SQLITE_PATH", ".local/state.db", "state file when no Cosmos DB is configured"),
-    Setting("ALERT_LOGIC_APP_URL", "", "trigger address of the alert Logic App; empty: log only"),
+    Setting("ALERT_LOGIC_APP_URL", "", "trigger address of the alert Logic App; empty: none"),
     Setting("ALERT_LOGIC_APP_AUDIENCE", "", "token audience of that trigger"),
     Setting("ALERT_CHANNELS", "", "discord, push, sms: warnings and critical alerts go there too"),
     Setting("ALERT_ESCALATION", "", "channels in turn for critical alerts nobody acknowledged"),
@@ -180,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
 #: What KILL_SWITCH_CLOSES may name: manual stops and drawdown always close.
 _CLOSING = ("abnormal_volatility", "exchange_disconnection", "suspicious_activity", "none")
 
-#: As in :data:`shared.alerts.channels.CHANNELS`.
+#: As in :data:`shared.alerts.destinations.CHANNELS`.
 _CHANNELS = ("discord", "push", "sms")
 
 _DEFAULTS = {s.name: s.default for s in SETTINGS}

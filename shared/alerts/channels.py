@@ -6,12 +6,10 @@ Where a message goes is a secret of its own: whoever knows the address of a webh
 from __future__ import annotations
 
 from shared.alerts.alert import Alert
+from shared.alerts.destinations import CHANNELS, address, twilio
 from shared.alerts.posting import post
-from shared.errors import ConfigurationError
 from shared.security.secrets import Secrets
 
-#: Channel -> the secret that says where it leads.
-CHANNELS = {"discord": "discord-webhook-url", "push": "push-url", "sms": "twilio-sms"}
 TWILIO = "https://api.twilio.com"
 
 #: Longest message of a channel; Discord takes 2,000 characters, ten text messages are 1,600.
@@ -36,34 +34,19 @@ def send(channel: str, alert: Alert, secrets: Secrets) -> None:
     if channel == "discord":
         # Nobody is mentioned, whatever the text says.
         body = {"content": text, "allowed_mentions": {"parse": []}}
-        post(f"{channel}:", _address(channel, secret), json=body)
+        post(f"{channel}:", address(channel, secret), json=body)
     elif channel == "push":
         headers = {
             # A header is one line of ASCII; the text has the title as it is.
             "Title": " ".join(alert.title.split()).encode("ascii", "replace").decode()[:200],
             "Priority": _PRIORITY[alert.severity],
         }
-        post(f"{channel}:", _address(channel, secret), data=text.encode(), headers=headers)
+        post(f"{channel}:", address(channel, secret), data=text.encode(), headers=headers)
     else:
-        account, token, sender, receiver = _twilio(secret)
+        account, token, sender, receiver = twilio(secret)
         post(
             f"{channel}:",
             f"{TWILIO}/2010-04-01/Accounts/{account}/Messages.json",
             data={"From": sender, "To": receiver, "Body": text},
             auth=(account, token),
         )
-
-
-def _address(channel: str, secret: str) -> str:
-    if not secret.startswith(("https://", "http://")):
-        raise ConfigurationError([f"secret {CHANNELS[channel]} is no http(s) address"])
-    return secret
-
-
-def _twilio(secret: str) -> list[str]:
-    parts = secret.split(":")
-    if len(parts) != 4 or not all(parts) or not parts[0].isalnum():
-        raise ConfigurationError(
-            [f"secret {CHANNELS['sms']} must be ACCOUNT_SID:AUTH_TOKEN:FROM:TO"]
-        )
-    return parts

@@ -59,7 +59,8 @@ def _send_due(
     went wrong with the others. A channel that fails holds no other up."""
     settings = services.for_exits().settings
     due = ["logic-app"]
-    if alert.severity != "info":
+    # What can wait goes to no channel, but a drill has to show that those of a stop work.
+    if alert.severity != "info" or alert.kind == "drill":
         due += settings.alert_channels
     if "acknowledgedAt" not in body:
         due += settings.alert_escalation[: body.get("escalated", 0)]

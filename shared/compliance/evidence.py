@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from shared.alerts.destinations import LOGIC_APP, Reach
 from shared.audit.progress import verify_on
 from shared.audit.verify import verify
 from shared.clock import iso
@@ -52,13 +53,13 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What only the composition root knows: where secrets and alerts go.
 
     ``secrets_missing`` names secrets that cannot be read; ``key_stated`` says whether the stored
-    key names its own environment.
+    key names its own environment; ``alerts`` who is told.
     """
 
     vault: bool
     secrets_missing: tuple[str, ...]
     key_stated: bool
-    alerts_to: bool
+    alerts: Reach
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -219,9 +220,12 @@ def _reconciliation(desk: Desk, run: Run, now: int) -> tuple[bool, str]:
 
 
 def _delivered(desk: Desk, deployment: Deployment, now: int) -> tuple[bool, str]:
-    """The drill's own alert has arrived, and none is stuck."""
-    if not deployment.alerts_to:
-        return False, "ALERT_LOGIC_APP_URL is empty: alerts are stored, nobody is told"
+    """The drill's own alert has arrived with somebody, and none is stuck."""
+    reach = deployment.alerts
+    besides = "".join(f"; {note}" for note in reach.notes)
+    if not reach.at_once:
+        neither = "neither ALERT_LOGIC_APP_URL nor ALERT_CHANNELS leads to anybody"
+        return False, f"{neither}: nobody is told at once{besides}"
     page = desk.store.query(
         "alerts",
         desk.account,
@@ -231,10 +235,21 @@ def _delivered(desk: Desk, deployment: Deployment, now: int) -> tuple[bool, str]
     )
     last = drill.last(desk)
     found = desk.store.get("alerts", desk.account, last.alert_id) if last else None
-    arrived = found is not None and found.body["state"] == "delivered"
+    told: list[str] = []
+    if found is not None and found.body["state"] == "delivered":
+        # Of those that were there when it was sent: the settings may be others now.
+        took = found.body.get("sent", [LOGIC_APP])
+        told = [channel for channel in reach.at_once if channel in took]
     stuck = len(page.documents)
-    text = f"{stuck} not delivered; the last drill's {'was' if arrived else 'was not'}"
-    return arrived and not stuck, text
+    text = f"goes to {_named(reach.at_once)}; {stuck} not delivered; the last drill's "
+    text += f"was delivered to {_named(told)}" if told else "was not"
+    return bool(told) and not stuck, text + besides
+
+
+def _named(channels: Sequence[str]) -> str:
+    """Channels for people."""
+    said = ("the Logic App (mail, Telegram)" if c == LOGIC_APP else c for c in channels)
+    return ", ".join(said)
 
 
 def _secrets(deployment: Deployment) -> tuple[bool, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.alerts.channels import CHANNELS
+from shared.alerts.destinations import CHANNELS
 from shared.errors import BorsaError
 from shared.security.secrets import SECRETS, Secrets
 

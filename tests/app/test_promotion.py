@@ -13,6 +13,7 @@ from desk import Floor
 
 from local.platform import SIMULATED_KEY
 from shared import bootstrap
+from shared.alerts.destinations import Reach
 from shared.bootstrap import Services
 from shared.clock import day
 from shared.compliance.evidence import Deployment
@@ -34,7 +35,8 @@ PRODUCTION = {
     "TRADING_STAGE": "limited",
     "BINANCE_API_KEY": f"production:{SIMULATED_KEY}",
 }
-GOOD = Deployment(vault=True, secrets_missing=(), key_stated=True, alerts_to=True)
+TOLD = Reach(at_once=("logic-app",))
+GOOD = Deployment(vault=True, secrets_missing=(), key_stated=True, alerts=TOLD)
 ITEMS = [
     "trades",
     "days",
@@ -264,7 +266,7 @@ def spoil(floor: Floor, what: str) -> None:
         floor.store.replace("audit", {**record.body, "kind": "report"}, etag=record.etag)
     elif what == "secrets":
         floor.services.deployment = lambda: Deployment(  # type: ignore[method-assign]
-            vault=True, secrets_missing=("totp-secret",), key_stated=True, alerts_to=True
+            vault=True, secrets_missing=("totp-secret",), key_stated=True, alerts=TOLD
         )
     elif what == "clock":
         floor.services.exchange.server_time = lambda: now + 1500
