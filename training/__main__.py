@@ -1,7 +1,8 @@
 """The training job: ``python -m training`` in its container.
 
 Fetches candles from Binance's public archive, trains the models that serve, and offers what is
-better than nothing to the registry in the store. One JSON object a line on standard output.
+better than nothing to the registry in the store, where the application takes it in. One JSON object
+a line on standard output.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def _train(store: Store, settings: Settings, clock: Clock, open_: Open) -> int:
 
         def finished(one: Trained) -> None:
             nonlocal refused
-            offered = offer(one, registry, source_of("training job", clock.now_ms()))
+            source = source_of("training job", clock.now_ms())
+            offered = offer(one, registry, source, waits=True)
             refused += offered.state == "refused"
             _say(clock, "model", **msgspec.to_builtins(offered))
 

@@ -18,6 +18,7 @@ from shared.intelligence.card import ModelCard, milliseconds
 from shared.intelligence.features import feature_history
 from shared.intelligence.labels import Barriers
 from shared.intelligence.registry import Registry
+from shared.intelligence.slots import State
 from shared.market.candle import Columns
 from shared.market.timeframe import duration_ms
 from shared.research.data.download import Outcome as Downloaded
@@ -59,13 +60,13 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one trained model.
 
-    ``state`` is that of the registry, or ``refused``: it is in no registry then. ``why`` is for
-    people.
+    ``state`` is that of the registry; ``offered`` where the application has yet to take it in;
+    ``refused``: it is in no registry then. ``why`` is for people.
     """
 
     model: str
     version: str
-    state: Literal["challenger", "candidate", "champion", "retired", "rejected", "refused"]
+    state: State | Literal["offered", "refused"]
     why: str
 
 
@@ -167,8 +168,13 @@ def shortcoming(card: ModelCard) -> str:
     return ""
 
 
-def offer(one: Trained, registry: Registry, source: str) -> Offered:
+def offer(one: Trained, registry: Registry, source: str, *, waits: bool = False) -> Offered:
     """Register a model as a challenger if it is better than nothing; never as more.
+
+    Parameters
+    ----------
+    waits : bool
+        Leave it for the application to take in, without the right to write states.
 
     Raises
     ------
@@ -180,6 +186,9 @@ def offer(one: Trained, registry: Registry, source: str) -> Offered:
     if why:
         return Offered(model=card.name, version=card.version, state="refused", why=why)
     told = f"trained on bars to {card.trained_to[:10]}"
+    if waits:
+        state = registry.offer(card, one.source, source, challenge=True)
+        return Offered(model=card.name, version=card.version, state=state or "offered", why=told)
     try:
         registered = registry.register(card, one.source, source, challenge=True)
     except Conflict as error:

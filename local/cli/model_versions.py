@@ -50,7 +50,7 @@ def _registry(options: argparse.Namespace) -> Iterator[Registry]:
 
 def _versions(options: argparse.Namespace) -> int:
     with _registry(options) as registry:
-        slots = registry.slots()
+        slots, waiting = registry.slots(), registry.waiting()
     for name, slot in slots.items():
         print(name)
         for version in slot.versions.values():
@@ -64,6 +64,11 @@ def _versions(options: argparse.Namespace) -> int:
                 f"    {tenure.how} to {tenure.version} by {tenure.operator} from "
                 f"{iso(tenure.since)} on{extra}: {tenure.reason}"
             )
+    for offer in waiting:
+        print(
+            f"{offer.model}\n  {offer.version}  offered {iso(offer.offered_at)} by {offer.source}; "
+            "the application has not taken it in"
+        )
     known = sum(len(slot.versions) for slot in slots.values())
     print(f"{known} versions; a model without a champion here votes with its shipped file")
     return 0

@@ -187,7 +187,9 @@ class Models:
         return self._registry.change(name, change).tenures[-1]
 
     def note_arrivals(self, desk: Desk) -> None:
-        """Bring registrations into the audit chain that were made where it cannot be written."""
+        """Take in what was offered, and bring registrations into the audit chain that were made
+        where it cannot be written."""
+        self._registry.adopt()
         for name, slot in self._registry.slots().items():
             new = {v.version: v for v in slot.versions.values() if not v.noted}
             for version in new.values():

@@ -34,6 +34,7 @@ CONTAINERS: dict[str, Container] = {
         Container(name="alerts", partition="account", ttl=180 * DAY_SECONDS),
         Container(name="approvals", partition="account", ttl=30 * DAY_SECONDS),
         Container(name="models", partition="name"),
+        Container(name="versions", partition="name"),
         Container(name="intelligence", partition="subject", ttl=180 * DAY_SECONDS),
         Container(name="deadletter", partition="source", ttl=30 * DAY_SECONDS),
         Container(name="research", partition="sweep", ttl=90 * DAY_SECONDS),

@@ -388,6 +388,26 @@ def test_versions_are_challenged_withdrawn_and_rejected_over_http(open_floor: Op
 # ------------------------------------------------------------------ scores
 
 
+def test_what_a_job_offers_is_taken_in_by_the_timer_and_audited(open_floor: Open) -> None:
+    floor = open_floor({"BTCUSDT": PATH}, settings=plan() | {"MODEL_SCORING": "on"})
+    made = card(LONG, name="svm_rbf")
+    floor.services.registry.offer(made, LONG, "a job", challenge=True)
+    assert ask(floor, "GET", "models")["slots"] == []
+    floor.timer("score_models")
+    (slot,) = ask(floor, "GET", "models")["slots"]
+    assert slot["versions"][made.version]["state"] == "challenger"
+    (record,) = floor.audit("model")
+    assert (record["action"], record["source"]) == ("registered", "a job")
+
+
+def test_a_person_who_acts_on_an_offer_finds_it(open_floor: Open) -> None:
+    floor = open_floor({"BTCUSDT": PATH}, settings=plan())
+    made = card(LONG, name="svm_rbf")
+    floor.services.registry.offer(made, LONG, "a job")
+    why = {"version": made.version, "operator": "ada", "reason": "because of the test"}
+    assert ask(floor, "POST", "models/svm_rbf/challenge", why)["state"] == "challenger"
+
+
 def test_nothing_is_scored_while_it_is_off(open_floor: Open) -> None:
     floor = open_floor({"BTCUSDT": PATH}, settings=plan())
     floor.timer("score_models")

@@ -173,7 +173,7 @@ def test_a_model_that_breaks_takes_nothing_from_the_others(floor: Floor, tmp_pat
 
 def test_a_version_that_cannot_be_had_is_named(floor: Floor) -> None:
     version = challenge(floor, mlp(4), **SAME)
-    floor.services.store.delete("models", "mlp", f"onnx:{version}:0")
+    floor.services.store.delete("versions", "mlp", f"onnx:{version}:0")
     done = floor.services.scorer.run()
     assert done.scored == 2 * CATCH_UP
     (told,) = done.troubles

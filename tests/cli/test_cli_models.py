@@ -11,8 +11,10 @@ import pytest
 from local.cli.main import main
 from local.clock import VirtualClock
 from shared.intelligence.library import SHIPPED
+from shared.intelligence.registry import Registry
 from shared.storage.sqlite import SqliteStore
 from tests.cli.command_line import Live, refused, run
+from tests.intelligence.made_models import card as model_card
 from tests.intelligence.made_onnx import mlp, save
 
 
@@ -39,6 +41,15 @@ def test_in_and_out_again(
     assert f"  {card.version}  challenger" in listed
     assert "from models/" in listed
     assert "2 versions" in listed
+
+    store = SqliteStore(".local/state.db", clock=VirtualClock(0))
+    one = model_card(mlp(2), name="gru")
+    Registry(store, VirtualClock(0)).offer(one, mlp(2), "a job")
+    store.close()
+    waiting = (
+        f"gru\n  {one.version}  offered 1970-01-01T00:00:00.000Z by a job; the application has"
+    )
+    assert waiting in done("versions")
 
     for name, version, folder in (("mlp", card.version, made), ("svm_rbf", shipped, SHIPPED)):
         done("export", name, version, "--out", "back")

@@ -214,7 +214,9 @@ def test_exactly_one_user_assigned_identity(prediction: Prediction) -> None:
     assert list(site["identity"]["userAssignedIdentities"]) == [identity["id"]]
 
 
-def test_audit_records_can_be_added_and_never_changed(minimal: Prediction) -> None:
+def test_audit_records_and_versions_of_models_can_be_added_and_never_changed(
+    minimal: Prediction,
+) -> None:
     roles = {
         r["id"]: set(r["properties"]["permissions"][0]["dataActions"])
         for r in minimal.of("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions")
@@ -228,9 +230,10 @@ def test_audit_records_can_be_added_and_never_changed(minimal: Prediction) -> No
             x.removeprefix(items) for x in actions if x.startswith(items)
         )
     assert granted.pop("account") == set()
-    assert granted.pop("audit") == {"create", "read"}
+    for appended in ("audit", "versions"):
+        assert granted.pop(appended) == {"create", "read"}
     assert set(map(frozenset, granted.values())) == {frozenset({"*"})}
-    assert len(granted) == len(CONTAINERS) - 1
+    assert len(granted) == len(CONTAINERS) - 2
 
 
 def test_static_egress_gives_the_app_one_address(full: Prediction, minimal: Prediction) -> None:

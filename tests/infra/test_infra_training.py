@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import bicep_project
+import msgspec
 import pytest
 from bicep_project import ROOT, Prediction
 from infra_cases import MINIMAL, STREAMING, TRAINING
 
 from local.clock import VirtualClock
+from shared.intelligence.card import ModelCard
 from shared.intelligence.registry import Registry
+from shared.intelligence.scores import BarScore, save_score
+from shared.intelligence.slots import Tenure, Version, promoted, registered
 from shared.operations.container_jobs import ContainerJobs
 from shared.settings import SETTINGS as APPLICATION
 from shared.storage.sqlite import SqliteStore
 from tests.intelligence.made_models import card
 from tests.intelligence.made_onnx import constant
+from training.serving import cards_that_serve
 from training.settings import SETTINGS, load
 
 pytestmark = pytest.mark.bicep
@@ -74,48 +79,105 @@ def test_nothing_of_it_is_there_by_default(
         assert bicep_project.settings(prediction)["MODEL_DRIFT"] == "off"
 
 
-def test_it_may_pull_its_image_and_write_models_and_nothing_else(training: Prediction) -> None:
+def data_actions(prediction: Prediction, principal: str) -> dict[str, set[str]]:
+    """What an identity may do with documents, by container."""
+    roles = {
+        r["id"]: set(r["properties"]["permissions"][0]["dataActions"])
+        for r in prediction.of("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions")
+    }
+    found: dict[str, set[str]] = {}
+    for a in granted(prediction, DATA_ROLE, principal):
+        scope = a["properties"]["scope"].partition("/colls/")[2] or "account"
+        actions = roles[a["properties"]["roleDefinitionId"]]
+        assert "Microsoft.DocumentDB/databaseAccounts/readMetadata" in actions
+        found.setdefault(scope, set()).update(
+            action.rpartition("/containers/")[2] for action in actions if "/containers/" in action
+        )
+    return found
+
+
+def test_it_may_pull_its_image_add_versions_and_nothing_else(training: Prediction) -> None:
     own = identity(training, "id-borsa-training-")["name"]
     (pull,) = granted(training, ROLE, own)
     assert pull["properties"]["roleDefinitionId"].endswith(PULL)
     assert f"/{training.one(REGISTRY)['name']}/" in pull["id"]
-    roles = {
-        r["id"]: set(r["properties"]["permissions"][0]["dataActions"])
-        for r in training.of("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions")
-    }
-    scopes = {}
-    for a in granted(training, DATA_ROLE, own):
-        scope = a["properties"]["scope"].partition("/colls/")[2] or "account"
-        scopes[scope] = roles[a["properties"]["roleDefinitionId"]]
-    assert set(scopes) == {"account", "models"}
-    assert scopes["account"] == {"Microsoft.DocumentDB/databaseAccounts/readMetadata"}
-    # What a registration does: nothing is removed, and nothing written blindly.
-    done = {action.rpartition("/containers/")[2] for action in scopes["models"]}
-    assert done == {
-        "Microsoft.DocumentDB/databaseAccounts/readMetadata",
-        "executeQuery",
-        "items/create",
-        "items/read",
-        "items/replace",
+    assert data_actions(training, own) == {
+        "account": set(),
+        # Who votes, and by what versions are compared: nothing of it can be written.
+        "models": {"executeQuery", "items/read"},
+        # Nothing that is there is changed or removed.
+        "versions": {"executeQuery", "items/create", "items/read"},
     }
 
 
-def test_a_registration_needs_no_more_than_it_may() -> None:
-    class Narrow:
-        """A store of which only those operations may be used."""
+class Narrow:
+    """A store in the hands of an identity that may do so much by container, and no more."""
 
-        def __init__(self, inner: SqliteStore) -> None:
-            self.get, self.query = inner.get, inner.query
-            self.create, self.replace = inner.create, inner.replace
+    ACTIONS = (("get", "items/read"), ("query", "executeQuery"), ("create", "items/create"),
+               ("replace", "items/replace"), ("patch", "items/replace"),
+               ("delete", "items/delete"))  # fmt: skip
 
+    def __init__(self, inner: SqliteStore, may: dict[str, set[str]]) -> None:
+        for name, action in self.ACTIONS:
+            setattr(self, name, self._guarded(getattr(inner, name), action, may))
+
+    def _guarded(self, operation: Any, action: str, may: dict[str, set[str]]) -> Any:
+        def guarded(container: str, *args: Any, **kwargs: Any) -> Any:
+            if action not in may.get(container, ()):
+                raise PermissionError(f"{action} in {container}")
+            return operation(container, *args, **kwargs)
+
+        return guarded
+
+
+def test_the_job_can_offer_a_version_and_cannot_have_it_vote(training: Prediction) -> None:
     clock = VirtualClock(1_746_352_881_000)
     store = SqliteStore(":memory:", clock=clock)
-    onnx = constant(0.25, 0.5, 0.25)
-    registry = Registry(Narrow(store), clock)  # type: ignore[arg-type]
+    own = identity(training, "id-borsa-training-")["name"]
+    narrow: Any = Narrow(store, data_actions(training, own))
+    job, app = Registry(narrow, clock), Registry(store, clock)
+    shipped, onnx = constant(0.2, 0.6, 0.2), constant(0.25, 0.5, 0.25)
+    champion = app.register(card(shipped, name="svm_rbf"), shipped, "a test").version
+    tenure = Tenure(
+        version=champion, since=0, at=0, how="promotion", operator="ada", reason="a test"
+    )
+    app.change("svm_rbf", lambda slot: promoted(slot, tenure))
+    made = card(onnx, name="svm_rbf")
     for _ in range(2):
-        version = registry.register(card(onnx, name="svm_rbf"), onnx, "a job", challenge=True)
-    assert version.state == "challenger"
+        assert job.offer(made, onnx, "a job", challenge=True) is None
+    assert cards_that_serve(job, ["svm_rbf"])[0].version == champion
+
+    mine = msgspec.structs.replace(tenure, version=made.version)
+    with pytest.raises(PermissionError, match="items/replace in models"):
+        job.change("svm_rbf", lambda slot: promoted(registered(slot, version_of(made)), mine))
+    with pytest.raises(PermissionError, match="items/create in models"):
+        job.change("mlp", lambda slot: registered(slot, version_of(made)))
+    # What a promotion would be decided on.
+    forged = BarScore(
+        symbol="BTCUSDT", timeframe="1h", closed_at=clock.now_ms(), features=(),
+        feature_set="1", atr=1.0, horizon_bars=24, take_atr=2.0, stop_atr=1.0,
+        probabilities={f"svm_rbf:{made.version}": (0.0, 0.0, 1.0)},
+    )  # fmt: skip
+    with pytest.raises(PermissionError, match="items/create in models"):
+        save_score(narrow, forged)
+    found = store.get("versions", "svm_rbf", f"version:{champion}")
+    assert found is not None
+    with pytest.raises(PermissionError, match="items/replace in versions"):
+        narrow.replace("versions", {**found.body, "card": "another"}, etag=found.etag)
+
+    app.adopt()
+    slot = app.slot("svm_rbf")
+    assert slot.versions[made.version].state == "challenger"
+    assert slot.champion(clock.now_ms() + 10**9) == champion
+    assert job.offer(made, onnx, "a job", challenge=True) == "challenger"
     store.close()
+
+
+def version_of(made: ModelCard) -> Version:
+    return Version(
+        version=made.version, source="a job", registered_at=0, changed_at=0, size=1, chunks=1,
+        timeframe=made.timeframe,
+    )  # fmt: skip
 
 
 def test_the_app_may_start_this_job_and_no_other(training: Prediction) -> None:

@@ -256,7 +256,7 @@ def test_a_champion_whose_file_cannot_be_had_votes_nothing_and_is_not_replaced(
     registry: Registry, store: Store, clock: VirtualClock, folder: Path
 ) -> None:
     crown(registry, clock, V2)
-    store.delete("models", "mlp", f"onnx:{V2}:0")
+    store.delete("versions", "mlp", f"onnx:{V2}:0")
     with pytest.raises(ConfigurationError, match=f"model mlp {V2} cannot be had from the registry"):
         Champions(registry, clock).voting(config(member("mlp")), START + NOTICE_MS)
 

@@ -22,8 +22,9 @@ from shared.errors import (
     NotFound,
     StoreUnavailable,
 )
+from shared.intelligence.card import encoded
 from shared.intelligence.library import MODELS, SLOTS
-from shared.intelligence.registry import Registry
+from shared.intelligence.registry import MOST_OFFERS, Registry
 from shared.intelligence.slots import (
     MOST_CHALLENGERS,
     NOTICE_MS,
@@ -121,7 +122,7 @@ def test_what_could_not_be_served_is_not_taken_in(
     with pytest.raises(error, match=told):
         registry.register(*what, "a test")
     assert registry.slots() == {}
-    assert store.query("models", "mlp").documents == []
+    assert store.query("versions", "mlp").documents == []
 
 
 def test_a_source_is_named(registry: Registry) -> None:
@@ -170,16 +171,129 @@ def test_a_registration_cut_off_anywhere_is_none_and_can_be_done_again(
 def test_bytes_that_were_changed_are_not_served(registry: Registry, store: Store) -> None:
     made = card(mlp())
     registry.register(made, mlp(), "a test")
-    found = store.get("models", "mlp", f"onnx:{made.version}:0")
+    found = store.get("versions", "mlp", f"onnx:{made.version}:0")
     assert found is not None
     data = found.body["data"]
     store.replace(
-        "models", found.body | {"data": data[:100] + "AAAA" + data[104:]}, etag=found.etag
+        "versions", found.body | {"data": data[:100] + "AAAA" + data[104:]}, etag=found.etag
     )
     with pytest.raises(ConfigurationError, match="not the one of its card"):
         registry.model("mlp", made.version)
     with pytest.raises(NotFound, match="version:0123456789ab"):
         registry.model("mlp", "0123456789ab")
+
+
+# ------------------------------------------------------------------ offers
+
+
+def test_an_offer_is_nothing_until_it_is_taken_in(registry: Registry, clock: VirtualClock) -> None:
+    made = card(mlp())
+    assert registry.offer(made, mlp(), " a job ", challenge=True) is None
+    assert registry.slots() == {}
+    assert registry.onnx("mlp", made.version) == (mlp(), made)
+    (waiting,) = registry.waiting()
+    assert (waiting.version, waiting.source, waiting.offered_at) == (made.version, "a job", START)
+    clock.sleep(60)
+    registry.adopt()
+    taken = registry.slot("mlp").versions[made.version]
+    assert (taken.state, taken.source, taken.registered_at) == ("challenger", "a job", START)
+    assert (taken.size, taken.chunks, taken.noted) == (len(mlp()), 1, False)
+    assert taken.challenger_since == START + 60_000
+    # Once, whatever became of it, and however often it is offered.
+    registry.move("mlp", made.version, "rejected")
+    assert registry.offer(made, mlp(), "a job", challenge=True) == "rejected"
+    assert registry.waiting() == []
+    registry.adopt()
+    assert registry.slot("mlp").versions[made.version].state == "rejected"
+
+
+def test_with_challengers_enough_an_offer_is_a_candidate(
+    registry: Registry, clock: VirtualClock
+) -> None:
+    files = [mlp(seed) for seed in range(1, MOST_CHALLENGERS + 2)]
+    for onnx in files:
+        registry.offer(card(onnx), onnx, "a job", challenge=True)
+        clock.sleep(1)
+    registry.adopt()
+    states = [v.state for v in registry.slot("mlp").versions.values()]
+    assert states == ["challenger"] * MOST_CHALLENGERS + ["candidate"]
+
+
+def offered(version: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"offer:mlp:{version}", "name": "offers", "model": "mlp", "version": version,
+        "source": "whoever", "offeredAt": START - 1, "challenge": True, **fields,
+    }  # fmt: skip
+
+
+def kept(version: str, text: Any, chunks: Any) -> dict[str, Any]:
+    return {"id": f"version:{version}", "name": "mlp", "card": text, "chunks": chunks}
+
+
+A_CARD = card(mlp(3))
+#: Documents that somebody added who may add what they like.
+FORGED = {
+    "no file": [offered("0" * 12)],
+    "no name of a version": [offered("a/b?c", id="offer:mlp:odd")],
+    "no model": [offered("0" * 12, model="moon")],
+    "no offer": [{"id": "offer:x", "name": "offers", "version": 7}],
+    "a time beyond all dates": [offered("0" * 12, offeredAt=10**15)],
+    "no card": [kept("0" * 12, "{}", 1), offered("0" * 12)],
+    "another's card": [kept("0" * 12, encoded(A_CARD).decode(), 1), offered("0" * 12)],
+    "no pieces": [kept(A_CARD.version, encoded(A_CARD).decode(), 0), offered(A_CARD.version)],
+    "any number of pieces": [
+        kept(A_CARD.version, encoded(A_CARD).decode(), 10**9), offered(A_CARD.version)
+    ],
+    "other bytes": [
+        kept(A_CARD.version, encoded(A_CARD).decode(), 1),
+        {"id": f"onnx:{A_CARD.version}:0", "name": "mlp", "data": "AAAA"},
+        offered(A_CARD.version),
+    ],
+    "no bytes": [
+        kept(A_CARD.version, encoded(A_CARD).decode(), 1),
+        {"id": f"onnx:{A_CARD.version}:0", "name": "mlp", "data": 7},
+        offered(A_CARD.version),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_cannot_be_served_is_not_taken_in_and_holds_nothing_up(
+    registry: Registry, store: Store, what: str
+) -> None:
+    for document in FORGED[what]:
+        store.create("versions", document)
+    made = card(mlp())
+    registry.offer(made, mlp(), "a job")
+    for _ in range(2):
+        registry.adopt()
+        assert list(registry.slots()) == ["mlp"]
+        assert list(registry.slot("mlp").versions) == [made.version]
+
+
+def test_any_number_of_them_only_delays(registry: Registry, store: Store) -> None:
+    for number in range(MOST_OFFERS + 5):
+        made = kept(f"{number:012x}", "{}", 1)
+        store.create("versions", made)
+        store.create("versions", offered(f"{number:012x}"))
+    good = card(mlp())
+    registry.offer(good, mlp(), "a job")
+    registry.adopt()
+    registry.adopt()
+    assert list(registry.slot("mlp").versions) == [good.version]
+
+
+def test_the_same_file_with_another_card_is_refused(registry: Registry) -> None:
+    """Whoever may add knows the shipped files, and could be there first with a card of theirs."""
+    registry.offer(card(mlp(), timeframe="5m"), mlp(), "whoever")
+    made = card(mlp())
+    for put in (registry.register, registry.offer):
+        with pytest.raises(ConfigurationError, match="the same file is in the registry with"):
+            put(made, mlp(), "a test")
+    assert registry.slots() == {}
+    # Trained twice on the same bars it is the same.
+    again = msgspec.structs.replace(made, created_at="2027-01-01T00:00:00Z", timeframe="5m")
+    assert registry.register(again, mlp(), "a test").timeframe == "5m"
 
 
 # ------------------------------------------------------------------ states

@@ -41,11 +41,11 @@ def test_a_file_of_several_documents_comes_back_whole(store: Store, clock: Virtu
     # Another process, that knows nothing of this one.
     other = Registry(store, clock)
     assert other.slots()["automl"].versions[made.version].state == "challenger"
-    found = store.get("models", "automl", f"onnx:{made.version}:1")
+    found = store.get("versions", "automl", f"onnx:{made.version}:1")
     assert found is not None
-    store.replace("models", {**found.body, "data": "no base64!"}, etag=found.etag)
+    store.replace("versions", {**found.body, "data": "no base64!"}, etag=found.etag)
     with pytest.raises(StoreError, match="holds no piece"):
         other.model("automl", made.version)
-    store.delete("models", "automl", f"onnx:{made.version}:1")
+    store.delete("versions", "automl", f"onnx:{made.version}:1")
     with pytest.raises(NotFound, match=f"onnx:{made.version}:1"):
         other.model("automl", made.version)

@@ -112,8 +112,13 @@ def test_the_job_fetches_trains_and_offers(serves: None, tmp_path: Path, capsysb
         assert job.main(environment, world.clock, sources) == 0
     lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == ["begin", "candles", "model", "end"]
-    assert lines[2]["state"] == "challenger"
+    assert lines[2]["state"] == "offered"
     assert (lines[3]["trained"], lines[3]["refused"]) == (1, 0)
+    # It says nothing about who votes; the application takes it in.
+    assert states(database) == {}
+    store = SqliteStore(str(database), clock=SystemClock())
+    Registry(store, SystemClock()).adopt()
+    store.close()
     assert states(database) == {"logistic_regression": ["challenger"]}
 
 

@@ -72,12 +72,15 @@ var containers container[] = [
   { name: 'alerts', partition: 'account', ttl: 180 * day }
   { name: 'approvals', partition: 'account', ttl: 30 * day }
   { name: 'models', partition: 'name' }
+  { name: 'versions', partition: 'name' }
   { name: 'intelligence', partition: 'subject', ttl: 180 * day }
   { name: 'deadletter', partition: 'source', ttl: 30 * day }
   { name: 'research', partition: 'sweep', ttl: 90 * day }
   { name: 'leases', partition: 'id' }
   { name: 'sessions', partition: 'account', ttl: 3 * day }
 ]
+
+var appended = ['audit', 'versions']
 
 var serverless = capacityMode == 'Serverless'
 var regions = concat([location], serverless || empty(secondaryLocation) ? [] : [secondaryLocation])
@@ -177,13 +180,13 @@ resource stateRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@202
   }
 }
 
-// The audit log is append-only for the app itself: not even its own identity can change or remove
-// a record, which the hash chain would only detect.
-resource auditRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
+// What is only ever added to, by the app as well: not even its own identity can change or remove a
+// record of the audit, which the hash chain would only detect, or the file and card of a model.
+resource appendRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
   parent: account
-  name: guid(account.id, 'audit')
+  name: guid(account.id, 'append')
   properties: {
-    roleName: 'Borsa audit appender'
+    roleName: 'Borsa appender'
     type: 'CustomRole'
     assignableScopes: [account.id]
     permissions: [
@@ -216,7 +219,7 @@ resource containerAssignments 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssi
     name: guid(account.id, identityName, c.name)
     properties: {
       principalId: principalId
-      roleDefinitionId: c.name == 'audit' ? auditRole.id : stateRole.id
+      roleDefinitionId: contains(appended, c.name) ? appendRole.id : stateRole.id
       scope: '${account.id}/dbs/${database.name}/colls/${sqlContainers[i].name}'
     }
   }

@@ -1,5 +1,5 @@
 metadata name = 'Training job'
-metadata description = 'Optional: trains the models again, on a schedule or when the app starts it, under an identity of its own that may write the container models and nothing else. The app may start this one job.'
+metadata description = 'Optional: trains the models again, on a schedule or when the app starts it, under an identity of its own that may add versions of models, read who votes, and nothing else. The app may start this one job.'
 
 @description('Name of the job.')
 param name string
@@ -78,14 +78,18 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' existing = {
   resource metadataRole 'sqlRoleDefinitions' existing = {
     name: guid(account.id, 'metadata')
   }
+
+  resource appendRole 'sqlRoleDefinitions' existing = {
+    name: guid(account.id, 'append')
+  }
 }
 
-// What a registration does and no more: what was once registered can always be asked again.
-resource registrarRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
+// What votes, and what it is compared by. Whoever could write here would promote without a person.
+resource readerRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
   parent: account
-  name: guid(account.id, 'registrar')
+  name: guid(account.id, 'models-reader')
   properties: {
-    roleName: 'Borsa model registrar'
+    roleName: 'Borsa model reader'
     type: 'CustomRole'
     assignableScopes: [account.id]
     permissions: [
@@ -93,9 +97,7 @@ resource registrarRole 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions
         dataActions: [
           'Microsoft.DocumentDB/databaseAccounts/readMetadata'
           '${containerActions}/executeQuery'
-          '${containerActions}/items/create'
           '${containerActions}/items/read'
-          '${containerActions}/items/replace'
         ]
       }
     ]
@@ -122,13 +124,23 @@ resource mayReadMetadata 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignmen
   }
 }
 
-resource mayWriteModels 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
+resource mayReadModels 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
   parent: account
   name: guid(account.id, identityName, 'models')
   properties: {
     principalId: identity.properties.principalId
-    roleDefinitionId: registrarRole.id
+    roleDefinitionId: readerRole.id
     scope: '${account.id}/dbs/${databaseName}/colls/models'
+  }
+}
+
+resource mayOfferVersions 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
+  parent: account
+  name: guid(account.id, identityName, 'versions')
+  properties: {
+    principalId: identity.properties.principalId
+    roleDefinitionId: account::appendRole.id
+    scope: '${account.id}/dbs/${databaseName}/colls/versions'
   }
 }
 
