@@ -222,8 +222,10 @@ def flatten_account(
         late["latched"] = late_latch.late(
             desk, pending["evidence"], pending["at"], payload["attempt"]
         )
+    # One that still could not be stored nobody has cleared, whatever was cleared shortly before.
+    may_be_over = late.get("latched", payload["attempt"] > 0)
     try:
-        if payload["attempt"] and emergency.called_off(desk, payload["workflow"]):
+        if may_be_over and emergency.called_off(desk, payload["workflow"]):
             flush(desk.outbox, executions, risk, compliance)
             return {"flat": True, "remaining": [], **late}
         result = emergency.flatten_account(desk, payload["workflow"], payload["attempt"])

@@ -24,8 +24,8 @@ def cleared(switch: SwitchStatus, workflow: str) -> bool:
     """Whether trading was armed again after the stop of a workflow.
 
     A late stop may have joined another latch, or have been repeated: whatever was cleared since it
-    was asked for, it was a part of. Its name says only within which ten minutes that was: while it
-    still is to be latched something cleared just before may be taken for it, by one run.
+    was asked for, it was a part of. Its name says only within which ten minutes that was: of one
+    that is still to be latched this must not be asked, or what was cleared before is taken for it.
     """
     if switch.state == "latched":
         return False

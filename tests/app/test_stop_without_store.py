@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from desk import ORDER, Floor
+from desk import ORDER, UNAVAILABLE, Floor
 from outage import Outage, floor_with
 
 from local.contracts import Request
@@ -211,4 +211,48 @@ def test_nor_does_one_that_was_asked_for_while_the_store_failed(open_floor, away
     floor.trade("XRPUSDT")
     floor.run(30)
     assert floor.held("XRPUSDT")
+    assert floor.services.kill_switch.ensure().state == "armed"
+
+
+def test_what_was_cleared_before_it_was_asked_for_does_not_end_it(open_floor):
+    """Minutes before, and since then no write works: the exchange takes the close after seconds."""
+    floor, outage = floor_with(open_floor)
+    latched(floor)
+    assert cleared(floor) == 200
+    floor.watch.latched_at = None
+    floor.run(20)
+    floor.trade()
+    floor.run(20)
+    assert floor.held()
+    outage.OPERATIONS = frozenset({"create", "replace", "patch", "delete"})
+    floor.break_next(ORDER, UNAVAILABLE, times=10_000, seconds=8)
+    assert pressed(floor, outage).status == 503
+    floor.run(30)
+    assert not floor.held()
+    assert floor.services.kill_switch.ensure().state == "armed"
+    outage.fails = lambda: False
+    floor.run(30)
+    assert floor.services.kill_switch.ensure().state == "latched"
+    assert len(floor.trades()) == 1
+
+
+def test_a_first_run_that_comes_after_the_clear_closes_nothing(open_floor):
+    """The task hub was slow; the request had been repeated, and its stop is over."""
+    from shared.execution import late_latch
+
+    floor, _ = floor_with(open_floor)
+    asked = floor.clock.now_ms()
+    floor.run(5)
+    latched(floor)
+    assert cleared(floor) == 200
+    floor.watch.latched_at = None
+    floor.trade()
+    floor.run(20)
+    pending = {"evidence": {"operator": "ada", "at": asked}, "at": asked}
+    name = late_latch.workflow_id(asked)
+    began = {"attempt": 0, "latch": pending}
+    floor.durable("POST", f"orchestrators/emergency_workflow/{name}", began)
+    floor.run(10)
+    assert floor.workflow(name)["runtimeStatus"] == "Completed"
+    assert floor.held()
     assert floor.services.kill_switch.ensure().state == "armed"
