@@ -29,6 +29,7 @@ def resolve(desk: Desk) -> int:
     for key, issued_at in sorted(open_permits.items()):
         known = _recorded(desk, key)
         found = None
+        refused = False
         if known is not None:
             if not asked:
                 unresolved += 1
@@ -36,7 +37,8 @@ def resolve(desk: Desk) -> int:
             try:
                 found = desk.exchange.order(known[0].symbol, key)
             except ExchangeRejected:
-                pass  # a symbol that is gone: as one that is not found
+                # A symbol that is gone: as one that is not found, and nothing rests there.
+                refused = True
             except ExchangeError:
                 # Looks that fail take seconds each, and a stop closes after them: one will do.
                 asked = False
@@ -50,7 +52,7 @@ def resolve(desk: Desk) -> int:
             else desk.exchange.earliest_ms() - known[0].sent_at
         )
         conclusive = age > absence.life_ms(desk)
-        if conclusive and known is not None and found is None:
+        if conclusive and known is not None and found is None and not refused:
             try:
                 # It may rest where no view shows it, and fill after everything else was closed.
                 absence.end_unseen(desk, known[0])

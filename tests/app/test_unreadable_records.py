@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from chased import CANCEL
 from desk import GET_ORDER, OPEN_ALGOS, Floor
 from test_guardian_rounds import FULL, cancel, later, opened
 from test_reconciliation import EMPTY
@@ -210,7 +211,7 @@ def test_a_decision_under_limits_that_are_no_longer_allowed(open_floor):
     spoil(floor, "signals", "BTCUSDT", key, inputs=before)
 
 
-@pytest.mark.parametrize("where", ["store", "exchange"])
+@pytest.mark.parametrize("where", ["store", "exchange", "exchange, where it would rest"])
 def test_an_emergency_stop_ends_though_the_order_behind_a_permit_cannot_be_read(open_floor, where):
     """Its permit was never resolved: the account was never flat, and could not be cleared."""
     floor = two(open_floor)
@@ -221,9 +222,12 @@ def test_an_emergency_stop_ends_though_the_order_behind_a_permit_cannot_be_read(
         spoil(floor, "orders", "main", sent, quantity="much")
     else:
         # Claimed again just now, as who asks for a permit does first.
-        spoil(floor, "orders", "main", sent, sentAt=floor.desk.exchange.now_ms())
+        force = "GTX" if "rest" in where else "IOC"
+        claimed_at = floor.desk.exchange.now_ms()
+        spoil(floor, "orders", "main", sent, sentAt=claimed_at, timeInForce=force)
         gone = error_answer(400, -1121, "Invalid symbol.")
-        floor.break_next(GET_ORDER, gone, times=1000, where=lambda r: sent in r.query)
+        for what in (GET_ORDER, CANCEL):
+            floor.break_next(what, gone, times=1000, where=lambda r: sent in f"{r.query}{r.body}")
     emergency.latch(floor.desk, "manual", {}, "test")
     # It may still be on its way.
     assert not emergency.flatten_account(floor.desk, "test").flat

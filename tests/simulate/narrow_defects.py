@@ -149,7 +149,7 @@ NARROW: tuple[Defect, ...] = (
     Defect(
         "an emergency stop outlives its clear",
         "functions/safety.py",
-        '        if payload["attempt"] and emergency.called_off(desk, payload["workflow"]):\n',
+        '        if may_be_over and emergency.called_off(desk, payload["workflow"]):\n',
         "        if False:\n",
         tests=(
             "tests/app/test_stop_without_store.py"
