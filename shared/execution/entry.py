@@ -330,7 +330,7 @@ def _enter(
             naked_ms = 0
     try:
         if chased and position.exit_reason:
-            flatten.close_position(desk, position, position.exit_reason, books)
+            flatten.close_position(desk, position, position.exit_reason, books, proved=venue)
             guarded = False
         else:
             guarded = protection.protect(desk, position, venue, naked_ms, books, entering=True)
@@ -374,11 +374,11 @@ def _secure(
     if known is None or known.state == "closed":
         return False
     try:
+        venue = at_least_filled(desk, plan, total, known.opened_at, books)
         if known.exit_reason:
             # It is being closed: what has filled meanwhile goes as well, and nothing is added.
-            flatten.close_position(desk, known, known.exit_reason, books)
+            flatten.close_position(desk, known, known.exit_reason, books, proved=venue)
             return False
-        venue = at_least_filled(desk, plan, total, known.opened_at, books)
         naked_ms = max(passed.ms(), freshness.now_ms(desk) - total.update_time)
         return protection.protect(desk, known, venue, naked_ms, books, entering=True)
     finally:

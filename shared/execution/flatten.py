@@ -42,6 +42,7 @@ def close_position(
     books: Books | None = None,
     *,
     attempts: int = ATTEMPTS,
+    proved: VenuePosition | None = None,
 ) -> bool:
     """Close one of our positions; ``True`` once the exchange shows it flat.
 
@@ -55,21 +56,29 @@ def close_position(
         Of a caller that has waited for the store already, and catches up himself.
     attempts : int
         Of a caller that comes back by himself: fewer.
+    proved : VenuePosition, optional
+        The position as the fills of just now have made it. It is closed though the exchange's
+        view, which may lag behind them, shows nothing: once, as that may also be right.
     """
     own = Books(desk.clock) if books is None else books
     try:
-        return _close_position(desk, record, reason, own, attempts)
+        return _close_position(desk, record, reason, own, attempts, proved)
     finally:
         if books is None:
             own.catch_up()
 
 
 def _close_position(
-    desk: Desk, record: PositionRecord, reason: str, books: Books, attempts: int
+    desk: Desk,
+    record: PositionRecord,
+    reason: str,
+    books: Books,
+    attempts: int,
+    proved: VenuePosition | None,
 ) -> bool:
     doubt: str | None = None
     for attempt in range(attempts):
-        venue, seen_at = _held(desk, record.id), desk.clock.now_ms()
+        venue, seen_at = _held(desk, record.id) or proved, desk.clock.now_ms()
         if venue is None:
             return True
         if not books.late:
@@ -88,6 +97,7 @@ def _close_position(
                 return True  # its trade is over: what the symbol holds by now is another's
         else:
             doubt = _unrecorded(desk, record, venue, reason, books, attempt, doubt)
+        proved = None
         if _held(desk, record.id) is None:
             return True
         desk.clock.sleep(PAUSE)

@@ -173,6 +173,7 @@ def _protect(
         # Not what was decided: the record describes another position. Close, never guess.
         flatten.close_position(desk, record, "wrong side", books)
         return False
+    proved = venue if entering else None
     # Never more than from now on.
     deadline = Deadline(desk.clock, DEADLINE_MS - max(0, naked_ms))
     beyond = (entering or record.state == "opening") and beyond_plan(record, venue)
@@ -180,7 +181,7 @@ def _protect(
     if record.state == "opening" or quantity != record.quantity:
         wanted = _wanted(desk, record, venue)
         if wanted is None:
-            flatten.close_position(desk, record, "no valid stop price", books)
+            flatten.close_position(desk, record, "no valid stop price", books, proved=proved)
             return False
         record = _change(
             desk,
@@ -194,13 +195,13 @@ def _protect(
             updated_at=desk.clock.now_ms(),
         )
     if beyond:
-        flatten.close_position(desk, record, "filled beyond its plan", books)
+        flatten.close_position(desk, record, "filled beyond its plan", books, proved=proved)
         books.write(partial(_alert_beyond, desk, record, venue), None)
         return False
     record, placed = secure(desk, record, "s", quantity, deadline, books)
     if not placed:
         # Closing first: whatever hinders the alert must not keep the position naked.
-        flatten.close_position(desk, record, "protection failed", books)
+        flatten.close_position(desk, record, "protection failed", books, proved=proved)
         books.write(partial(_alert_failed, desk, record), None)
         return False
     books.write(partial(_note_protected, desk, record, venue), None)

@@ -10,9 +10,12 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from desk import POSITIONS, Floor
+from chased import FLAT, begun, chasing, enter, fill
+from desk import ALGO, POSITIONS, Floor
+from outage import approve, down_from_fill, floor_with
 
-from local.exchange.faults import ApiResponse
+from local.exchange.faults import ApiResponse, error_answer
+from shared.errors import StoreUnavailable
 from shared.execution import assess, emergency, entry, flatten, orders
 from shared.execution.guardian import guard
 from shared.portfolio import positions
@@ -73,6 +76,55 @@ def test_an_entry_is_protected_for_what_filled_though_the_positions_lag(open_flo
     opened(floor, "BTCUSDT")
     assert not lagging[0]
     assert [s.quantity for s in floor.stops()] == [floor.held()]
+
+
+@pytest.mark.parametrize("store", ["works", "fails from the fill on"])
+def test_what_filled_and_gets_no_stop_is_closed_though_the_positions_lag(open_floor, store):
+    """They show nothing of it for some seconds: it was taken for closed, and nobody was at it."""
+    floor, outage = floor_with(open_floor, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    floor.break_next(ALGO, error_answer(400, -2021, "Order would immediately trigger."), times=99)
+    floor.break_next(POSITIONS, ApiResponse(200, {}, b"[]"), times=99, seconds=2.5)
+    if store != "works":
+        down_from_fill(floor, outage, 3)
+        with pytest.raises(StoreUnavailable):
+            entry.open_position(floor.desk, "BTCUSDT", signal.id)
+        assert not floor.held()
+        later(floor, 2)
+    assert entry.open_position(floor.desk, "BTCUSDT", signal.id).status == "flat"
+    assert not floor.held()
+    assert floor.fills()[-1].time - floor.fills()[0].time < 5_000
+    later(floor)
+    guard(floor.desk)
+    booked(floor, "BTCUSDT")
+
+
+def test_a_part_that_fills_into_a_close_is_closed_though_the_positions_lag(open_floor):
+    """The first part got no stop; what filled while that was found out is not shown yet."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    looks = [0]
+
+    def before(method: str, url: str) -> None:
+        resting = list(floor.account.working_orders("BTCUSDT"))
+        if not resting or "/fapi/v1/order" not in url:
+            return
+        looks[0] += 1
+        if looks[0] == 2 or method == "DELETE":
+            floor.api.advance()
+            fill(floor, "0.001")(resting[0])
+        if method == "DELETE":
+            floor.break_next(POSITIONS, ApiResponse(200, {}, b"[]"), times=99, seconds=2.5)
+
+    floor.session.before = before
+    floor.break_next(ALGO, error_answer(400, -2021, "Order would immediately trigger."), times=99)
+    assert enter(floor, signal).status == "flat"
+    assert [o.executed for o in floor.entries()] == [D("0.002")]
+    assert not floor.held()
+    later(floor)
+    guard(floor.desk)
+    booked(floor, "BTCUSDT")
 
 
 def test_entry(open_floor):

@@ -178,7 +178,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "position kept though no stop could be placed",
         PROTECTION,
-        '        flatten.close_position(desk, record, "protection failed", books)\n',
+        '        flatten.close_position(desk, record, "protection failed", books, proved=proved)\n',
         "",
         "exchange",
         3000,
