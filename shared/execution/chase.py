@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 from shared.errors import BorsaError, ExchangeError, OutcomeUnknown, StoreError
-from shared.execution import absence, orders
+from shared.execution import absence, orders, protection
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
@@ -324,21 +324,25 @@ def _follow(
     Whatever fails meanwhile, venue or store, it is not left alone: it could fill at any moment.
     """
     passed, most = Elapsed(desk.clock), min(desk.chase_ms, deadline - desk.clock.now_ms())
-    secured = Decimal(0)
+    secured, missing = Decimal(0), 0
     ending: int | None = None
     delays = iter(CANCEL_DELAYS)
     while order.status not in FINAL_ORDER:
         now = passed.ms()
         give_up = ending is not None or now >= most or _stopped(desk)
-        if order.executed_quantity > secured:
-            so_far = total.with_(order)
-            try:
-                give_up |= so_far is not None and not secure(so_far)
-                secured = order.executed_quantity
-            except BorsaError:
-                give_up = True  # and again at the next look
-        elif not give_up and (secured or total.executed):
-            give_up = _closed_meanwhile(desk, plan, order, total)
+        so_far = total.with_(order)
+        if so_far is not None:
+            more = order.executed_quantity > secured
+            part = "naked" if more else _meanwhile(desk, plan, so_far)
+            missing = missing + 1 if part == "naked" else 0
+            give_up |= part == "closed"
+            # One look may have been too early for what has just filled, or been placed.
+            if more or missing > 1:
+                try:
+                    give_up |= not secure(so_far)
+                    secured = order.executed_quantity
+                except BorsaError:
+                    give_up = True  # and again at the next look
         if give_up or (now >= MIN_REST_MS and _left_behind(desk, order)):
             ending = now if ending is None else ending
             if now - ending > ENDING_MS:
@@ -373,15 +377,20 @@ def _stopped(desk: Desk) -> bool:
     return status is None or status.state != "armed"
 
 
-def _closed_meanwhile(desk: Desk, plan: OrderPlan, order: VenueOrder, total: Tally) -> bool:
-    """Whether the part that had filled is closed again: then nothing more is wanted."""
-    so_far = total.with_(order)
-    if so_far is None or desk.clock.now_ms() - so_far.update_time <= POSITION_LAG_MS:
-        return False
+def _meanwhile(
+    desk: Desk, plan: OrderPlan, so_far: VenueOrder
+) -> Literal["as it was", "closed", "naked"]:
+    """What has become of the part that has filled: "closed", so that nothing more is wanted, or
+    "naked", without its full stop."""
     try:
-        return held_position(desk, plan.symbol) is None
+        held = held_position(desk, plan.symbol)
+        if held is None:
+            lags = desk.clock.now_ms() - so_far.update_time <= POSITION_LAG_MS
+            return "as it was" if lags else "closed"
+        algos = desk.exchange.open_algo_orders(plan.symbol)
     except ExchangeError:
-        return False
+        return "as it was"
+    return "as it was" if protection.covering_stop(held, algos) else "naked"
 
 
 def _left_behind(desk: Desk, order: VenueOrder) -> bool:

@@ -6,6 +6,7 @@ looked up at the venue before anything is sent.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Literal
 
@@ -106,13 +107,20 @@ def _stay(
     An order that rests may fill when nobody looks; a venue that cannot be reached answers again.
     Nothing more is sent on these looks. Returns the last result there is.
     """
-    passed = found_out = Elapsed(desk.clock)
+    passed = found_out = covered = Elapsed(desk.clock)
     pause = STAY_EVERY
     while passed.ms() < STAY_MS:
         desk.clock.sleep(pause)
         found = positions.load(desk.store, desk.account, symbol)
         if found is None or found[0].decision_id != decision_id or found[0].state == "closed":
             break  # somebody else has seen it through
+        if found[0].state == "open":
+            # The part that has filled is not left alone either: its stop may fail meanwhile.
+            with suppress(ExchangeError):
+                bare = protection.bare(desk, symbol)
+                if bare is not None:
+                    protection.protect(desk, found[0], bare, covered.ms())
+                covered = Elapsed(desk.clock)
         if found_out.ms() < unseen.FIND_OUT_MS and unseen.still(desk, found[0]):
             pause = unseen.LOOK_EVERY
             continue

@@ -35,6 +35,7 @@ from shared.execution.exchange import (
 )
 from shared.execution.ids import Leg, client_id, is_ours, leg_of
 from shared.execution.order_records import ended_as
+from shared.execution.sighting import held_position
 from shared.market.instrument import Instrument
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -75,6 +76,14 @@ def uncovered(position: VenuePosition, algos: Sequence[VenueAlgoOrder]) -> Decim
         Decimal(0),
     )
     return abs(position.quantity) - covered
+
+
+def bare(desk: Desk, symbol: str) -> VenuePosition | None:
+    """The position in a symbol, if no live stop of ours covers all of it."""
+    held = held_position(desk, symbol)
+    if held is None or covering_stop(held, desk.exchange.open_algo_orders(symbol)):
+        return None
+    return held
 
 
 def levels(

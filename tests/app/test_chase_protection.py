@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from chased import (
+    CANCEL,
     FLAT,
     D,
     Meanwhile,
@@ -18,7 +20,8 @@ from chased import (
     planned,
     within_plan,
 )
-from desk import ALGO, GET_ALGO, OPEN_ALGOS, ORDER, UNAVAILABLE
+from desk import ALGO, GET_ALGO, GET_ORDER, NOT_FOUND, OPEN_ALGOS, ORDER, UNAVAILABLE, Floor
+from watched import PROMISED, end
 
 from local.exchange.faults import error_answer
 from shared.execution.guardian import guard
@@ -108,3 +111,66 @@ def test_what_was_closed_meanwhile_is_no_part_of_the_next_stop(open_floor):
     enter(floor, signal)
     assert placed[:2] == [D("0.001"), D("0.002")]
     assert max(placed) <= floor.held() == planned(floor, signal) - D("0.001")
+
+
+class Vanishes:
+    """A part fills at the second look at the resting entry; later its stop ends without a word."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.seconds = 0.0
+        self.at: int | None = None
+        self.back: int | None = None
+        self._floor, self._looks = floor, 0
+        self._began = floor.clock.now_ms()
+        floor.session.before = self._before
+        floor.venue.on_event(self._see)
+
+    def _before(self, method: str, url: str) -> None:
+        resting = list(self._floor.account.working_orders("BTCUSDT"))
+        if method == "GET" and "/fapi/v1/order" in url and resting:
+            self._looks += 1
+            if self._looks == 2:
+                self._floor.api.advance()
+                fill(self._floor, "0.001")(resting[0])
+        passed = self._floor.clock.now_ms() - self._began
+        if self.at is None and passed > self.seconds * 1000 and self._floor.stops():
+            end(self._floor, "EXPIRED")
+            self.at = self._floor.clock.now_ms()
+
+    def _see(self, event: Any) -> None:
+        if self.at and not self.back and event.kind == "ALGO" and event.record.status == "NEW":
+            self.back = event.time
+
+    def placed(self, request: Any) -> bool:
+        return self.at is not None or bool(self._floor.stops())
+
+    def check(self) -> None:
+        assert self.at is not None
+        assert self.back is not None
+        assert self.back - self.at < PROMISED
+
+
+def test_a_stop_that_vanishes_while_the_rest_of_its_entry_rests_is_back_within_seconds(open_floor):
+    """The watch over the account begins when the entry has ended."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    stop = Vanishes(floor)
+    stop.seconds = 2
+    assert enter(floor, signal).status == "protected"
+    stop.check()
+    in_order(floor)
+
+
+@pytest.mark.parametrize("seconds", [25, 30.5])
+def test_nor_is_it_left_alone_while_the_entry_s_end_cannot_be_learned(open_floor, seconds):
+    """For up to a minute that was waited for, and nothing else was looked at."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="5")
+    signal = begun(floor)
+    stop = Vanishes(floor)
+    stop.seconds = seconds
+    for what, how in ((GET_ORDER, NOT_FOUND), (CANCEL, UNAVAILABLE)):
+        floor.break_next(what, how, times=1000, seconds=70, where=stop.placed)
+    enter(floor, signal)
+    stop.check()
+    floor.faults.rules.clear()
+    in_order(floor)
