@@ -18,13 +18,13 @@ from functools import partial
 from typing import Literal
 
 from shared.errors import BorsaError, ExchangeError, OutcomeUnknown, StoreError
-from shared.execution import absence, orders, protection
+from shared.execution import absence, orders, resting
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import FINAL_ORDER, OrderRequest, Side, VenueOrder, instrument_of
 from shared.execution.ids import client_id
-from shared.execution.sighting import POSITION_LAG_MS, held_position
+from shared.execution.sighting import held_position
 from shared.execution.tally import Tally
 from shared.risk.plan import OrderPlan
 from shared.storage.patience import at_most
@@ -333,7 +333,7 @@ def _follow(
         so_far = total.with_(order)
         if so_far is not None:
             more = order.executed_quantity > secured
-            part = "naked" if more else _meanwhile(desk, plan, so_far)
+            part = "naked" if more else resting.meanwhile(desk, plan, so_far)
             missing = missing + 1 if part == "naked" else 0
             give_up |= part == "closed"
             # One look may have been too early for what has just filled, or been placed.
@@ -343,18 +343,18 @@ def _follow(
                     secured = order.executed_quantity
                 except BorsaError:
                     give_up = True  # and again at the next look
-        if give_up or (now >= MIN_REST_MS and _left_behind(desk, order)):
+        if give_up or (now >= MIN_REST_MS and resting.left_behind(desk, order)):
             ending = now if ending is None else ending
             if now - ending > ENDING_MS:
                 return None
             seen = _cancel(desk, order)
             if seen is not None and seen.status in FINAL_ORDER:
                 return seen
-            order = seen or order
+            order = seen or resting.as_held(desk, plan, order, total)
             desk.clock.sleep(next(delays, CANCEL_DELAYS[-1]))
             continue
         desk.clock.sleep(LOOK_EVERY)
-        order = _seen(desk, order) or order
+        order = _seen(desk, order) or resting.as_held(desk, plan, order, total)
     return order
 
 
@@ -375,33 +375,6 @@ def _stopped(desk: Desk) -> bool:
     except StoreError:
         return True
     return status is None or status.state != "armed"
-
-
-def _meanwhile(
-    desk: Desk, plan: OrderPlan, so_far: VenueOrder
-) -> Literal["as it was", "closed", "naked"]:
-    """What has become of the part that has filled: "closed", so that nothing more is wanted, or
-    "naked", without its full stop."""
-    try:
-        held = held_position(desk, plan.symbol)
-        if held is None:
-            lags = desk.clock.now_ms() - so_far.update_time <= POSITION_LAG_MS
-            return "as it was" if lags else "closed"
-        algos = desk.exchange.open_algo_orders(plan.symbol)
-    except ExchangeError:
-        return "as it was"
-    return "as it was" if protection.covering_stop(held, algos) else "naked"
-
-
-def _left_behind(desk: Desk, order: VenueOrder) -> bool:
-    """Whether the touch has moved away from a resting order."""
-    try:
-        book = desk.exchange.book_ticker(order.symbol)
-    except ExchangeError:
-        return False
-    if order.side == "BUY":
-        return book.bid_price > order.price
-    return book.ask_price < order.price
 
 
 def _cancel(desk: Desk, order: VenueOrder) -> VenueOrder | None:

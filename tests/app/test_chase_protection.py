@@ -174,3 +174,25 @@ def test_nor_is_it_left_alone_while_the_entry_s_end_cannot_be_learned(open_floor
     stop.check()
     floor.faults.rules.clear()
     in_order(floor)
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, UNAVAILABLE], ids=["not found", "not answered"])
+def test_what_fills_while_its_order_cannot_be_looked_up_is_protected(open_floor, answer):
+    """The position shows it: it need not wait until somebody can say what became of the order."""
+    floor = chasing(open_floor, FLAT, ENTRY_CHASE_SECONDS="10")
+    signal = begun(floor)
+    filled: list[int] = []
+
+    def act(order: Order) -> None:
+        fill(floor, "0.001")(order)
+        filled.append(floor.clock.now_ms())
+        floor.break_next(GET_ORDER, answer, times=1000, seconds=20)
+
+    Meanwhile(floor, 2, act)
+    placed: list[int] = []
+    floor.venue.on_event(lambda e: placed.append(e.time) if e.kind == "ALGO" else None)
+    enter(floor, signal)
+    assert placed[0] - filled[0] < PROMISED
+    within_plan(floor, signal)
+    floor.faults.rules.clear()
+    in_order(floor)
