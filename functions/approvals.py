@@ -36,7 +36,7 @@ async def _answer(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     from shared.compliance.approval import Answer, answer, event_name
 
     given = read(req, Answer)
-    desk = services().desk()
+    desk = await in_thread(services().desk)
     approval = await in_thread(answer, desk, req.route_params["id"], given)
     # The store holds the answer; the event only wakes the workflow before its timer does.
     try:

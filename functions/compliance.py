@@ -40,7 +40,8 @@ async def surveil(
     from shared.compliance.surveillance import advance, behind
     from shared.errors import BorsaError
 
-    desk = services().desk()
+    # On production a desk asks the store what the stage may open.
+    desk = await asyncio.to_thread(services().desk)
     try:
         await asyncio.to_thread(advance, desk)
     except BorsaError as error:

@@ -99,7 +99,7 @@ async def _resume_emergency(desk: Any, client: str) -> None:
     """Latched with something still open: the emergency workflow was lost, or has not begun."""
     from shared.execution import emergency
 
-    workflow = emergency.workflow_id(desk)
+    workflow = await in_thread(emergency.workflow_id, desk)
     try:
         await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
     except Exception:

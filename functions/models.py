@@ -71,7 +71,7 @@ async def score_models(
     now = services()
     if not now.settings.model_scoring:
         return
-    desk = now.desk()
+    desk = await asyncio.to_thread(now.desk)
     try:
         await asyncio.to_thread(now.models.note_arrivals, desk)
         done = await asyncio.to_thread(now.scorer.run)
