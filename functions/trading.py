@@ -9,7 +9,7 @@ from functions.annotations import Payload
 from functions.durable import df, starts_workflows
 from functions.outputs import Events, emits, flush
 from functions.threads import in_thread
-from functions.watch import watch_opened
+from functions.watch import watch_opened, watch_whatever_was_opened
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -76,8 +76,7 @@ async def assess(
     In one activity: a hop between the two is time in which a decision ages, and with many signals
     at once every order would queue behind the assessment of all others.
     """
-    done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, _assess, payload)
-    result, outbox = done
+    result, outbox = await _watched(client, _assess, payload)
     flush(outbox, executions, risk, compliance)
     await watch_opened(client, result.get("opened", {}))
     return result
@@ -131,8 +130,7 @@ async def open_position(
     payload: Payload, executions: Events, risk: Events, compliance: Events, client: str
 ) -> dict[str, Any]:
     """Permit, intent, entry order, stop, of a decision that a person has approved."""
-    done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, _open, payload)
-    opened, outbox = done
+    opened, outbox = await _watched(client, _open, payload)
     flush(outbox, executions, risk, compliance)
     await watch_opened(client, opened)
     return opened
@@ -165,6 +163,18 @@ def _protect(desk: Any, payload: Any) -> bool:
 
     with span("protect", payload["signal"]):
         return confirm_protection(desk, payload["symbol"], payload["signal"])
+
+
+async def _watched(
+    client: str, work: Callable[[Any, Any], dict[str, Any]], payload: Any
+) -> tuple[dict[str, Any], Any]:
+    """Do what opens a position; should it fail after that, somebody looks at it all the same."""
+    try:
+        done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, work, payload)
+    except Exception:
+        await watch_whatever_was_opened(client)
+        raise
+    return done
 
 
 def _seen_through(work: Callable[[Any, Any], T], payload: Any) -> tuple[T, Any]:

@@ -45,13 +45,22 @@ async def watch_opened(client: str, opened: dict[str, Any]) -> None:
     Its workflow asks where this could not; but a run that comes late, on an instance that stood
     still, has no workflow any more: that ended with what another run had answered.
     """
-    if opened.get("watch") is not True:
-        return
+    if opened.get("watch") is True and await _asked(client):
+        opened["watch"] = "asked"
+
+
+async def watch_whatever_was_opened(client: str) -> None:
+    """The same for an activity that failed, the store with it as a rule: nobody knows what it has
+    opened, and its workflow may fail with it."""
+    await _asked(client)
+
+
+async def _asked(client: str) -> bool:
     try:
-        if await asyncio.wait_for(watch_account(client), ASKING):
-            opened["watch"] = "asked"
+        return await asyncio.wait_for(watch_account(client), ASKING)
     except TimeoutError:
         logging.getLogger("borsa").error("the watch over the account: no answer from Durable")
+        return False
 
 
 async def watch_position(client: str, symbol: str, decision: str) -> list[dict[str, str]]:

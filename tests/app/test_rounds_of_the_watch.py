@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from desk import PRICES
+from outage import down_from_fill, floor_with
+from test_approvals import answer, request_of
 from test_failing_stops import conditional, opened
 from watched import ALWAYS, QUIET, D, Ledger, end, looks
 
@@ -66,6 +69,34 @@ def test_a_position_is_looked_at_though_its_workflow_is_over(open_floor: Any) ->
     assert floor.held()
     assert at, "nobody looks"
     assert at[0] - began < 2_000
+
+
+@pytest.mark.parametrize("stage", ["paper", "limited"])
+def test_a_position_is_looked_at_though_the_activity_that_opened_it_has_failed(
+    open_floor: Any, stage: str
+) -> None:
+    """The store was away for some seconds, from the fill on, and the workflow has failed with it.
+
+    In the second stage a person is asked, and another activity opens it.
+    """
+    floor, outage = floor_with(
+        open_floor,
+        moves={"BTCUSDT": QUIET},
+        prices={**PRICES, "BTCUSDT": 60_000.0},
+        settings={**ALWAYS, "TRADING_STAGE": stage},
+    )
+    ledger = Ledger(floor)
+    floor.run(22)  # the guardian has just been there
+    down_from_fill(floor, outage, 8)
+    signal = floor.trade()
+    if stage == "limited":
+        floor.run(1)
+        assert answer(floor, signal.id, nonce=request_of(floor)["nonce"]) == 200
+    floor.run(15)
+    assert floor.workflow(signal.id)["runtimeStatus"] == "Failed"
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "does not answer"])
