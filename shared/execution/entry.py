@@ -118,7 +118,9 @@ def _stay(
             # The part that has filled is not left alone either: its stop may fail meanwhile.
             with suppress(ExchangeError):
                 bare = protection.bare(desk, symbol)
-                if bare is not None:
+                if bare is not None and found[0].exit_reason:
+                    flatten.close_position(desk, found[0], found[0].exit_reason)
+                elif bare is not None:
                     protection.protect(desk, found[0], bare, covered.ms())
                 covered = Elapsed(desk.clock)
         if found_out.ms() < unseen.FIND_OUT_MS and unseen.still(desk, found[0]):
