@@ -17,6 +17,10 @@ bp = df.Blueprint()
 #: Seconds that the answer of who has opened a position waits for the watch to be started.
 ASKING = 2.0
 
+#: Seconds after which a look that saw nothing open is no reason to end the watch: what has been
+#: opened since asked for it in vain, as it was running.
+LATE = 1.0
+
 
 async def watch_account(client: str) -> bool:
     """Have all positions looked at every two seconds, if the settings say so and nobody does.
@@ -100,6 +104,7 @@ def account_watch(context: df.DurableOrchestrationContext) -> Any:
     from shared.execution.survey import SURVEY_EVERY
 
     for _ in range(WATCH_LOOKS):
+        asked = context.current_utc_datetime
         try:
             seen = yield context.call_activity("survey_positions", {})
             if seen["left"]:
@@ -107,7 +112,8 @@ def account_watch(context: df.DurableOrchestrationContext) -> Any:
                 yield context.task_all(looks)
         except Exception:  # noqa: BLE001 - whatever became of that look, another one follows
             seen = {"again": True, "after": SURVEY_EVERY}
-        if not seen["again"]:
+        late = context.current_utc_datetime - asked > timedelta(seconds=LATE)
+        if not seen["again"] and not late:
             return {"open": False}
         wait = timedelta(seconds=seen["after"])
         yield context.create_timer(context.current_utc_datetime + wait)

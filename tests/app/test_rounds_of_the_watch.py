@@ -18,6 +18,7 @@ from test_failing_stops import conditional, opened
 from watched import ALWAYS, QUIET, D, Ledger, end, looks
 
 from local.contracts import Request, Response
+from local.durable import Delivery, FaultPolicy
 from local.simulate.listing import PRICES as MANY
 from local.simulate.listing import contracts_of
 from shared.errors import ConfigurationError, ExchangeHalted, ExchangeThrottled, ExchangeUnavailable
@@ -69,6 +70,37 @@ def test_a_position_is_looked_at_though_its_workflow_is_over(open_floor: Any) ->
     assert floor.held()
     assert at, "nobody looks"
     assert at[0] - began < 2_000
+
+
+class Late(FaultPolicy):
+    """A task hub that keeps what the first look saw for some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def delivery(self, name: str) -> Delivery:
+        if name != "survey_positions":
+            return Delivery()
+        seconds, self.seconds = self.seconds, 0.0
+        return Delivery(1, round(seconds * 1000))
+
+
+@pytest.mark.parametrize("seconds", [2, 12])
+def test_a_look_that_saw_nothing_and_comes_late_does_not_end_it(
+    open_floor: Any, seconds: float
+) -> None:
+    """Whoever has opened a position meanwhile was told that the watch is running."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    floor.platform.hub._activities._faults = Late(seconds)
+    floor.run(22)  # the guardian has just been there
+    floor.durable("POST", "orchestrators/account_watch/account-watch-main", {})
+    floor.run(0.2)
+    floor.trade()
+    floor.run(20)
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
 
 
 @pytest.mark.parametrize("stage", ["paper", "limited"])
