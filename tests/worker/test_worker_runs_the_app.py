@@ -18,7 +18,7 @@ import pytest
 
 from local.clock import VirtualClock, loop_for
 from local.configuration import DEMONSTRATION, configuration
-from local.contracts import Request
+from local.contracts import Request, Response
 from local.eventlog import StoredEvent
 from local.exchange.api import BinanceApi
 from local.exchange.session import InProcessSession
@@ -175,6 +175,17 @@ def test_what_the_worker_library_executed_is_what_the_application_is_for() -> No
     assert "open_position" not in asked
 
 
+#: A task hub that nobody answers for: what has been opened is told all the same.
+CLIENT = json.dumps(
+    {
+        "taskHubName": "borsa",
+        "creationUrls": {},
+        "managementUrls": {},
+        "rpcBaseUrl": "http://127.0.0.1:9/",
+    }
+)
+
+
 def in_the_worker_library() -> Any:
     """The calls through the worker library: the inputs are what the host sends over gRPC."""
     from tests.host.worker_library import index_and_invoke
@@ -193,7 +204,10 @@ def in_the_worker_library() -> Any:
                     {"events": {"collection_bytes": [event.body for event in EVENTS]}},
                     {"SystemPropertiesArray": {"json": properties}},
                 ),
-                "assess": ({"payload": {"string": json.dumps(PAYLOAD)}}, {}),
+                "assess": (
+                    {"payload": {"string": json.dumps(PAYLOAD)}, "client": {"string": CLIENT}},
+                    {},
+                ),
                 "trade_workflow": ({"context": {"string": CONTEXT}}, {}),
             },
         )
@@ -203,7 +217,12 @@ def in_the_worker_library() -> Any:
 
 
 async def invoke_all(platform: Platform) -> dict[str, Any]:
-    """The same calls through the embedded host."""
+    """The same calls through the embedded host, whose task hub does not answer them either."""
+
+    async def away(request: Request) -> Response:
+        return Response(503, [], b'{"Message": "nobody is there"}')
+
+    platform.hub.rpc = away  # type: ignore[method-assign]
     host = platform.host
     pipeline, trade = host._pipeline, host.orchestrator("trade_workflow")
     assert pipeline is not None
