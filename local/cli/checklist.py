@@ -9,7 +9,7 @@ from local.cli.open_state import call
 
 def run(options: argparse.Namespace) -> int:
     """0 when every item passed, 1 when one did not."""
-    status, body = call(options.state, "GET", "checklist")
+    status, body = call(options.state, "GET", "checklist", waits=True)
     if status != 200:
         print(f"the checklist was answered with {status}: {body}")
         return 1

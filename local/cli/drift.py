@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
         found = past(options)
     else:
         query = f"days={options.days}" + "".join(f"&model={name}" for name in options.models[:1])
-        status, body = call(options.state, "GET", f"models/drift?{query}")
+        status, body = call(options.state, "GET", f"models/drift?{query}", waits=True)
         if status != 200:
             said = (body or {}).get("error", {}).get("message", "")
             print(f"the application answered with {status}: {said}")

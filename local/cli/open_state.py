@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from shared.errors import InvalidInput
 from shared.storage.sqlite import SqliteStore
 
 ACCOUNT = "main"
+#: Seconds; the exchange counts by the minute.
+LONGEST_WAIT = 65
 
 
 def open_store(folder: Path, clock: Clock | None = None) -> SqliteStore:
@@ -50,7 +54,13 @@ def running(folder: Path) -> dict[str, Any]:
 
 
 def call(
-    folder: Path, method: str, path: str, body: Any = None, *, patience: float = 30.0
+    folder: Path,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    patience: float = 30.0,
+    waits: bool = False,
 ) -> tuple[int, Any]:
     """Call an endpoint of the running application; status and JSON body.
 
@@ -58,6 +68,9 @@ def call(
     ----------
     patience : float
         Seconds to wait for its answer.
+    waits : bool
+        Of what only reads: where the application says "later", because views have had their part
+        of the exchange's rate limit in this minute, wait as long as it says and ask once more.
 
     Raises
     ------
@@ -69,14 +82,21 @@ def call(
     run = running(folder)
     with requests.Session() as session:
         session.trust_env = False
-        try:
-            answer = session.request(
+
+        def ask() -> requests.Response:
+            return session.request(
                 method,
                 f"{run['url']}/api/{path}",
                 json=body,
                 headers={"x-functions-key": run["key"]},
                 timeout=patience,
             )
+
+        try:
+            answer = ask()
+            if waits and answer.status_code == 429:
+                _wait(answer.headers.get("Retry-After", ""))
+                answer = ask()
         except requests.RequestException:
             raise InvalidInput(
                 f"the application at {run['url']} does not answer; is ./run still running?"
@@ -85,3 +105,9 @@ def call(
         return answer.status_code, answer.json()
     except ValueError:
         return answer.status_code, None
+
+
+def _wait(told: str) -> None:
+    seconds = min(int(told), LONGEST_WAIT) if told.isdecimal() else LONGEST_WAIT
+    print(f"the application is at a rate limit; asking again in {seconds} s ...", file=sys.stderr)
+    time.sleep(seconds)

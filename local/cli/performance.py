@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
         if at is not None
     }
     query = f"?{urlencode(asked)}" if asked else ""
-    status, body = call(options.state, "GET", f"performance{query}")
+    status, body = call(options.state, "GET", f"performance{query}", waits=True)
     if status != 200:
         said = (body or {}).get("error", {}).get("message", "")
         print(f"the application answered with {status}: {said}")

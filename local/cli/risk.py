@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None
     }
     query = f"?{urlencode(asked)}" if asked else ""
-    status, body = call(options.state, "GET", f"risk{query}")
+    status, body = call(options.state, "GET", f"risk{query}", waits=True)
     if status != 200:
         return _refused(status, body)
     if options.html is not None:
@@ -84,7 +84,7 @@ def _run_stress(options: argparse.Namespace) -> int:
         body["market"] = market
     if options.stop_gap is not None:
         body["stopGap"] = options.stop_gap
-    status, answer = call(options.state, "POST", "risk/stress", body)
+    status, answer = call(options.state, "POST", "risk/stress", body, waits=True)
     if status != 200:
         return _refused(status, answer)
     if options.json:

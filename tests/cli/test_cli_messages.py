@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from local.cli import drift, live, risk, stop
 from local.cli.main import main
+from local.cli.open_state import call
 from shared.errors import ConfigurationError
 from shared.security.secrets import EnvironmentSecrets
+from tests.opinions.remote_server import Reply, remote
 
 #: Arguments with FILE for a file of the given content (None: there is none), what is said.
 MISTAKES = {
@@ -140,3 +144,23 @@ def test_lines_tell_a_latch_once_and_when_the_account_is_flat() -> None:
         "2026-01-05T02:08:02 ALERT Emergency stop: the account is flat: t"
     ]
     assert live._news({"alerts": None}, shown) == []
+
+
+def test_who_only_reads_waits_where_the_application_says_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with remote() as served:
+        (tmp_path / "run.json").write_text(json.dumps({"url": served.url, "key": "a key"}))
+        later = Reply({"error": {"message": "rate budget for view is used up"}}, 429)
+        later.headers["Retry-After"] = "1"
+        served.will(later, Reply({"equity": "5000"}))
+        began = time.monotonic()
+        assert call(tmp_path, "GET", "risk", waits=True) == (200, {"equity": "5000"})
+        assert time.monotonic() - began >= 1
+        assert "asking again in 1 s" in capsys.readouterr().err
+        # Whoever acts is told at once, and so is who has waited.
+        served.will(later)
+        assert call(tmp_path, "POST", "emergency-stop")[0] == 429
+        served.will(later, later)
+        assert call(tmp_path, "GET", "risk", waits=True)[0] == 429
+        assert len(served.seen) == 5
