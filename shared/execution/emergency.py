@@ -143,6 +143,7 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
     gone: list[str] = []
     stuck: list[VenueAlgoOrder] = []
     unread: set[str] = set()
+    shown: set[str] = set()
     books = Books(desk.clock)
     try:
         for round_ in range(ROUNDS):
@@ -155,8 +156,12 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             stuck = seen.stuck(desk, held, algos)
             algos = [a for a in algos if a not in stuck]
             remaining = tuple(open_symbols(held, plain, algos))
+            shown |= {p.symbol for p in held}
             if not remaining and not outstanding and not unread:
-                break
+                unshown = _unshown(desk, books, shown)
+                if not unshown and not books.late:
+                    break
+                remaining, outstanding = tuple(sorted(unshown)), int(books.late)
             if not round_:
                 foreign += _foreign(desk, held, plain, algos, books)
             # What cannot be listed is cancelled wherever something of ours, or held, could be:
@@ -186,7 +191,10 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             for symbol in sorted(unlisted - resting if seen.PLAIN in unread else ()):
                 _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
             armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
-            for symbol in sorted(armed - still):
+            armed -= still
+            if armed - shown:
+                armed -= _unshown(desk, books, shown)
+            for symbol in sorted(armed):
                 sure = _try(failures, symbol, desk.exchange.cancel_all_algo_orders, symbol)
                 for algo in algos:
                     if algo.symbol != symbol:
@@ -362,6 +370,18 @@ def _permits(desk: Desk, books: Books) -> int:
         except StoreError:
             books.give_up()
     return 1
+
+
+def _unshown(desk: Desk, books: Books, shown: set[str]) -> set[str]:
+    """Symbols whose position may not be shown yet; none while the store does not say: then nothing
+    counts as flat, and what shows later is closed by the next run."""
+    if not books.late:
+        try:
+            with at_most(STORE_MS / 1000):
+                return seen.unshown(desk, shown)
+        except StoreError:
+            books.give_up()
+    return set()
 
 
 def _write(books: Books, step: Callable[[], object]) -> None:

@@ -7,13 +7,19 @@ collected in ``unread``: with anything in it the account does not count as flat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
 from typing import TypeVar
 
 from shared.errors import ExchangeError
+from shared.execution import chase
 from shared.execution import stuck as stuck_orders
 from shared.execution.desk import Desk
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
+from shared.execution.settlement import LOOK_BACK_BY_SIDE_MS
+from shared.execution.sighting import POSITION_LAG_MS
+from shared.portfolio import positions as position_records
+from shared.portfolio.positions import PositionRecord
 
 T = TypeVar("T")
 
@@ -65,3 +71,39 @@ def stuck(
         return stuck_orders.stuck(desk, held, algos)
     except ExchangeError:
         return []
+
+
+def unshown(desk: Desk, shown: Collection[str]) -> set[str]:
+    """Symbols whose position the exchange may not show yet: views lag behind fills.
+
+    Such a one is no sign that there is none, and its stop no leftover.
+
+    Parameters
+    ----------
+    shown : collection of str
+        Where a position has been seen: that one is closed when it is not shown any more.
+    """
+    records = position_records.open_records(desk.store, desk.account)
+    return {s for s, record in records.items() if s not in shown and _just_filled(desk, record)}
+
+
+def _just_filled(desk: Desk, record: PositionRecord) -> bool:
+    try:
+        if record.state == "open":
+            young = abs(desk.clock.now_ms() - record.updated_at) <= POSITION_LAG_MS
+            return young and not _closed_since(desk, record)
+        found = [
+            desk.exchange.order(record.id, known.id)
+            for known in chase.entry_orders(desk, record.decision_id)
+        ]
+    except ExchangeError:
+        return True
+    now = desk.exchange.now_ms()
+    return any(o and o.executed_quantity and now - o.update_time <= POSITION_LAG_MS for o in found)
+
+
+def _closed_since(desk: Desk, record: PositionRecord) -> bool:
+    """Whether fills prove that what was opened is closed again."""
+    fills = desk.exchange.fills(record.id, start=record.opened_at - LOOK_BACK_BY_SIDE_MS)
+    entered = sum((f.quantity for f in fills if f.side == record.side), Decimal(0))
+    return record.quantity <= entered == sum((f.quantity for f in fills), Decimal(0)) - entered
