@@ -186,7 +186,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "emergency stop leaves conditional orders",
         EMERGENCY,
-        "        for symbol in sorted(armed - still):",
+        "        for symbol in sorted(armed):",
         "        for symbol in sorted(still - still):",
         "stops",
     ),
