@@ -17,6 +17,10 @@ bp = df.Blueprint()
 #: Seconds that the answer of who has opened a position waits for the watch to be started.
 ASKING = 2.0
 
+#: The same for who has found a position that somebody has to see to now, and does it himself then:
+#: a stop that has failed has five seconds, and two of them may have gone before it was seen.
+STARTING = 1.0
+
 #: Seconds after which a look that saw nothing open is no reason to end the watch: what has been
 #: opened since asked for it in vain, as it was running.
 LATE = 1.0
@@ -77,7 +81,8 @@ async def watch_position(client: str, symbol: str, decision: str) -> list[dict[s
     """
     request = {"symbol": symbol, "decision": decision}
     try:
-        await start_once(client, "stop_watch", f"watch-{decision}", request)
+        start = start_once(client, "stop_watch", f"watch-{decision}", request)
+        await asyncio.wait_for(start, STARTING)
     except Exception:
         logging.getLogger("borsa").exception("%s needs to be watched and is not", symbol)
         return [request]

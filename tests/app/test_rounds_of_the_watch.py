@@ -72,6 +72,27 @@ def test_a_position_is_looked_at_though_its_workflow_is_over(open_floor: Any) ->
     assert at[0] - began < 2_000
 
 
+def test_a_hub_that_does_not_answer_keeps_no_failed_stop_from_being_met(open_floor: Any) -> None:
+    """The look itself sees to the position where nobody can be started for it."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    rpc = floor.platform.hub.rpc
+
+    async def silent(request: Request) -> Response:
+        if "stop_watch" in request.target:
+            await asyncio.sleep(60)
+        answer: Response = await rpc(request)
+        return answer
+
+    floor.platform.hub.rpc = silent
+    floor.run(22)  # the guardian has just been there
+    floor.trade()
+    floor.run(10)
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
+
+
 class Late(FaultPolicy):
     """A task hub that keeps what the first look saw for some seconds."""
 
