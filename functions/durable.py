@@ -6,6 +6,7 @@ it is given a stand-in that becomes the real aiohttp when something of it is use
 who imports aiohttp gets the real one.
 """
 
+import asyncio
 import importlib
 import logging
 import sys
@@ -72,7 +73,9 @@ def starts_workflows(bp: "df.Blueprint") -> Callable[[Any], Any]:
     return decorate
 
 
-async def start_once(client: str, workflow: str, instance_id: str, payload: Any) -> bool:
+async def start_once(
+    client: str, workflow: str, instance_id: str, payload: Any, within: float | None = None
+) -> bool:
     """Start an orchestration unless one with this id is running.
 
     ``start_new`` refuses a running id by raising and runs a finished one again; the workflows are
@@ -82,9 +85,18 @@ async def start_once(client: str, workflow: str, instance_id: str, payload: Any)
     ----------
     client : str
         The value of the binding that :func:`starts_workflows` declares.
+    within : float, optional
+        Seconds to wait for the answer, of whoever does it himself where there is none. By itself
+        the request ends after five minutes. The workflow may have been started all the same.
+
+    Raises
+    ------
+    Exception
+        It could not be started; :class:`TimeoutError` where that is not known.
     """
+    starting = df.DurableOrchestrationClient(client).start_new(workflow, instance_id, payload)
     try:
-        await df.DurableOrchestrationClient(client).start_new(workflow, instance_id, payload)
+        await asyncio.wait_for(starting, within)
     except Exception as error:
         # The SDK raises a bare Exception with the extension's text; only this one is expected.
         if "already exists" not in str(error).lower():

@@ -7,6 +7,7 @@ import azure.functions as func
 
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import Events, emits, flush, shows, signalr
+from functions.safety import STARTING
 from functions.threads import in_thread
 from functions.watch import watch_account, watch_position
 from shared.bootstrap import services
@@ -101,7 +102,7 @@ async def _resume_emergency(desk: Any, client: str) -> None:
 
     workflow = await in_thread(emergency.workflow_id, desk)
     try:
-        await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
+        await start_once(client, "emergency_workflow", workflow, {"attempt": 0}, within=STARTING)
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
         await in_thread(emergency.flatten_account, desk, workflow)

@@ -10,6 +10,7 @@ from functions import deadletter
 from functions.annotations import EventBatch
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import CONNECTION, Events
+from functions.safety import STARTING
 from functions.threads import in_thread
 from shared.bootstrap import services
 
@@ -47,7 +48,7 @@ async def on_market(events: EventBatch, risk: Events, client: str) -> None:
     signals, stop = await in_thread(_signals, events, told)
     if stop:
         try:
-            await start_once(client, "emergency_workflow", stop, {"attempt": 0})
+            await start_once(client, "emergency_workflow", stop, {"attempt": 0}, within=STARTING)
         except Exception:
             # Latched is latched: the guardian starts it within a minute.
             logging.getLogger("borsa").exception("%s: emergency workflow not started", stop)

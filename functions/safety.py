@@ -22,6 +22,9 @@ ATTEMPTS_PER_GENERATION = 30
 PAUSE_SECONDS = 2
 LONGEST_PAUSE_SECONDS = 5
 
+#: Seconds that whoever stops waits for the workflow to be started, before he closes by himself.
+STARTING = 3.0
+
 
 class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of ``POST /api/emergency-stop``; everything is optional: stopping is never refused."""
@@ -68,7 +71,7 @@ async def _drill(req: func.HttpRequest, desk: Any, client: str) -> func.HttpResp
     try:
         # The very workflow that a stop starts; told that it is a drill it ends at once.
         name = f"drill-{desk.clock.now_ms()}"
-        await start_once(client, "emergency_workflow", name, {"drill": True})
+        await start_once(client, "emergency_workflow", name, {"drill": True}, within=STARTING)
     except Exception as error:  # noqa: BLE001 - it is what the drill is to find out
         trouble = f"the emergency workflow cannot be started: {error}"
     report = await in_thread(drill.run, desk, operator, trouble)
@@ -109,7 +112,7 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     # Closing comes first: audit and alert may be slow, or fail.
     answered: dict[str, Any] = {"state": "latched", "workflow": workflow}
     try:
-        await start_once(client, "emergency_workflow", workflow, {"attempt": 0})
+        await start_once(client, "emergency_workflow", workflow, {"attempt": 0}, within=STARTING)
     except Exception:
         # Without Durable the stop still stops: flatten in this very request.
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
@@ -132,7 +135,8 @@ async def _close_without_latch(desk: Any, client: str, evidence: dict[str, Any],
     name = late_latch.workflow_id(now)
     pending = {"evidence": evidence, "at": now}
     try:
-        await start_once(client, "emergency_workflow", name, {"attempt": 0, "latch": pending})
+        request = {"attempt": 0, "latch": pending}
+        await start_once(client, "emergency_workflow", name, request, within=STARTING)
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
         await in_thread(emergency.flatten_account, desk, name)

@@ -9,7 +9,7 @@ from functions.annotations import Payload
 from functions.durable import df, starts_workflows
 from functions.outputs import Events, emits, flush
 from functions.threads import in_thread
-from functions.watch import watch_opened, watch_whatever_was_opened
+from functions.watch import watch_account, watch_opened
 from shared.bootstrap import services
 
 bp = df.Blueprint()
@@ -172,7 +172,8 @@ async def _watched(
     try:
         done: tuple[dict[str, Any], Any] = await in_thread(_seen_through, work, payload)
     except Exception:
-        await watch_whatever_was_opened(client)
+        # The store, most likely, and its workflow may fail with it.
+        await watch_account(client)
         raise
     return done
 

@@ -14,7 +14,8 @@ from shared.bootstrap import services
 bp = df.Blueprint()
 
 
-#: Seconds that the answer of who has opened a position waits for the watch to be started.
+#: Seconds that who asks for the watch waits for it to be started: the answer of who has opened a
+#: position, and the guardian, which has more to do.
 ASKING = 2.0
 
 #: The same for who has found a position that somebody has to see to now, and does it himself then:
@@ -40,7 +41,8 @@ async def watch_account(client: str) -> bool:
     if not desk.watch_always:
         return False
     try:
-        await start_once(client, "account_watch", f"account-watch-{desk.account}", {})
+        name = f"account-watch-{desk.account}"
+        await start_once(client, "account_watch", name, {}, within=ASKING)
     except Exception:
         logging.getLogger("borsa").exception("the account's positions are not watched")
         return False
@@ -53,22 +55,8 @@ async def watch_opened(client: str, opened: dict[str, Any]) -> None:
     Its workflow asks where this could not; but a run that comes late, on an instance that stood
     still, has no workflow any more: that ended with what another run had answered.
     """
-    if opened.get("watch") is True and await _asked(client):
+    if opened.get("watch") is True and await watch_account(client):
         opened["watch"] = "asked"
-
-
-async def watch_whatever_was_opened(client: str) -> None:
-    """The same for an activity that failed, the store with it as a rule: nobody knows what it has
-    opened, and its workflow may fail with it."""
-    await _asked(client)
-
-
-async def _asked(client: str) -> bool:
-    try:
-        return await asyncio.wait_for(watch_account(client), ASKING)
-    except TimeoutError:
-        logging.getLogger("borsa").error("the watch over the account: no answer from Durable")
-        return False
 
 
 async def watch_position(client: str, symbol: str, decision: str) -> list[dict[str, str]]:
@@ -81,8 +69,7 @@ async def watch_position(client: str, symbol: str, decision: str) -> list[dict[s
     """
     request = {"symbol": symbol, "decision": decision}
     try:
-        start = start_once(client, "stop_watch", f"watch-{decision}", request)
-        await asyncio.wait_for(start, STARTING)
+        await start_once(client, "stop_watch", f"watch-{decision}", request, within=STARTING)
     except Exception:
         logging.getLogger("borsa").exception("%s needs to be watched and is not", symbol)
         return [request]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from desk import ACCOUNT, POSITIONS, UNAVAILABLE
 from outage import assert_all_recorded, assert_nothing_open, floor_with, intents, opened
+from watched import QUIET
 
+from local.contracts import Request, Response
 from shared.errors import ExchangeUnavailable
 from shared.execution import emergency, guardian, reconcile
 from shared.storage.patience import patience
@@ -144,3 +148,38 @@ def test_a_close_is_written_down_though_nothing_can_be_seen_after_it(open_floor)
     close = floor.orders()[-1].client_order_id
     assert intents(floor)[close] == 1
     assert {o["id"]: o["state"] for o in floor.documents("orders")}[close] == "filled"
+
+
+@pytest.mark.parametrize("pressed", ["by hand", "by hand, without the store", "by the guardian"])
+def test_a_stop_closes_though_the_task_hub_does_not_answer(open_floor, pressed):
+    """It refuses nothing, it is silent: a request to it ends by itself after five minutes."""
+    floor, outage = floor_with(open_floor, moves={"BTCUSDT": QUIET})
+    rpc, asked = floor.platform.hub.rpc, []
+
+    async def silent(request: Request) -> Response:
+        if "emergency_workflow" in request.target and len(asked) < 2:
+            asked.append(request)
+            await asyncio.sleep(300)
+        answer: Response = await rpc(request)
+        return answer
+
+    floor.platform.hub.rpc = silent
+    floor.run(22)  # the guardian has just been there
+    floor.trade()
+    floor.run(5)
+    assert floor.held()
+    began = floor.clock.now_ms()
+    if pressed == "by the guardian":
+        evidence = {"operator": "ada", "reason": "none", "at": began}
+        emergency.latch(floor.desk, "manual", evidence, "emergency-1")
+        floor.watch.latched_at = began
+        floor.timer("guardian")
+    else:
+        outage.fails = lambda: "without" in pressed
+        floor.http("POST", "/api/emergency-stop", {})
+        outage.fails = lambda: False
+    assert asked
+    assert not floor.held()
+    assert floor.fills()[-1].time - began < 15_000
+    floor.minutes(2)
+    assert len(floor.trades()) == 1
