@@ -7,7 +7,7 @@ import azure.functions as func
 
 from functions.durable import df, start_once, starts_workflows
 from functions.outputs import Events, emits, flush, shows, signalr
-from functions.safety import STARTING
+from functions.safety import STARTING, flatten_here
 from functions.threads import in_thread
 from functions.watch import watch_account, watch_position
 from shared.bootstrap import services
@@ -105,7 +105,7 @@ async def _resume_emergency(desk: Any, client: str) -> None:
         await start_once(client, "emergency_workflow", workflow, {"attempt": 0}, within=STARTING)
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        await in_thread(emergency.flatten_account, desk, workflow)
+        await in_thread(flatten_here, desk, workflow)
 
 
 @bp.timer_trigger(schedule="40 */5 * * * *", arg_name="timer", use_monitor=True)

@@ -22,6 +22,9 @@ ATTEMPTS_PER_GENERATION = 30
 PAUSE_SECONDS = 2
 LONGEST_PAUSE_SECONDS = 5
 
+#: Seconds after which no further run begins where it has to be done without the workflow.
+HERE_SECONDS = 25
+
 #: Seconds that whoever stops waits for the workflow to be started, before he closes by himself.
 STARTING = 3.0
 
@@ -116,8 +119,8 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
     except Exception:
         # Without Durable the stop still stops: flatten in this very request.
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        result = await in_thread(emergency.flatten_account, desk, workflow)
-        answered |= {"flat": result.flat, "workflow": None}
+        flat = await in_thread(flatten_here, desk, workflow)
+        answered |= {"flat": flat, "workflow": None}
     tell = partial(
         emergency.tell_latched, desk, "manual", evidence, f"emergency-{now}", first=first
     )
@@ -130,7 +133,7 @@ async def _stop(req: func.HttpRequest, desk: Any, client: str) -> func.HttpRespo
 
 async def _close_without_latch(desk: Any, client: str, evidence: dict[str, Any], now: int) -> None:
     """Close now and latch as soon as the store answers: no entry gets a permit before that."""
-    from shared.execution import emergency, late_latch
+    from shared.execution import late_latch
 
     name = late_latch.workflow_id(now)
     pending = {"evidence": evidence, "at": now}
@@ -139,7 +142,34 @@ async def _close_without_latch(desk: Any, client: str, evidence: dict[str, Any],
         await start_once(client, "emergency_workflow", name, request, within=STARTING)
     except Exception:
         logging.getLogger("borsa").exception("emergency workflow not started; flattening here")
-        await in_thread(emergency.flatten_account, desk, name)
+        # While the store fails nothing can be verified; whoever pressed is to repeat it soon.
+        await in_thread(flatten_here, desk, name, verified=False)
+
+
+def flatten_here(desk: Any, workflow: str, *, verified: bool = True) -> bool:
+    """Do what the emergency workflow would, where that cannot be started; whether all is closed.
+
+    For as long as a request may take: the guardian, who goes on, comes once a minute. Not
+    ``verified``: until the exchange shows nothing, whatever the store says of permits.
+    """
+    from shared.errors import BorsaError, ExchangeError
+    from shared.execution import emergency
+    from shared.execution.elapsed import Elapsed
+
+    passed, attempt = Elapsed(desk.clock), 0
+    while True:
+        try:
+            result = emergency.flatten_account(desk, workflow, attempt)
+            if result.flat or not (verified or result.remaining):
+                return True
+        except BorsaError as error:
+            logging.getLogger("borsa").error("flatten: %s: %s", type(error).__name__, error)
+            if isinstance(error, ExchangeError):
+                emergency.unreachable(desk, error, workflow, attempt)
+        if passed.ms() > HERE_SECONDS * 1000:
+            return False
+        attempt += 1
+        desk.clock.sleep(PAUSE_SECONDS)
 
 
 @bp.route(route="kill-switch/clear", methods=["POST"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from desk import ACCOUNT, POSITIONS, UNAVAILABLE
+from desk import ACCOUNT, ORDER, POSITIONS, UNAVAILABLE
 from outage import assert_all_recorded, assert_nothing_open, floor_with, intents, opened
 from watched import QUIET
 
@@ -181,5 +181,33 @@ def test_a_stop_closes_though_the_task_hub_does_not_answer(open_floor, pressed):
     assert asked
     assert not floor.held()
     assert floor.fills()[-1].time - began < 15_000
+    floor.minutes(2)
+    assert len(floor.trades()) == 1
+
+
+@pytest.mark.parametrize("away", ["orders", "everything"])
+@pytest.mark.parametrize("store", ["works", "fails"])
+def test_a_stop_goes_on_by_itself_where_no_workflow_can_be_started(open_floor, away, store):
+    """Its only run met an exchange that takes nothing; the guardian comes in a minute."""
+    floor, outage = floor_with(open_floor, moves={"BTCUSDT": QUIET})
+    floor.run(22)  # the guardian has just been there
+    floor.trade()
+    floor.run(5)
+    assert floor.held()
+    floor.durable_refuses = lambda request: "emergency_workflow" in request.target
+    began = floor.clock.now_ms()
+    for what in (ORDER,) if away == "orders" else (ORDER, POSITIONS, ACCOUNT):
+        floor.break_next(what, UNAVAILABLE, times=10_000, seconds=12)
+    outage.fails = lambda: store == "fails"
+    answer = floor.http("POST", "/api/emergency-stop", {"operator": "ada"})
+    assert answer.status == (202 if store == "works" else 503)
+    assert not floor.held()
+    assert floor.fills()[-1].time - began < 30_000
+    outage.fails = lambda: False
+    if store == "works":
+        assert "kill-switch" in floor.alerts()
+        assert "ada" in {r["evidence"]["operator"] for r in floor.audit("kill_switch")}
+    else:
+        assert floor.http("POST", "/api/emergency-stop", {"operator": "ada"}).status == 202
     floor.minutes(2)
     assert len(floor.trades()) == 1
