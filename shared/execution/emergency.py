@@ -191,7 +191,8 @@ def flatten_account(desk: Desk, correlation: str, attempt: int = 0) -> Flattened
             for symbol in sorted(unlisted - resting if seen.PLAIN in unread else ()):
                 _try(failures, symbol, desk.exchange.cancel_all_orders, symbol)
             armed = {a.symbol for a in algos} | (unlisted if seen.CONDITIONAL in unread else set())
-            armed -= still
+            # Also where none is listed: one that was placed just now may not be shown yet.
+            armed = (armed | {p.symbol for p in held}) - still
             if armed - shown:
                 armed -= _unshown(desk, books, shown)
             for symbol in sorted(armed):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from desk import ACCOUNT, POSITIONS, Crash, Floor
+from desk import ACCOUNT, OPEN_ALGOS, POSITIONS, Crash, Floor
 from outage import approve
 from watched import ALWAYS, QUIET
 
@@ -77,3 +77,32 @@ def test_nor_where_the_process_that_opened_it_has_died(open_floor):
     assert not floor.held()
     emergency.settle_all(floor.desk)
     assert len(floor.trades()) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 1.5])
+def test_nor_are_orders_left_that_are_not_listed_yet(open_floor, seconds):
+    """Stop and target, placed just before: they stayed until the guardian found them."""
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    true_answer = floor.faults.after
+
+    def after(request: ApiRequest, response: ApiResponse) -> ApiResponse:
+        response = true_answer(request, response)
+        fills = floor.fills()
+        old = not fills or floor.clock.now_ms() - fills[0].time > LAG_MS
+        if (request.method, request.path) != OPEN_ALGOS or old:
+            return response
+        return ApiResponse(response.status, response.headers, b"[]")
+
+    floor.faults.after = after
+    floor.run(42)  # guardian and reconciliation have just been there
+    floor.trade()
+    while not floor.algos():
+        floor.run(0.02)
+    floor.run(seconds)
+    assert floor.http("POST", "/api/emergency-stop", {}).status == 202
+    floor.run(5)
+    assert "emergency-flat" in floor.alerts()
+    assert not floor.held()
+    assert not floor.algos()
+    floor.minutes(6)
+    assert {o["state"] for o in floor.documents("orders")} <= {"filled", "cancelled"}
