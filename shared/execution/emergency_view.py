@@ -90,20 +90,23 @@ def unshown(desk: Desk, shown: Collection[str]) -> set[str]:
 def _just_filled(desk: Desk, record: PositionRecord) -> bool:
     try:
         if record.state == "open":
-            young = abs(desk.clock.now_ms() - record.updated_at) <= POSITION_LAG_MS
-            return young and not _closed_since(desk, record)
-        found = [
-            desk.exchange.order(record.id, known.id)
-            for known in chase.entry_orders(desk, record.decision_id)
-        ]
+            executed = record.quantity
+            filled_for = abs(desk.clock.now_ms() - record.updated_at)
+        else:
+            entered = [
+                order
+                for known in chase.entry_orders(desk, record.decision_id)
+                if (order := desk.exchange.order(record.id, known.id)) and order.executed_quantity
+            ]
+            executed = sum((o.executed_quantity for o in entered), Decimal(0))
+            filled_for = desk.exchange.now_ms() - max((o.update_time for o in entered), default=0)
+        return filled_for <= POSITION_LAG_MS and not _closed_since(desk, record, executed)
     except ExchangeError:
         return True
-    now = desk.exchange.now_ms()
-    return any(o and o.executed_quantity and now - o.update_time <= POSITION_LAG_MS for o in found)
 
 
-def _closed_since(desk: Desk, record: PositionRecord) -> bool:
+def _closed_since(desk: Desk, record: PositionRecord, executed: Decimal) -> bool:
     """Whether fills prove that what was opened is closed again."""
     fills = desk.exchange.fills(record.id, start=record.opened_at - LOOK_BACK_BY_SIDE_MS)
     entered = sum((f.quantity for f in fills if f.side == record.side), Decimal(0))
-    return record.quantity <= entered == sum((f.quantity for f in fills), Decimal(0)) - entered
+    return executed <= entered == sum((f.quantity for f in fills), Decimal(0)) - entered
