@@ -57,8 +57,9 @@ def close_position(
     attempts : int
         Of a caller that comes back by himself: fewer.
     proved : VenuePosition, optional
-        The position as the fills of just now have made it. It is closed though the exchange's
-        view, which may lag behind them, shows nothing: once, as that may also be right.
+        The position as the fills of just now have made it. It is closed once without a look: the
+        exchange's view may lag behind them, or not be readable, and two close no more than there
+        is.
     """
     own = Books(desk.clock) if books is None else books
     try:
@@ -78,7 +79,7 @@ def _close_position(
 ) -> bool:
     doubt: str | None = None
     for attempt in range(attempts):
-        venue, seen_at = _held(desk, record.id) or proved, desk.clock.now_ms()
+        venue, seen_at = proved or _held(desk, record.id), desk.clock.now_ms()
         if venue is None:
             return True
         if not books.late:

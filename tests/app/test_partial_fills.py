@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from chased import FLAT, begun, chasing, enter, fill
-from desk import ALGO, POSITIONS, Floor
+from desk import ACCOUNT, ALGO, POSITIONS, UNAVAILABLE, Floor
 from outage import approve, down_from_fill, floor_with
 
 from local.exchange.faults import ApiResponse, error_answer
@@ -93,6 +93,22 @@ def test_what_filled_and_gets_no_stop_is_closed_though_the_positions_lag(open_fl
         assert not floor.held()
         later(floor, 2)
     assert entry.open_position(floor.desk, "BTCUSDT", signal.id).status == "flat"
+    assert not floor.held()
+    assert floor.fills()[-1].time - floor.fills()[0].time < 5_000
+    later(floor)
+    guard(floor.desk)
+    booked(floor, "BTCUSDT")
+
+
+def test_what_filled_and_gets_no_stop_is_closed_though_positions_cannot_be_read(open_floor):
+    """Nor balances: it was looked for until they could be, and no close sent."""
+    floor = open_floor({"BTCUSDT": ()}, durable=False)
+    signal = floor.signal()
+    approve(floor, signal)
+    floor.break_next(ALGO, error_answer(400, -2021, "Order would immediately trigger."), times=99)
+    for what in (POSITIONS, ACCOUNT):
+        floor.break_next(what, UNAVAILABLE, times=999, seconds=30, where=lambda r: floor.fills())
+    entry.open_position(floor.desk, "BTCUSDT", signal.id)
     assert not floor.held()
     assert floor.fills()[-1].time - floor.fills()[0].time < 5_000
     later(floor)
