@@ -20,6 +20,7 @@ from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
 from shared.execution.exchange import OrderRequest, VenuePosition
 from shared.execution.ids import client_id, is_ours
+from shared.execution.sighting import shown_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.storage.patience import at_most
@@ -57,9 +58,9 @@ def close_position(
     attempts : int
         Of a caller that comes back by himself: fewer.
     proved : VenuePosition, optional
-        The position as the fills of just now have made it. It is closed once without a look: the
-        exchange's view may lag behind them, or not be readable, and two close no more than there
-        is.
+        The position as it was seen just now, or as fills have made it. It is closed once without a
+        look: the exchange's view may lag behind fills, or not be readable, and two close no more
+        than there is.
     """
     own = Books(desk.clock) if books is None else books
     try:
@@ -319,21 +320,10 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
 def _held(desk: Desk, symbol: str) -> VenuePosition | None:
     for _ in range(3):
         try:
-            return _shown(desk, symbol)
+            return shown_position(desk, symbol)
         except ExchangeError as error:
             # A short pause that the exchange asks for is waited out here: whoever gave up would
             # come back later than it ends, and begin anew.
             short = 0 < error.retry_after <= SHORT_PAUSE
             desk.clock.sleep(error.retry_after if short else PAUSE)
-    return _shown(desk, symbol)
-
-
-def _shown(desk: Desk, symbol: str) -> VenuePosition | None:
-    """The position in a symbol; from the balances where the positions' own endpoint fails."""
-    try:
-        shown = desk.exchange.positions()
-    except ExchangeError as error:
-        if error.retry_after:
-            raise  # nor are they to be asked for
-        shown = desk.exchange.account_positions()
-    return next((p for p in shown if p.symbol == symbol), None)
+    return shown_position(desk, symbol)

@@ -35,7 +35,7 @@ from shared.execution.desk import Desk
 from shared.execution.elapsed import Deadline, Elapsed
 from shared.execution.exchange import Account, VenueAlgoOrder, VenuePosition, instrument_of
 from shared.execution.ids import client_id
-from shared.execution.sighting import held_position
+from shared.execution.sighting import held_position, shown_positions
 from shared.execution.stop_watch import WORKFLOW_GRACE_MS
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
@@ -203,7 +203,7 @@ def _blindly(
 def _without_account(desk: Desk) -> None:
     """Balances cannot be read: positions are looked after if they can be."""
     try:
-        venue = desk.exchange.positions()
+        venue = shown_positions(desk)
         _blindly(desk, venue, _records(desk, venue))
     except BorsaError as error:
         logging.getLogger("borsa").error("guardian: %s: %s", type(error).__name__, error)

@@ -16,6 +16,27 @@ from shared.risk.plan import OrderPlan
 POSITION_LAG_MS = 3_000
 
 
+def shown_positions(desk: Desk) -> list[VenuePosition]:
+    """All positions; from the balances where the positions' own endpoint fails.
+
+    Raises
+    ------
+    ExchangeError
+        When neither can be read, or the exchange has said when it may be asked again.
+    """
+    try:
+        return desk.exchange.positions()
+    except ExchangeError as error:
+        if error.retry_after:
+            raise
+        return desk.exchange.account_positions()
+
+
+def shown_position(desk: Desk, symbol: str) -> VenuePosition | None:
+    """The position in a symbol, wherever the exchange shows it."""
+    return next((p for p in shown_positions(desk) if p.symbol == symbol), None)
+
+
 def held_position(desk: Desk, symbol: str) -> VenuePosition | None:
     """The position in a symbol as the exchange has it."""
     return next((p for p in desk.exchange.positions() if p.symbol == symbol), None)

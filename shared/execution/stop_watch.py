@@ -21,6 +21,7 @@ from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import LIVE_ALGO, VenueAlgoOrder, VenuePosition
 from shared.execution.ids import client_id
+from shared.execution.sighting import shown_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import stops
@@ -113,9 +114,10 @@ def see_through(
     passed = Elapsed(desk.clock)
     grace = _grace(desk, record)
     trouble: ExchangeError | None = None
+    seen: VenuePosition | None = None
     while True:
         try:
-            venue = next((p for p in desk.exchange.positions() if p.symbol == record.id), None)
+            venue = seen = shown_position(desk, record.id)
             if venue is None:
                 return None
             # With the price beyond the stop no list is needed, which may be what fails.
@@ -124,11 +126,12 @@ def see_through(
                 if not at_work(desk, record, venue, algos):
                     return venue, algos
         except ExchangeError as error:
-            trouble = error
+            trouble, seen = error, None
         if passed.ms() >= grace:
             break
         desk.clock.sleep(LOOK_EVERY)
-    closed = flatten.close_position(desk, record, "stop failed")
+    # Seen just now: where looking takes its time there is none for another look.
+    closed = flatten.close_position(desk, record, "stop failed", proved=seen)
     desk.alert(
         "critical",
         "stop-failed",
@@ -175,12 +178,12 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     if record.state == "opening":
         if left_alone(desk, record):
             _take_up(desk, record)
-        return WATCH_EVERY if any(p.symbol == symbol for p in desk.exchange.positions()) else 0
+        return WATCH_EVERY if shown_position(desk, symbol) else 0
     if record.exit_reason:
         # Two attempts: one may be spent on a store that fails.
         closed = flatten.close_position(desk, record, record.exit_reason, attempts=2)
         return 0 if closed else CLOSE_EVERY
-    venue = next((p for p in desk.exchange.positions() if p.symbol == symbol), None)
+    venue = shown_position(desk, symbol)
     if venue is None:
         return 0
     algos: Sequence[VenueAlgoOrder] = ()
@@ -201,7 +204,7 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
 
 def _late(desk: Desk, record: PositionRecord) -> int:
     """A position that shows after its entry was given up: closed, and then by its own record."""
-    venue = next((p for p in desk.exchange.positions() if p.symbol == record.id), None)
+    venue = shown_position(desk, record.id)
     if venue is not None and latecomers.awaited(desk, record):
         latecomers.close(desk, venue)
     return 0
@@ -218,4 +221,4 @@ def _take_up(desk: Desk, record: PositionRecord) -> None:
 
 def _until_closed(desk: Desk, symbol: str) -> int:
     """When a position is looked at again that was to be closed, and may be there still."""
-    return CLOSE_EVERY if any(p.symbol == symbol for p in desk.exchange.positions()) else 0
+    return CLOSE_EVERY if shown_position(desk, symbol) else 0

@@ -19,6 +19,7 @@ from shared.execution.desk import Desk
 from shared.execution.elapsed import Elapsed
 from shared.execution.exchange import VenueAlgoOrder, VenuePosition
 from shared.execution.ids import is_ours
+from shared.execution.sighting import shown_positions
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.risk import stops
@@ -62,7 +63,7 @@ def survey(desk: Desk) -> Survey:
     ExchangeError
         When the positions could not be read: nobody knows what is open.
     """
-    venue = desk.exchange.positions()
+    venue = shown_positions(desk)
     book = _Conditional(desk, venue)
     held = False
     due: list[tuple[str, str]] = []

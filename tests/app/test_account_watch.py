@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from desk import ALGO, NOT_FOUND, OPEN_ALGOS, UNAVAILABLE, Floor
+from desk import ALGO, NOT_FOUND, OPEN_ALGOS, POSITIONS, UNAVAILABLE, Floor
 from test_failing_stops import later, opened, refused_at_trigger, stuck
 from watched import ALWAYS, GET_ALGO, JUMP, PROMISED, QUIET, Ledger, end, looks, mirrored
 
@@ -119,7 +119,36 @@ def test_without_the_durable_client_the_watch_sees_to_it_itself(open_floor: Any)
     ledger.check("BTCUSDT")
 
 
+def test_it_is_met_where_only_the_balances_show_the_position(open_floor: Any) -> None:
+    """The positions' own endpoint fails: neither the watch nor the guardian saw anything."""
+    floor = open_floor({"BTCUSDT": JUMP}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    floor.trade()
+    floor.run(60)
+    stuck(floor)
+    floor.break_next(POSITIONS, UNAVAILABLE, times=10**6, seconds=150)
+    floor.minutes(4)
+    ledger.check("BTCUSDT")
+    floor.minutes(2)
+
+
 # ---------------------------------------------------------------- stops that are gone
+
+
+def test_one_that_vanishes_is_back_where_only_the_balances_show_the_position(
+    open_floor: Any,
+) -> None:
+    floor = open_floor({"BTCUSDT": QUIET}, settings=ALWAYS)
+    ledger = Ledger(floor)
+    floor.run(22)  # the guardian has just been there
+    floor.trade()
+    floor.run(5)
+    floor.break_next(POSITIONS, UNAVAILABLE, times=10**6, seconds=90)
+    floor.run(5)
+    end(floor, "EXPIRED")
+    floor.run(10)
+    ledger.check("BTCUSDT")
+    floor.run(100)
 
 
 @pytest.mark.parametrize("status", ["EXPIRED", "CANCELED", "REJECTED"])
