@@ -1,5 +1,6 @@
 """Manual approvals: list what waits, take an answer, wake the workflow."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -8,6 +9,7 @@ import azure.functions as func
 from functions.durable import df
 from functions.http import answer as answering
 from functions.http import answers, read, reply
+from functions.safety import STARTING
 from functions.threads import in_thread
 from shared.bootstrap import services
 
@@ -40,7 +42,10 @@ async def _answer(req: func.HttpRequest, client: Any) -> func.HttpResponse:
     approval = await in_thread(answer, desk, req.route_params["id"], given)
     # The store holds the answer; the event only wakes the workflow before its timer does.
     try:
-        await client.raise_event(approval.id, event_name(approval.nonce), {"state": approval.state})
+        event = client.raise_event(
+            approval.id, event_name(approval.nonce), {"state": approval.state}
+        )
+        await asyncio.wait_for(event, STARTING)
     except Exception:
         logging.getLogger("borsa").exception("approval %s stored, not announced", approval.id)
     return reply({"id": approval.id, "state": approval.state})

@@ -55,7 +55,7 @@ async def on_market(events: EventBatch, risk: Events, client: str) -> None:
     for signal in signals:
         request = {"symbol": signal.symbol, "signal": signal.id}
         try:
-            await start_once(client, "trade_workflow", signal.id, request)
+            await start_once(client, "trade_workflow", signal.id, request, within=STARTING)
         except Exception as error:  # noqa: BLE001 - one signal must not take the others along
             await in_thread(_not_started, signal, error, told)
     # Last: what it takes of the store's time, or that it fails, costs no signal its workflow.
@@ -128,13 +128,16 @@ def _champions_told(told: list[dict[str, Any]]) -> None:
 
 def _not_started(signal: Any, error: Exception, told: list[dict[str, Any]]) -> None:
     """The batch does not come again, so a person is told that this signal came to nothing."""
-    logging.getLogger("borsa").error("%s: workflow not started: %s", signal.id, error)
+    said = f"did not start: {error}. Nothing was opened."
+    if isinstance(error, TimeoutError):
+        said = "may start late, or not at all: the task hub does not answer."
+    logging.getLogger("borsa").error("%s: its workflow %s", signal.id, said)
     desk = services().desk()
     desk.alert(
         "critical",
         "workflow-not-started",
         f"{signal.symbol}: a signal could not be acted upon",
-        f"The workflow of {signal.id} did not start: {error}. Nothing was opened.",
+        f"The workflow of {signal.id} {said}",
         correlation=signal.id,
     )
     told.extend(desk.outbox.risk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from decimal import Decimal
 from typing import Any
@@ -158,6 +159,25 @@ def test_answer_counts_although_the_workflow_cannot_be_woken(floor):
     floor.durable_refuses = lambda request: "raiseEvent" in request.target
     assert answer(floor, signal.id, nonce=request_of(floor)["nonce"]) == 200
     floor.run(20)
+    assert floor.outcome(signal)["outcome"] == "protected"
+
+
+def test_an_answer_does_not_wait_for_a_task_hub_that_is_silent(floor):
+    signal = floor.trade("ETHUSDT")
+    floor.run(3)
+    nonce = request_of(floor)["nonce"]
+    rpc = floor.platform.hub.rpc
+
+    async def silent(request):
+        if "raiseEvent" in request.target:
+            await asyncio.sleep(300)
+        return await rpc(request)
+
+    floor.platform.hub.rpc = silent
+    began = floor.clock.now_ms()
+    assert answer(floor, signal.id, nonce=nonce) == 200
+    assert floor.clock.now_ms() - began < 5_000
+    floor.run(30)
     assert floor.outcome(signal)["outcome"] == "protected"
 
 

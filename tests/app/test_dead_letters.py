@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -128,3 +129,30 @@ def test_signal_whose_workflow_does_not_start_is_told_and_leaves_the_others(open
     assert not floor.held("BTCUSDT")
     assert "workflow-not-started" in floor.alerts()
     assert bitcoin.id in str(floor.documents("alerts"))
+
+
+def test_a_task_hub_that_is_silent_keeps_no_other_signal_from_its_workflow(open_floor):
+    """By itself a request to it ends after five minutes: the other decision would be too old."""
+    floor = open_floor()
+    bitcoin, ether = floor.signal("BTCUSDT"), floor.signal("ETHUSDT")
+    rpc = floor.platform.hub.rpc
+
+    async def late(request):
+        await asyncio.sleep(300)
+        return await rpc(request)
+
+    async def silent(request):
+        if "BTCUSDT" in request.target:
+            # Who asked has gone by then; what it asked for is done.
+            return await asyncio.shield(asyncio.create_task(late(request)))
+        return await rpc(request)
+
+    floor.platform.hub.rpc = silent
+    floor.emit("market", candle(START), candle(START, "ETHUSDT"))
+    floor.run(8)
+    assert floor.outcome(ether)["outcome"] == "protected"
+    assert "workflow-not-started" in floor.alerts()
+    assert "may start late" in str(floor.documents("alerts"))
+    # It does, and decides by what holds then.
+    floor.minutes(6)
+    assert floor.outcome(bitcoin)["outcome"] == "declined"
