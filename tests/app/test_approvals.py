@@ -163,19 +163,21 @@ def test_answer_counts_although_the_workflow_cannot_be_woken(floor):
 
 
 def test_an_answer_does_not_wait_for_a_task_hub_that_is_silent(floor):
-    signal = floor.trade("ETHUSDT")
-    floor.run(3)
-    nonce = request_of(floor)["nonce"]
-    rpc = floor.platform.hub.rpc
+    rpc, asked = floor.platform.hub.rpc, []
 
     async def silent(request):
         if "raiseEvent" in request.target:
+            asked.append(request)
             await asyncio.sleep(300)
         return await rpc(request)
 
     floor.platform.hub.rpc = silent
+    signal = floor.trade("ETHUSDT")
+    floor.run(3)
+    nonce = request_of(floor)["nonce"]
     began = floor.clock.now_ms()
     assert answer(floor, signal.id, nonce=nonce) == 200
+    assert asked
     assert floor.clock.now_ms() - began < 5_000
     floor.run(30)
     assert floor.outcome(signal)["outcome"] == "protected"
