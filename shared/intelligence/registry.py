@@ -386,9 +386,9 @@ def _pieces(size: int) -> int:
     return -(-size // CHUNK)
 
 
-def _as_made(card: ModelCard) -> ModelCard:
-    """A card without what differs where the same training is run again."""
-    return msgspec.structs.replace(card, created_at="", framework={})
+def _as_made(card: ModelCard) -> bytes:
+    """A card, as it is written, without what differs where the same training is run again."""
+    return encoded(msgspec.structs.replace(card, created_at="", framework={}))
 
 
 def _tried(model: OnnxModel) -> None:
