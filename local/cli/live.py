@@ -40,6 +40,9 @@ from streamer.settings import load
 #: runs sixty times faster than life something shall happen within seconds.
 THRESHOLD = 0.3
 RECV_WINDOW_MS = "5000"
+#: Simulated seconds between two looks of the console: a look weighs 54 of the 1,200 a minute that
+#: the exchange's rate limit leaves to whoever only views.
+LEAST_PAUSE = 6.0
 #: Alerts that are no trouble, and that whoever waits for the end of some is told all the same.
 URGENT = ("emergency-flat",)
 #: Ports of functions and page where none is asked for.
@@ -238,7 +241,8 @@ async def _listen(platform: Platform, port: int | None) -> HttpListener:
 async def _show(
     options: argparse.Namespace, snapshots: Snapshots, page: str, functions: str
 ) -> None:
-    """Refresh the console once a real second."""
+    """Refresh the console once a real second; where time passes slowly, less often."""
+    pause = max(options.speed, LEAST_PAUSE)
     if options.plain or not sys.stdout.isatty():
         print(f"page {page}  functions {functions}", flush=True)
         print(f"demonstration: {ABOUT[DEMONSTRATION]}", flush=True)
@@ -246,7 +250,7 @@ async def _show(
         while True:
             for line in _news(await snapshots.take(), shown):
                 print(line, flush=True)
-            await asyncio.sleep(options.speed)
+            await asyncio.sleep(pause)
     from rich.live import Live
 
     from local.live.console import render
@@ -254,7 +258,7 @@ async def _show(
     with Live(render({}, page), screen=True, auto_refresh=False) as live:
         while True:
             live.update(render(await snapshots.take(), page), refresh=True)
-            await asyncio.sleep(options.speed)
+            await asyncio.sleep(pause)
 
 
 def _news(snapshot: dict[str, object], shown: set[str]) -> list[str]:
