@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -388,10 +389,16 @@ def _trail(desk: Desk, record: PositionRecord, position: VenuePosition) -> bool:
     tick = instrument_of(desk.exchange, record.id).tick_size
     step = stops.next_stop(record, position.mark_price, tick, record.rules, _atr(desk, record))
     if step.best_price != record.best_price:
-        record = positions.change(desk.store, record, best_price=step.best_price)
+        # Another run may have seen a better one since this one has read the record.
+        record = positions.update(desk.store, record, partial(_with_best, step.best_price))
     return step.move and replacement.move_stop(
         desk, record, position, step.stop_price, reason=step.layer
     )
+
+
+def _with_best(best: Decimal, record: PositionRecord) -> PositionRecord:
+    better = max if record.side == "BUY" else min
+    return msgspec.structs.replace(record, best_price=better(best, record.best_price))
 
 
 def _atr(desk: Desk, record: PositionRecord) -> Decimal | None:

@@ -6,7 +6,7 @@ One record per symbol (one-way mode, one position per symbol).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Literal
 
@@ -190,12 +190,25 @@ def change(store: Store, record: PositionRecord, **fields: object) -> PositionRe
     NotFound
         When the symbol's record is gone or belongs to another decision by now.
     """
+    return update(store, record, lambda current: msgspec.structs.replace(current, **fields))
+
+
+def update(
+    store: Store, record: PositionRecord, step: Callable[[PositionRecord], PositionRecord]
+) -> PositionRecord:
+    """Put what ``step`` makes of the record of the same decision, as it is now, in its place.
+
+    Raises
+    ------
+    NotFound
+        When the symbol's record is gone or belongs to another decision by now.
+    """
     while True:
         found = load(store, record.account, record.id)
         if found is None or found[0].decision_id != record.decision_id:
             raise NotFound(f"the position of decision {record.decision_id} has no record any more")
         current, etag = found
-        changed: PositionRecord = msgspec.structs.replace(current, **fields)
+        changed = step(current)
         if changed == current:
             return current
         try:
