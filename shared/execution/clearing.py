@@ -29,7 +29,8 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
         changed.
     Conflict
         The exchange still shows positions or orders; where
-        positions were held rather than closed, ones that are not ours or lack a full stop.
+        positions were held rather than closed, ones that are not ours or lack a full stop. Or it
+        was stopped once more meanwhile.
     """
     switch = desk.kill_switch.status()
     if switch is None or switch.state == "armed":
@@ -55,6 +56,7 @@ def clear(desk: Desk, *, code: str, reason: str, operator: str) -> None:
             code,
             reason,
             operator,
+            judged=switch,
             tell=lambda: _tell(
                 desk,
                 f"Kill switch cleared by {operator}",

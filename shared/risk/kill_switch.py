@@ -238,6 +238,7 @@ class KillSwitch:
         operator: str,
         *,
         tell: Callable[[], object] | None = None,
+        judged: SwitchStatus | None = None,
     ) -> SwitchStatus:
         """Arm the switch again. Only for a human, with a second factor and a reason.
 
@@ -249,16 +250,21 @@ class KillSwitch:
         tell : callable, optional
             Called when the code has been accepted and before anything is armed: what it raises
             leaves the switch latched.
+        judged : SwitchStatus, optional
+            The latch that the person means to clear; by default the one that is found.
 
         Raises
         ------
         InvalidInput
             When it is not latched, permits are outstanding, the reason is shorter than
             :data:`MIN_REASON` characters, or the code is not accepted. The switch stays latched.
+        Conflict
+            When somebody has stopped, or a trigger fired, since it was judged. It stays latched.
         ConfigurationError
             When no second factor is set up.
         """
         second_factor = self._person(reason, operator)
+        meant = _stopped_by(judged or self._clearable()[0])
         self._clearable()
         second_factor.verify(totp_code)
         if tell is not None:
@@ -267,6 +273,9 @@ class KillSwitch:
             # Before arming: a crash in between leaves a latched switch, which is safe.
             RiskLedger(self._store, self._clock, self._account).rebase_peak()
             status, document = self._clearable()
+            if _stopped_by(status) != meant:
+                # Whoever stopped was told that it holds, and has not been asked.
+                raise Conflict("it was stopped once more meanwhile; look again, then clear that")
             now = self._clock.now_ms()
             episode = {
                 "trigger": status.trigger,
@@ -450,6 +459,11 @@ class KillSwitch:
 
 def _status(document: Document) -> SwitchStatus:
     return record_of(document.body, SwitchStatus)
+
+
+def _stopped_by(status: SwitchStatus) -> tuple[object, ...]:
+    """All that has latched it: one more, and it is not the latch that somebody has looked at."""
+    return (status.latched_at, status.closing, status.repeats)
 
 
 def _answered(request_id: object, history: list[dict[str, Any]]) -> bool:
