@@ -62,23 +62,9 @@ def check(desk: Desk, account: Account, view: LedgerView) -> Evidence | None:
         return None
     rows = _since(desk, mark)
     if abs(wallet - mark.wallet - _sum(rows)) <= EXACT:
-        cursor = max((r.time for r in rows), default=mark.cursor)
-        moves = [r for r in rows if r.income_type in TRANSFERS]
-        today = [r for r in moves if day(r.time) == view.day]
-        if moves:
-            desk.note(
-                "risk",
-                {"transfers": [str(r.income) for r in moves], "at": cursor},
-                correlation=ASSET,
-            )
-        desk.ledger.settle_balance(
-            mark,
-            BalanceMark(wallet=wallet, cursor=cursor),
-            moved=_sum(moves),
-            moved_today=_sum(today),
-        )
+        _settle(desk, view, mark, wallet, rows)
         return None
-    return _odd(desk, mark, wallet, rows)
+    return _odd(desk, view, mark, wallet, rows)
 
 
 def peak_after_transfers(desk: Desk, view: LedgerView) -> Decimal:
@@ -109,7 +95,30 @@ def _since(desk: Desk, mark: BalanceMark) -> list[Income]:
     return [r for r in rows if r.asset == ASSET and r.time > mark.cursor]
 
 
-def _odd(desk: Desk, mark: BalanceMark, wallet: Decimal, rows: Sequence[Income]) -> Evidence | None:
+def _settle(
+    desk: Desk, view: LedgerView, mark: BalanceMark, wallet: Decimal, rows: Sequence[Income]
+) -> None:
+    """Take a balance for the new reference, and the transfers up to it out of the figures."""
+    cursor = max((r.time for r in rows), default=mark.cursor)
+    moves = [r for r in rows if r.income_type in TRANSFERS]
+    today = [r for r in moves if day(r.time) == view.day]
+    if moves:
+        desk.note(
+            "risk",
+            {"transfers": [str(r.income) for r in moves], "at": cursor},
+            correlation=ASSET,
+        )
+    desk.ledger.settle_balance(
+        mark,
+        BalanceMark(wallet=wallet, cursor=cursor),
+        moved=_sum(moves),
+        moved_today=_sum(today),
+    )
+
+
+def _odd(
+    desk: Desk, view: LedgerView, mark: BalanceMark, wallet: Decimal, rows: Sequence[Income]
+) -> Evidence | None:
     now = desk.clock.now_ms()
     since = mark.odd_since if 0 < mark.odd_since <= now else now
     if now - since < LAG_MS:
@@ -127,8 +136,7 @@ def _odd(desk: Desk, mark: BalanceMark, wallet: Decimal, rows: Sequence[Income])
             {"unexplained": str(wallet - expected), "wallet": str(wallet), "since": since},
             correlation="balance",
         )
-        cursor = max((r.time for r in rows), default=mark.cursor)
-        desk.ledger.settle_balance(mark, BalanceMark(wallet=wallet, cursor=cursor))
+        _settle(desk, view, mark, wallet, rows)
     return evidence
 
 

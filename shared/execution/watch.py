@@ -68,7 +68,9 @@ def account(desk: Desk, seen: Account, ledger: LedgerView, switch: SwitchStatus)
     if evidence is None:
         return ""
     try:
-        peak = balance.peak_after_transfers(desk, ledger)
+        # Never above the ledger's: that is evidence of an episode that was cleared. What was paid
+        # in has raised the ledger's as well, and equity has fallen by the limit from that.
+        peak = min(balance.peak_after_transfers(desk, ledger), ledger.equity_peak)
     except ExchangeError:
         # The fall itself was read; that it is a withdrawal cannot be shown, so it counts.
         peak = ledger.equity_peak
