@@ -5,7 +5,7 @@ Nobody ticks anything. What has no record has not passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -130,15 +130,21 @@ def breaches_since(desk: Desk, at: int) -> list[str]:
     """Why a stage may not go on: what happened after ``at`` that must not happen in production."""
     found = [f"{a['kind']}: {a['title']}" for a in _alerts(desk, at) if a["kind"] in BREACHES]
     switch = desk.kill_switch.ensure()
-    episodes = [(switch.trigger, switch.latched_at or 0)] + [
-        (e["trigger"], e["latched_at"]) for e in switch.history
-    ]
+    fired = [(switch.trigger, switch.latched_at or 0), *_repeated(switch.repeat_evidence)]
+    for episode in switch.history:
+        fired.append((episode["trigger"], episode["latched_at"]))
+        fired += _repeated(episode.get("repeat_evidence", {}))
     found += [
         f"kill switch: {trigger}"
-        for trigger, latched_at in episodes
-        if trigger in ("max_drawdown", "suspicious_activity") and latched_at >= at
+        for trigger, fired_at in fired
+        if trigger in ("max_drawdown", "suspicious_activity") and fired_at >= at
     ]
     return found
+
+
+def _repeated(evidence: Mapping[str, dict[str, Any]]) -> list[tuple[str, int]]:
+    """What has fired while the switch was latched by something else, and when it did last."""
+    return [(trigger, proof.get("observed_at", 0)) for trigger, proof in evidence.items()]
 
 
 def _days(run: Run, least: int, now: int) -> tuple[bool, str]:

@@ -18,7 +18,7 @@ from shared.bootstrap import Services
 from shared.clock import day
 from shared.compliance.evidence import Deployment
 from shared.errors import ConfigurationError, StoreUnavailable
-from shared.execution import assess, emergency, entry, guardian
+from shared.execution import assess, clearing, emergency, entry, guardian
 from shared.market.timeframe import DAY_MS
 from shared.storage.store import put
 
@@ -362,6 +362,34 @@ def test_a_breach_demotes_and_exits_stay_open(open_floor, breach):
     # And the testnet has to show everything anew.
     assert "days" in open_items(floor)
     assert "trades" in open_items(floor)
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_a_drawdown_demotes_though_the_market_had_latched_before_it(open_floor, cleared):
+    """The second trigger of a latch is counted beside the first one."""
+    floor = proven(open_floor)
+    assert promote(floor)[0] == 200
+    live = production(floor)
+    floor.run(300 - floor.clock.now_ms() / 1000 % 300 + 2)
+    guardian.guard(live.desk())
+    now = floor.clock.now_ms()
+    volatile = {"recent": "0.02", "usual": "0.001", "ratio": "20", "limit": "8", "floor": "0.006"}
+    volatile |= {"observed_at": now}  # type: ignore[dict-item]
+    emergency.latch(live.desk(), "abnormal_volatility", volatile, "x", False)
+    guardian.guard(live.desk())
+    assert live.desk().stage_problems == ()
+    fallen = {"equity": "4000", "peak": "4999", "limit": "0.1", "observed_at": now}
+    emergency.latch(live.desk(), "max_drawdown", fallen, "y")
+    if cleared:
+        floor.run(60)
+        clearing.clear(
+            live.desk(), code=floor.totp(), reason="the market is as usual", operator="ada"
+        )
+        floor.watch.latched_at = None
+        floor.run(240)
+    guardian.guard(live.desk())
+    (problem,) = live.desk().stage_problems
+    assert "kill switch: max_drawdown" in problem
 
 
 def test_full_needs_what_limited_has_shown(open_floor):
