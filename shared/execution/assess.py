@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from shared.clock import day
 from shared.compliance import before_entry
 from shared.errors import AlreadyExists, Conflict, ExchangeError, NotFound
 from shared.execution import freshness, halting
@@ -113,7 +112,8 @@ def snapshot(desk: Desk, signal: Signal) -> DecisionInputs:
         available_balance=account.available_balance,
         exposures=exposures,
         kill_switch=switch.state,
-        day=day(now),
+        # Of the ledger: a clock that is ahead may have begun a new day in it.
+        day=ledger.day,
         day_realized_pnl=ledger.day_realized_pnl,
         equity_peak=ledger.equity_peak,
         day_start_equity=ledger.day_start_equity,
