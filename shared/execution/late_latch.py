@@ -54,7 +54,9 @@ def late(desk: Desk, evidence: dict[str, Any], at: int, attempt: int = 0) -> boo
     seconds = min(LATCH_SECONDS + attempt, LONGEST_SECONDS)
     try:
         with at_most(seconds):
-            if desk.kill_switch.ensure().armed_at > at:
+            status = desk.kill_switch.status()
+            # Not by when it was armed: a switch may be set up, armed, only after the stop.
+            if status is not None and any(e["cleared_at"] > at for e in status.history):
                 return True
         first = by_hand(desk, evidence, at, seconds)
     except StoreError as error:

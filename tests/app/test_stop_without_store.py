@@ -83,6 +83,22 @@ def test_it_is_over_once_somebody_has_cleared_since(open_floor):
     assert floor.services.kill_switch.ensure().state == "armed"
 
 
+@pytest.mark.parametrize("set_up", [False, True], ids=["by nobody", "by the guardian"])
+def test_it_is_latched_though_the_switch_was_set_up_only_after_it(open_floor, set_up):
+    """The store has failed since the first start: nobody has cleared anything."""
+    from shared.execution import late_latch
+
+    floor, _ = floor_with(open_floor)
+    floor.store.delete("control", "main", "kill-switch")
+    asked = floor.clock.now_ms()
+    floor.run(5)
+    if set_up:
+        assert floor.services.kill_switch.ensure().state == "armed"
+    assert late_latch.late(floor.desk, {"operator": "ada", "at": asked}, asked)
+    assert floor.services.kill_switch.ensure().state == "latched"
+    floor.minutes(2)
+
+
 def test_a_store_that_hangs_is_not_waited_for(open_floor):
     """Every operation ends with its own time-out of ten seconds, or when its caller says."""
     floor, outage = floor_with(open_floor)
