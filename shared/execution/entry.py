@@ -223,11 +223,13 @@ def _refuse(
             status="expired",
             reason=f"decided {age} ms ago, at most {MAX_DECISION_AGE_MS} allowed",
         )
-    exposures = (
-        *positions_as_exposure(desk.exchange.positions()),
-        *desk.ledger.read().exposures(exclude=plan.decision_id),
-    )
+    held = positions_as_exposure(desk.exchange.positions())
+    ledger = desk.ledger.read()
+    exposures = (*held, *ledger.exposures(exclude=plan.decision_id))
     broken = verify_plan(plan, desk.limits, inputs.instrument, exposures, desk.stage)
+    if ledger.day_loss >= desk.limits.max_daily_loss:
+        limit = desk.limits.max_daily_loss
+        broken = (*broken, f"daily_loss: {ledger.day_loss}, limit {limit} (USDT lost today)")
     if broken:
         return EntryResult(
             decision_id=plan.decision_id, status="declined", reason="; ".join(broken)
