@@ -64,8 +64,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: tuple[Withdrawal, ...] = ()
 
     def run(self, stage: str, environment: str) -> Run | None:
-        """When a stage ran on a venue, ``None`` where it never did."""
-        return self.runs.get(run_key(stage, environment))
+        """When a stage has run on a venue, ``None`` where it never did, or another has since."""
+        key = run_key(stage, environment)
+        return self.runs.get(key) if self.last in ("", key) else None
 
 
 def run_key(stage: str, environment: str) -> str:
@@ -123,9 +124,7 @@ def note_day(desk: Desk) -> Progress:
         return known
 
     def add(progress: Progress) -> Progress:
-        run = progress.runs.get(key)
-        if run is None or progress.last not in ("", key):
-            run = Run(since=now)
+        run = progress.run(desk.stage.name, desk.environment) or Run(since=now)
         if today not in run.days:
             run = msgspec.structs.replace(run, days=(*run.days, today)[-DAYS:])
         return msgspec.structs.replace(progress, runs=progress.runs | {key: run}, last=key)

@@ -106,6 +106,9 @@ def promote(
     )
 
     def change(known: Progress) -> Progress:
+        if stage == "full" and known.grants.get("limited") != below:
+            # Taken back meanwhile: once given anew, it would find this one standing.
+            raise Conflict("limited is not what this was judged by any more; look again")
         # What the stage showed under an earlier promotion is not evidence of this one.
         runs = {k: r for k, r in known.runs.items() if k != progress.run_key(stage, "production")}
         return msgspec.structs.replace(known, runs=runs, grants={**known.grants, stage: grant})

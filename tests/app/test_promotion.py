@@ -419,6 +419,49 @@ def test_full_needs_what_limited_has_shown(open_floor):
     assert production(floor).desk().stage_problems == ()
 
 
+def test_a_promotion_counts_for_the_one_below_that_it_was_judged_by(open_floor):
+    """The guardian takes `limited` back while a person promotes to `full`."""
+    floor = proven(open_floor)
+    assert promote(floor)[0] == 200
+    live = production(floor, MAX_LEVERAGE="5")
+    live.deployment = lambda: GOOD  # type: ignore[method-assign]
+    bootstrap.use(live)
+    ran(floor, "limited-production", days=7)
+    closed(floor, 20, "l", days_ago=1)
+    floor.run(60)
+    stopped(floor)
+    drilled(floor)
+    floor.run(300 - floor.clock.now_ms() / 1000 % 300 + 2)
+    breached: list[str] = []
+
+    def breach(name: str, args: tuple[Any, ...]) -> None:
+        # The evidence has been looked at, the code was right.
+        if name == "replace" and args[1]["id"] == "stage" and not breached:
+            breached.append(name)
+            live.desk().alert("critical", "close-failed", "x", "y", correlation="here")
+            guardian.guard(live.desk())
+
+    floor.store.before = breach
+    status, said = promote(floor, stage="full")
+    floor.store.before = lambda name, args: None
+    assert breached
+    assert "stage-demoted" in floor.alerts()
+    assert status == 409
+    assert "limited" in said
+    grants = floor.store.get("control", "main", "stage").body["grants"]
+    assert set(grants) == set()
+
+
+def test_what_a_stage_has_shown_is_over_once_another_ran(open_floor):
+    """Also before the guardian has been there for the first time after it."""
+    floor = proven(open_floor)
+    assert open_items(floor) == []
+    found = floor.store.get("control", "main", "stage")
+    floor.store.replace("control", {**found.body, "last": "paper-simulated"}, etag=found.etag)
+    assert {"trades", "days"} <= set(open_items(floor))
+    assert promote(floor)[0] == 409
+
+
 @pytest.mark.parametrize(
     ("environment", "key", "complaint"),
     [
