@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
+from shared.clock import day
 from shared.errors import (
     AuditBroken,
     BorsaError,
@@ -111,13 +112,16 @@ def reconcile(desk: Desk) -> Report:
 
 
 def _tell(desk: Desk, difference: str) -> None:
-    desk.note("incident", {"difference": difference}, correlation="reconcile")
+    """Once a day: one that is there again, or still, is none of the day on which it began."""
+    today = day(desk.clock.now_ms())
+    desk.note("incident", {"difference": difference, "day": today}, correlation="reconcile")
     desk.alert(
         "warning",
         "reconciliation",
         "Our book differed from the exchange's",
         difference,
         correlation=difference,
+        once=today,
     )
 
 
