@@ -19,6 +19,7 @@ from local.contracts import Request, Response
 from local.exchange.session import InProcessSession
 from local.host.worker import Invocation
 from local.platform import Platform, app_settings
+from local.simulate.asking import AskFaults
 from local.simulate.boundaries import EventFaults, Hooks, HubFaults
 from local.simulate.listing import PRICES
 from local.simulate.machine import MachineClock
@@ -187,6 +188,7 @@ class Process:
             delivery=EventFaults(hooks),
             faults=HubFaults(hooks),
         )
+        self.platform.hub.rpc = AskFaults(hooks, self.platform.hub.rpc)  # type: ignore[method-assign]
         self.platform.host.on_invocation += [hooks.ended, observe]
 
     def start(self) -> None:

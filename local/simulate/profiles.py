@@ -80,6 +80,8 @@ DOUBT: Menu = (("503-done", 0.08), ("timeout-done", 0.05), ("503-lost", 0.05))
 ACTIVITY: Menu = (("crash-before", 0.02), ("crash-after", 0.03), ("twice", 0.03))
 REPORT: Menu = (("double", 0.03), ("late", 0.03), ("late-double", 0.02))
 EVENTS: Menu = (("double", 0.05), ("late", 0.05), ("shuffle", 0.10))
+#: Whoever starts a workflow is refused, waits, or hears nothing of what was done or was not.
+ASK: Menu = (("refused", 0.04), ("silent", 0.04), ("lost", 0.04), ("slow", 0.04))
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``rates`` maps a boundary (``write``, ``read``, ``lookup``, ``stops``, ``post-only``,
     ``trigger``, ``vanish``, ``prices``, ``store-read``, ``store-write``, ``replace``, ``outage``,
     ``kill``, ``rival``, ``zombie``, ``clock``, ``halt``, ``doubt``, ``activity``, ``report``,
-    ``events``) to its menu. Per minute of simulated time:
+    ``events``, ``ask``) to its menu. Per minute of simulated time:
     ``stop`` an emergency stop, ``redeploy`` a clean restart, ``jump`` a price gap per symbol.
     ``skew_ms`` bounds how far the exchange's clock is off. ``jump_size`` bounds the gaps, as parts
     of the price, ``sigma`` is the standard deviation of a minute's return, ``turnover`` what is
@@ -252,6 +254,20 @@ PROFILES: dict[str, Profile] = {
             stop=0.02,
             redeploy=0.03,
             approvals=True,
+        ),
+        Profile(
+            name="hub",
+            meaning="the task hub refuses, is silent or slow; stops that fail; a failing exchange",
+            rates={
+                **{k: _scaled(m, 0.3) for k, m in _EXCHANGE.items()},
+                "ask": ASK,
+                "trigger": _scaled(TRIGGER, 0.5),
+                "vanish": _scaled(VANISH, 0.5),
+            },
+            stop=0.08,
+            redeploy=0.02,
+            jump=0.03,
+            settings={"STOP_WATCH": "always"},
         ),
         Profile(
             name="outage",

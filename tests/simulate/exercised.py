@@ -33,6 +33,7 @@ HAPPENED: Mapping[str, tuple[str, ...]] = {
     "outage": ("outages of the store", "emergency stops"),
     "zombies": ("successions", "emergency stops"),
     "halts": ("halts looked at",),
+    "hub": ("emergency stops", "stops that failed"),
     "storm": ("restarts",),
 }
 
@@ -41,7 +42,7 @@ DUE = 15
 
 _ALONE = (
     *("stops", "post-only", "trigger", "vanish", "prices"),
-    *("outage", "clock", "halt", "doubt"),
+    *("outage", "clock", "halt", "doubt", "ask"),
 )
 _LOOKUPS = ("order", "algoOrder", "openAlgoOrders")
 _MENUS = {"run": "activity", "report": "report", "deliver": "events", "get": "store-read"}

@@ -22,7 +22,7 @@ from shared.errors import InvalidInput
 #: ``./run simulate --decisions 1000000 --profile all`` is the long search.
 DECISIONS = 500
 #: Profiles that attack one thing.
-NARROW = ("outage", "clocks", "zombies", "doubt")
+NARROW = ("outage", "clocks", "zombies", "doubt", "hub")
 #: Pieces of each profile; those of a profile that looks every two seconds, and of entries that
 #: rest, take longer.
 PARTS = {profile: 2 if profile in ("watch", "maker", *NARROW) else 3 for profile in ATTACKS}
