@@ -423,14 +423,21 @@ def _take_profit(
 ) -> None:
     """A position may lose its target (a refused or expired one): put it back, or take it."""
     side = "SELL" if position.quantity > 0 else "BUY"
-    if any(
-        a.symbol == record.id and a.side == side and a.type == "TAKE_PROFIT_MARKET" for a in algos
-    ):
+    targets = {
+        a.status
+        for a in algos
+        if a.symbol == record.id and a.side == side and a.type == "TAKE_PROFIT_MARKET"
+    }
+    if "NEW" in targets:
         return
     if stops.reached(record, position.mark_price):
-        # Reached while no order was there to take it; one placed now would be refused (-2021).
+        # Reached while no order was there to take it; one placed now would be refused (-2021). Or
+        # it has triggered and is stuck, which lists may show for ever; two close no more than
+        # there is.
         flatten.close_position(desk, record, "take profit")
         return
+    if targets:
+        return  # at work, or stuck and the price has come back: the stop protects
     deadline = Deadline(desk.clock, protection.DEADLINE_MS)
     books = Books(desk.clock)
     protection.secure(desk, record, "t", abs(position.quantity), deadline, books)
