@@ -53,6 +53,30 @@ UNSEEN_MS = 2_500
 CLOSE_EVERY = 4
 
 
+def own_stop(desk: Desk, record: PositionRecord) -> VenueAlgoOrder | None:
+    """The stop of a position's record by its id, live or over; ``None`` if it is not found."""
+    return desk.exchange.algo_order(
+        protection.algo_id(desk.account, record, "s", record.stop_price, record.quantity)
+    )
+
+
+def conditional(desk: Desk, record: PositionRecord) -> list[VenueAlgoOrder]:
+    """The conditional orders of a position; where they are not listed, its own stop alone.
+
+    Raises
+    ------
+    ExchangeError
+        When neither can be read. That an order is not found proves nothing.
+    """
+    try:
+        return desk.exchange.open_algo_orders(record.id)
+    except ExchangeError as error:
+        own = None if error.retry_after else own_stop(desk, record)
+        if own is None:
+            raise
+        return [own]
+
+
 def at_work(
     desk: Desk, record: PositionRecord, venue: VenuePosition, algos: Sequence[VenueAlgoOrder]
 ) -> bool:
@@ -64,8 +88,7 @@ def at_work(
     """
     if protection.covering_stop(venue, algos):
         return False
-    mine = protection.algo_id(desk.account, record, "s", record.stop_price, record.quantity)
-    stop = desk.exchange.algo_order(mine)
+    stop = own_stop(desk, record)
     return stop is not None and stop.status in ("TRIGGERING", "TRIGGERED")
 
 
@@ -122,7 +145,7 @@ def see_through(
                 return None
             # With the price beyond the stop no list is needed, which may be what fails.
             if not stops.breached(record, venue.mark_price):
-                algos = desk.exchange.open_algo_orders(record.id)
+                algos = conditional(desk, record)
                 if not at_work(desk, record, venue, algos):
                     return venue, algos
         except ExchangeError as error:
@@ -149,9 +172,8 @@ def _grace(desk: Desk, record: PositionRecord) -> int:
     They count from the moment at which it has triggered, where the exchange tells that. None for
     a stop that is over without an order: nothing comes of it any more.
     """
-    mine = protection.algo_id(desk.account, record, "s", record.stop_price, record.quantity)
     try:
-        stop = desk.exchange.algo_order(mine)
+        stop = own_stop(desk, record)
     except ExchangeError:
         return GRACE_MS
     if stop is None or stop.status in ("NEW", "FINISHED"):
@@ -190,7 +212,7 @@ def look(desk: Desk, symbol: str, decision_id: str) -> int:
     # A stop that should be closing is seen through whether it is listed or not.
     seen_through = stops.breached(record, venue.mark_price)
     if not seen_through:
-        algos = desk.exchange.open_algo_orders(symbol)
+        algos = conditional(desk, record)
         seen_through = at_work(desk, record, venue, algos)
     if seen_through:
         still = see_through(desk, record)

@@ -91,6 +91,7 @@ def survey(desk: Desk) -> Survey:
                 algos is not None
                 or record.exit_reason
                 or stops.breached(record, position.mark_price)
+                or book.over(record, position)
             )
         ):
             due.append((position.symbol, record.decision_id))
@@ -113,16 +114,31 @@ def sound(position: VenuePosition, algos: Sequence[VenueAlgoOrder]) -> bool:
 
 
 class _Conditional:
-    """Conditional orders by symbol; after one failure the others are not asked for any more.
+    """Conditional orders by symbol; after one failure the others are not asked for any more, nor
+    are stops by their ids after another.
 
     Each may take a time-out, and by then a price that is through its stop has waited too long.
     """
 
     def __init__(self, desk: Desk, venue: Sequence[VenuePosition]) -> None:
+        self._desk = desk
         self._exchange = desk.exchange
         self._all: Sequence[VenueAlgoOrder] | None = None
         self._at_once = len(venue) > ALL_AT_ONCE
         self.failed = False
+        self._unknown = False
+
+    def over(self, record: PositionRecord, position: VenuePosition) -> bool:
+        """Where they cannot be read: whether a position's own stop is known not to cover it."""
+        if self._unknown:
+            return False
+        try:
+            own = stop_watch.own_stop(self._desk, record)
+        except ExchangeError as error:
+            logging.getLogger("borsa").error("survey: stop of %s: %s", record.id, error)
+            self._unknown = True
+            return False
+        return own is not None and not protection.covering_stop(position, [own])
 
     def of(self, symbol: str) -> Sequence[VenueAlgoOrder] | None:
         """Those of a symbol, perhaps among others; ``None`` if they cannot be read."""
