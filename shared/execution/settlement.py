@@ -16,7 +16,7 @@ from shared.errors import AlreadyExists, ExchangeError
 from shared.execution import abandon, adopt, chase, fees, flatten, order_prices, orders, unmet
 from shared.execution.absence import ABSENT, LOST_MS
 from shared.execution.desk import Desk
-from shared.execution.exchange import Fill, VenueOrder
+from shared.execution.exchange import Fill, Income, VenueOrder
 from shared.execution.ids import client_id, is_ours, leg_of
 from shared.portfolio import positions, trades
 from shared.portfolio.positions import PositionRecord
@@ -29,7 +29,7 @@ from shared.storage.store import Where, every
 LOOK_BACK_MS = 300_000
 LOOK_BACK_BY_SIDE_MS = 5_000
 
-#: How long after a fill the absence of its order is believed to be a lag.
+#: How long after a fill the absence of its order, or of its income, is believed to be a lag.
 SETTLE_MS = 60_000
 
 #: What an exit is called by the leg of its order.
@@ -64,6 +64,8 @@ def settle_closed(desk: Desk, record: PositionRecord) -> Trade | None:
     if why is None:
         return None
     income = desk.exchange.income(start=start)
+    if _behind(desk, mine, income):
+        return None
     trade = trades.summarize(
         decision_id=record.decision_id,
         account=desk.account,
@@ -156,6 +158,15 @@ def _incomplete(entered: Mapping[int, Decimal], fills: Sequence[Fill]) -> bool:
     what is there could look like a round trip of its own."""
     listed = sum((f.quantity for f in fills if f.order_id in entered), Decimal(0))
     return listed < sum(entered.values(), Decimal(0))
+
+
+def _behind(desk: Desk, fills: Sequence[Fill], income: Sequence[Income]) -> bool:
+    """Whether the income history does not show the last fill yet, and so perhaps not the funding
+    before it nor the fee of a liquidation; waited for as long as an order of a fill is."""
+    if not fills or desk.exchange.now_ms() - fills[-1].time >= SETTLE_MS:
+        return False
+    last = str(fills[-1].trade_id)
+    return not any(i.symbol == fills[-1].symbol and i.trade_id == last for i in income)
 
 
 def round_trip(fills: list[Fill], entry_orders: Collection[int]) -> list[Fill]:

@@ -239,10 +239,13 @@ def test_fees_paid_in_bnb_are_counted_in_usdt(open_floor):
     asked: list[dict[str, str]] = []
 
     def in_bnb(request: ApiRequest, response: ApiResponse) -> ApiResponse:
-        if request.path != "/fapi/v1/userTrades":
+        if request.path not in ("/fapi/v1/userTrades", "/fapi/v1/income"):
             return response
         rows = []
         for row in json.loads(response.body):
+            if request.path == "/fapi/v1/income":
+                rows.append(row | {"tradeId": str(2 * int(row["tradeId"] or 0) + 1)})
+                continue
             row["commission"] = format(D(row["commission"]) / 1000, "f")
             row["commissionAsset"] = "BNB"
             for name in ("qty", "quoteQty", "realizedPnl"):
