@@ -126,15 +126,27 @@ def _never_opened(desk: Desk, record: PositionRecord) -> None:
 
 def entry_orders(desk: Desk, record: PositionRecord) -> dict[int, Decimal]:
     """The venue's ids of the entry's orders with what each executed; from our own records where it
-    has forgotten."""
+    has forgotten, or does not answer and they are known to be over.
+
+    Raises
+    ------
+    ExchangeError
+        When one that may not be over cannot be looked up.
+    """
     decision_id = record.late_of or record.decision_id
     recorded = {
-        k.id: (k.venue_id, k.executed_quantity) for k in chase.entry_orders(desk, decision_id)
+        k.id: (k.venue_id, k.executed_quantity, k.state == "filled")
+        for k in chase.entry_orders(desk, decision_id)
     }
-    nothing = {client_id(desk.account, decision_id, "e"): (None, Decimal(0))}
+    nothing = {client_id(desk.account, decision_id, "e"): (None, Decimal(0), False)}
     found: dict[int, Decimal] = {}
-    for id_, (venue_id, executed) in (recorded or nothing).items():
-        order = desk.exchange.order(record.id, id_)
+    for id_, (venue_id, executed, over) in (recorded or nothing).items():
+        try:
+            order = desk.exchange.order(record.id, id_)
+        except ExchangeError:
+            if venue_id is None or not over:
+                raise
+            order = None
         if order is not None:
             found[order.order_id] = order.executed_quantity
         elif venue_id is not None:
