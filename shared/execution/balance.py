@@ -15,7 +15,7 @@ import msgspec
 from shared.clock import day
 from shared.execution.desk import Desk
 from shared.execution.exchange import Account, Income
-from shared.market.timeframe import MINUTE_MS
+from shared.market.timeframe import DAY_MS, MINUTE_MS
 from shared.risk.ledger import BalanceMark, LedgerView, moved_peak
 from shared.risk.triggers import Evidence, balance_evidence
 
@@ -38,6 +38,10 @@ TRANSFERS = frozenset(
 EXACT = Decimal("0.01")
 #: How long a difference may be a lag of the history.
 LAG_MS = 10 * MINUTE_MS
+#: A balance that has been what it is for so long: the history is read from an hour ago on then.
+#: One of months is dear, and the exchange keeps three.
+OLD_MS = 7 * DAY_MS
+HOUR_MS = 60 * MINUTE_MS
 #: A first reference is taken only when nothing was booked for this long.
 QUIET_MS = MINUTE_MS
 
@@ -57,8 +61,11 @@ def check(desk: Desk, account: Account, view: LedgerView) -> Evidence | None:
         _begin(desk, wallet)
         return None
     if wallet == mark.wallet:
-        if mark.odd_since or mark.peak != view.equity_peak:
-            desk.ledger.settle_balance(mark, BalanceMark(wallet=wallet, cursor=mark.cursor))
+        now, cursor = desk.exchange.now_ms(), mark.cursor
+        if now - cursor > OLD_MS:
+            cursor = now - HOUR_MS
+        if mark.odd_since or mark.peak != view.equity_peak or cursor != mark.cursor:
+            desk.ledger.settle_balance(mark, BalanceMark(wallet=wallet, cursor=cursor))
         return None
     rows = _since(desk, mark)
     if abs(wallet - mark.wallet - _sum(rows)) <= EXACT:

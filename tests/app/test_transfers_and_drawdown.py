@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 from desk import Floor
 from test_triggers import clear, lose, trigger
+
+from shared.market.timeframe import DAY_MS
 
 D = Decimal
 
@@ -64,3 +67,19 @@ def test_a_deposit_beside_a_small_unexplained_difference_hides_no_drawdown(open_
     lose(floor, "150")  # 10.0 % of 6000
     floor.minutes(6)
     assert trigger(floor) == "max_drawdown"
+
+
+def test_a_withdrawal_after_a_quiet_year_is_no_drawdown(open_floor):
+    """The history since the last booked line is 500 days long: more than a minute's weight, and
+    the exchange keeps three months of it."""
+    floor = open_floor()
+    floor.minutes(75)  # what was paid in at first is over an hour old
+    ledger = floor.services.ledger
+    mark = ledger.read().balance
+    quiet = msgspec.structs.replace(mark, cursor=mark.cursor - 500 * DAY_MS)
+    ledger.settle_balance(mark, quiet)
+    floor.minutes(6)
+    transfer(floor, "-1000")
+    floor.minutes(7)
+    assert trigger(floor) is None
+    assert ledger.read().equity_peak == 4000
