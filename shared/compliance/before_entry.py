@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.compliance import calendar, violations
 from shared.compliance.pretrade import WINDOW_MS, PreTrade, RestingOrder, Restriction
+from shared.execution import freshness
 from shared.execution.desk import Desk
 from shared.storage.store import Where, every
 
@@ -31,9 +32,11 @@ def read(desk: Desk, symbol: str) -> PreTrade:
         if e.concerns(symbol)
     )
     now = desk.clock.now_ms()
+    # The time by which the decision is judged: ours may be wrong by hours.
+    judged_at = freshness.now_ms(desk)
     return PreTrade(
         resting=resting,
-        restrictions=tuple(w for w in windows if w.declines(now)),
+        restrictions=tuple(w for w in windows if w.declines(judged_at)),
         messages=_messages(desk, now - WINDOW_MS),
         message_limit=desk.message_limit,
         violations=_declining(desk, symbol),
