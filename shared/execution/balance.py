@@ -108,7 +108,9 @@ def _settle(
     """Take a balance for the new reference, and the transfers up to it out of the figures."""
     cursor = max((r.time for r in rows), default=mark.cursor)
     moves = [r for r in rows if r.income_type in TRANSFERS]
-    today = [r for r in moves if day(r.time) == view.day]
+    # Since the equity was read that the day began with, which may have been the evening before.
+    begun = view.day_start_at
+    today = [r for r in moves if (r.time > begun if begun else day(r.time) == view.day)]
     if moves:
         desk.note(
             "risk",

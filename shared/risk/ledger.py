@@ -261,6 +261,7 @@ class RiskLedger:
                 equity_at=now,
                 equity_peak=max(view.equity_peak, number),
                 day_start_equity=start if start > 0 else number,
+                day_start_at=view.day_start_at if start > 0 else now,
             )
 
         return self._change(change)
@@ -286,7 +287,8 @@ class RiskLedger:
         mark : BalanceMark
             The new one; its ``peak`` is set here where the balance is explained.
         moved, moved_today : Decimal
-            Transfers since ``known``, and those of them on the present UTC day; in positive.
+            Transfers since ``known``, and those of them that the equity at the day's start does not
+            know of; in positive.
         """
 
         def change(view: LedgerView) -> LedgerView:
@@ -378,7 +380,12 @@ def _rolled(view: LedgerView, now: int) -> LedgerView:
         return view
     carried = view.equity if now - view.equity_at <= CARRY_MS else ZERO
     return msgspec.structs.replace(
-        view, day=today, day_realized_pnl=ZERO, day_start_equity=carried, opened_today=0
+        view,
+        day=today,
+        day_realized_pnl=ZERO,
+        day_start_equity=carried,
+        day_start_at=view.equity_at if carried > 0 else 0,
+        opened_today=0,
     )
 
 

@@ -77,13 +77,16 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger as read at one moment. Unknown equity figures are zero.
 
     ``day`` is the UTC day of the daily figures; ``day_realized_pnl`` is net of fees and funding;
-    ``opened_today`` counts entries that filled. ``venue`` is where equity was read last; empty
-    where nobody said. ``entries`` holds every live reservation by decision id.
+    ``day_start_at`` is when ``day_start_equity`` was read, of the day before where it was carried
+    over, zero where nobody said; ``opened_today`` counts entries that filled. ``venue`` is where
+    equity was read last; empty where nobody said. ``entries`` holds every live reservation by
+    decision id.
     """
 
     day: str
     day_realized_pnl: Decimal = ZERO
     day_start_equity: Decimal = ZERO
+    day_start_at: int = 0
     equity: Decimal = ZERO
     equity_at: int = 0
     equity_peak: Decimal = ZERO
