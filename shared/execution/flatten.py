@@ -18,12 +18,15 @@ from shared.errors import (
 from shared.execution import adopt, orders, refused_close, unrecorded
 from shared.execution.books import STORE_MS, Books
 from shared.execution.desk import Desk
-from shared.execution.exchange import OrderRequest, VenuePosition
+from shared.execution.exchange import OrderRequest, VenueAlgoOrder, VenuePosition
 from shared.execution.ids import client_id, is_ours
+from shared.execution.order_records import CONDITIONAL_LEGS
 from shared.execution.sighting import shown_position
 from shared.portfolio import positions
 from shared.portfolio.positions import PositionRecord
 from shared.storage.patience import at_most
+from shared.storage.records import readable
+from shared.storage.store import Where, every
 
 #: Attempts of one call; the guardian and the emergency workflow call again.
 ATTEMPTS = 4
@@ -298,11 +301,18 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
 
     Orders that are known to be another decision's stay: whoever is slow here may be overtaken by
     the next trade in the symbol, whose stop that is. So do those that nobody here knows, once the
-    symbol holds a position again.
+    symbol holds a position again. Where they are not listed, those that our book holds for open
+    are looked up by their ids: a trade's result does not wait for that list.
     """
     cancelled = 0
     again: bool | None = None
-    for algo in desk.exchange.open_algo_orders(symbol):
+    try:
+        listed = desk.exchange.open_algo_orders(symbol)
+    except ExchangeError as error:
+        if error.retry_after:
+            raise
+        listed = _by_ids(desk, decision_id)
+    for algo in listed:
         # One that has triggered cannot be cancelled; it may be stuck so for ever (``stuck``), and
         # the books do not wait for it.
         if is_ours(algo.client_algo_id) and algo.status == "NEW":
@@ -315,6 +325,20 @@ def cancel_leftovers(desk: Desk, symbol: str, decision_id: str) -> int:
             adopt.cancel(desk, algo, "position closed", decision_id)
             cancelled += 1
     return cancelled
+
+
+def _by_ids(desk: Desk, decision_id: str) -> list[VenueAlgoOrder]:
+    """A decision's conditional orders that our book does not know to be over, as they are now."""
+    where = [Where("decisionId", "=", decision_id)]
+    mine = readable(
+        every(desk.store, orders.CONTAINER, desk.account, where=where), orders.OrderRecord
+    )
+    found = (
+        desk.exchange.algo_order(known.id)
+        for known in mine
+        if known.leg in CONDITIONAL_LEGS and known.state in ("intent", "unknown", "open")
+    )
+    return [algo for algo in found if algo is not None]
 
 
 def _held(desk: Desk, symbol: str) -> VenuePosition | None:

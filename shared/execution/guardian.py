@@ -272,6 +272,7 @@ def _positions(
         failures.append(f"conditional orders: {type(error).__name__}: {error}")
         mine = {s: r for s, r in records.items() if not _in_workflow(desk, r)}
         unlisted.look_after(desk, venue, mine, counts, failures)
+        _without_positions(desk, venue, records, counts, failures)
         return 0
     held = {p.symbol: p for p in venue}
     unprotected = 0
@@ -289,13 +290,7 @@ def _positions(
             unprotected += _position(desk, record, position, algos, counts, served, looked)
         except BorsaError as error:
             failures.append(f"{position.symbol}: {type(error).__name__}: {error}")
-    for symbol, record in records.items():
-        if symbol in held or (record.state == "opening" and _in_workflow(desk, record)):
-            continue
-        try:
-            _without_position(desk, record, counts)
-        except BorsaError as error:
-            failures.append(f"{symbol}: {type(error).__name__}: {error}")
+    _without_positions(desk, venue, records, counts, failures)
     try:
         counts["orphans"] += orphans.cancel(desk, algos, held, records)
         for order in strangers.orders((), algos):
@@ -350,6 +345,24 @@ def _position(
     counts["trailed"] += _trail(desk, record, position)
     _take_profit(desk, record, position, algos)
     return False
+
+
+def _without_positions(
+    desk: Desk,
+    venue: Sequence[VenuePosition],
+    records: Mapping[str, PositionRecord],
+    counts: dict[str, int],
+    failures: list[str],
+) -> None:
+    """Every record whose symbol is flat; trouble with one leaves none of the others."""
+    held = {p.symbol for p in venue}
+    for symbol, record in records.items():
+        if symbol in held or (record.state == "opening" and _in_workflow(desk, record)):
+            continue
+        try:
+            _without_position(desk, record, counts)
+        except BorsaError as error:
+            failures.append(f"{symbol}: {type(error).__name__}: {error}")
 
 
 def _without_position(desk: Desk, record: PositionRecord, counts: dict[str, int]) -> None:
