@@ -342,7 +342,12 @@ def _position(
         # It may be growing: the stop of its full size must not be replaced by one of this look's.
         return False
     counts["orphans"] += replacement.prune(desk, record, position, algos)
-    counts["trailed"] += _trail(desk, record, position)
+    try:
+        counts["trailed"] += _trail(desk, record, position)
+    except ExchangeError:
+        # What hinders the stop from being moved must not keep a reached target from being taken.
+        _take_profit(desk, record, position, algos)
+        raise
     _take_profit(desk, record, position, algos)
     return False
 
