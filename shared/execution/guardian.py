@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 
@@ -16,6 +17,7 @@ import msgspec
 from shared.compliance import promotion
 from shared.errors import AuditBroken, BorsaError, ExchangeError, NotFound
 from shared.execution import (
+    balance,
     chase,
     entry,
     flatten,
@@ -136,6 +138,10 @@ def guard(desk: Desk) -> Round:
             failures.append(f"permits: {type(error).__name__}: {error}")
     if sweeps(desk) and not latched:
         latched = _sweep(desk, account, ledger, switch, failures)
+    elif ledger.balance is None:
+        # Does not wait for the sweep: without a reference a withdrawal is a loss.
+        with suppress(BorsaError):
+            balance.check(desk, account, ledger)
     if failures:
         desk.alert(
             "critical",

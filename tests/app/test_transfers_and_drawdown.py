@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
+import pytest
 from desk import Floor
 from test_triggers import clear, lose, trigger
 
@@ -83,3 +84,25 @@ def test_a_withdrawal_after_a_quiet_year_is_no_drawdown(open_floor):
     floor.minutes(7)
     assert trigger(floor) is None
     assert ledger.read().equity_peak == 4000
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["first start", "cleared"])
+def test_a_withdrawal_in_the_first_minutes_is_no_drawdown(open_floor, cleared):
+    """Whoever has cleared a drawdown may well take the rest away."""
+    floor = open_floor()
+    if cleared:
+        floor.minutes(12)
+        lose(floor, "600")
+        floor.minutes(4)
+        assert trigger(floor) == "max_drawdown"
+        after_sweep(floor)
+        floor.run(45)
+        assert clear(floor) == 200
+    else:
+        after_sweep(floor)
+        floor.run(45)
+        floor.services.ledger.rebase_peak()
+    floor.run(70)
+    transfer(floor, "-1000")
+    floor.minutes(12)
+    assert trigger(floor) is None
