@@ -6,7 +6,7 @@ looked up at the venue before anything is sent.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
 from decimal import Decimal
 from typing import Literal
 
@@ -105,7 +105,8 @@ def _stay(
     """Look on while an order of an entry may still execute, or its position be naked.
 
     An order that rests may fill when nobody looks; a venue that cannot be reached answers again.
-    Nothing more is sent on these looks. Returns the last result there is.
+    Nothing more of the entry is sent on these looks, only what protects or closes what it has
+    filled. Returns the last result there is.
     """
     passed = found_out = covered = Elapsed(desk.clock)
     pause = STAY_EVERY
@@ -116,13 +117,17 @@ def _stay(
             break  # somebody else has seen it through
         if found[0].state == "open":
             # The part that has filled is not left alone either: its stop may fail meanwhile.
-            with suppress(ExchangeError):
+            try:
                 bare = protection.bare(desk, symbol)
                 if bare is not None and found[0].exit_reason:
                     flatten.close_position(desk, found[0], found[0].exit_reason)
                 elif bare is not None:
                     protection.protect(desk, found[0], bare, covered.ms())
                 covered = Elapsed(desk.clock)
+            except ExchangeError as error:
+                logging.getLogger("borsa").error(
+                    "%s: its stop cannot be looked at: %s: %s", symbol, type(error).__name__, error
+                )
         if found_out.ms() < unseen.FIND_OUT_MS and unseen.still(desk, found[0]):
             pause = unseen.LOOK_EVERY
             continue

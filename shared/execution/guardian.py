@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 
@@ -140,8 +139,12 @@ def guard(desk: Desk) -> Round:
         latched = _sweep(desk, account, ledger, switch, failures)
     elif ledger.balance is None:
         # Does not wait for the sweep: without a reference a withdrawal is a loss.
-        with suppress(BorsaError):
+        try:
             balance.check(desk, account, ledger)
+        except BorsaError as error:
+            logging.getLogger("borsa").error(
+                "guardian: no reference for transfers yet: %s: %s", type(error).__name__, error
+            )
     if failures:
         desk.alert(
             "critical",
